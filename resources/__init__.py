@@ -1,0 +1,1 @@
+"""Icons, a font and the sample workspace that travel with the app."""

@@ -1,0 +1,1 @@
+"""The desktop studio: label, launch, inspect. Never imports torch."""

@@ -1,0 +1,188 @@
+"""The app's own values: frozen, without Qt and SQL."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from trainer.contract.records import FinishReason, Message, Rating, Step
+
+
+class Topic(StrEnum):
+    """Kinds of things that can change."""
+
+    PROJECTS = "projects"
+    ANNOTATORS = "annotators"
+    TRACES = "traces"
+    ANNOTATIONS = "annotations"
+    SCORES = "scores"
+    RUNS = "runs"
+    MODELS = "models"
+    EVERYTHING = "everything"  # another process wrote
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a write changed, and who asked for it, so that each view decides whether to reload."""
+
+    topics: frozenset[Topic] = frozenset()
+    traces: frozenset[int] = frozenset()
+    runs: frozenset[int] = frozenset()
+    initiator: str = ""
+
+    def __or__(self, other: Changes) -> Changes:
+        return Changes(
+            self.topics | other.topics,
+            self.traces | other.traces,
+            self.runs | other.runs,
+            self.initiator or other.initiator,
+        )
+
+    def touches(self, *topics: Topic) -> bool:
+        """Whether any of these topics changed."""
+        return Topic.EVERYTHING in self.topics or not self.topics.isdisjoint(topics)
+
+
+def changed(*topics: Topic, traces: tuple[int, ...] = (), runs: tuple[int, ...] = (), initiator: str = "") -> Changes:
+    """Short way to name what a write changed."""
+    return Changes(frozenset(topics), frozenset(traces), frozenset(runs), initiator)
+
+
+@dataclass(frozen=True, slots=True)
+class Annotator:
+    """A person who rates."""
+
+    id: int
+    uid: str
+    name: str
+    role: str = "annotator"
+    origin: str = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Traces under one guideline, mode and overlap."""
+
+    id: int
+    uid: str
+    name: str
+    mode: str = "phase 2"
+    overlap: int = 1
+    guideline: str = ""
+    guideline_version: int = 1
+    traces: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A prompt with its reference answer."""
+
+    id: int
+    uid: str
+    prompt: str
+    reference_answer: str | None
+    source: str
+    fold: str
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """One version of the steps of a trace."""
+
+    id: int
+    version: int
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One recorded response with its current segmentation."""
+
+    id: int
+    uid: str
+    problem: Problem
+    text: str
+    messages: tuple[Message, ...]
+    segmentation: Segmentation
+    model: str = ""
+    answer: str | None = None
+    outcome: int | None = None
+
+    def step_text(self, ordinal: int) -> str:
+        """The text of the step at this position."""
+        step = self.segmentation.steps[ordinal]
+        return self.text[step.start : step.end]
+
+
+@dataclass(frozen=True, slots=True)
+class StepRating:
+    """What one annotator said of one step (option 0) or candidate."""
+
+    ordinal: int
+    option: int
+    value: Rating | None
+    unsure: bool = False
+    flagged: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One annotator's work on one trace in one project."""
+
+    id: int
+    uid: str
+    project_id: int
+    trace_id: int
+    segmentation_id: int
+    annotator_id: int | None
+    kind: str
+    state: str
+    revision: int
+    ratings: tuple[StepRating, ...] = ()
+    finish_reason: FinishReason | None = None
+    reason: str | None = None
+    current_step: int = 0
+    total_time_ms: int | None = None
+    comment: str | None = None
+
+    def value(self, ordinal: int, option: int = 0) -> Rating | None:
+        """The rating of a step, None when unrated."""
+        return next((r.value for r in self.ratings if r.ordinal == ordinal and r.option == option), None)
+
+
+@dataclass(frozen=True, slots=True)
+class StepScores:
+    """What one scorer gave a trace, in step order."""
+
+    scorer: str
+    version: str
+    domain: str
+    segmentation_id: int
+    values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRow:
+    """A line of a list of traces."""
+
+    id: int
+    uid: str
+    title: str
+    steps: int
+    reference: str | None
+    annotations: int
+    first_error: int | None
+    low_score: float | None
+    project_ids: tuple[int, ...] = field(default=())
+
+
+def new_uid() -> str:
+    """A fresh random name for a thing."""
+    return uuid.uuid4().hex
+
+
+def now() -> str:
+    """The present moment, UTC, ISO-8601 with microseconds and without a zone, as PRM800K writes it."""
+    return datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")

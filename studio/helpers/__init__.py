@@ -1,0 +1,1 @@
+"""A process pool for heavy CPU work of the app."""

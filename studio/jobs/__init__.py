@@ -1,0 +1,1 @@
+"""Runs as the app sees them: start, follow, ingest, devices."""

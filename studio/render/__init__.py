@@ -1,0 +1,1 @@
+"""Text to pictures: LaTeX and Markdown."""

@@ -1,0 +1,1 @@
+"""The workspace database: tables, verbs, migrations. No Qt, no torch."""

@@ -1,0 +1,1 @@
+"""Alembic asks for this file; Steplens migrates through `studio.store.migrate`, never from a command line."""

@@ -1,0 +1,1 @@
+"""The worker: torch, transformers, accelerate. Never imports Qt, SQL or the studio."""

@@ -1,0 +1,216 @@
+"""The shared values: written once, used by the studio and by the worker.
+
+Identifiers that cross the wall are strings (`uid`, 32 hex digits), so that a run folder can be copied
+to another machine and back. Spans count Unicode code points of the trace's text, end exclusive.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+import msgspec
+
+CONTRACT_VERSION = 1
+
+
+class Rating(IntEnum):
+    """One annotator's judgement of a step or candidate (PRM800K: Bad, Okay, Great)."""
+
+    NEGATIVE = -1
+    NEUTRAL = 0
+    POSITIVE = 1
+
+
+class FinishReason(StrEnum):
+    """Why an annotation ended (PRM800K's four)."""
+
+    FOUND_ERROR = "found_error"
+    SOLUTION = "solution"
+    BAD_PROBLEM = "bad_problem"
+    GIVE_UP = "give_up"
+
+
+class BlockKind(StrEnum):
+    """What a span of a message is."""
+
+    THINKING = "thinking"
+    ANSWER = "answer"
+    TOOL_CALL = "tool_call"
+    TOOL_RESULT = "tool_result"
+    REDACTED = "redacted"
+    SUMMARY = "summary"
+    OTHER = "other"
+
+
+class Split(StrEnum):
+    """Which part of the problems a row belongs to; see `trainer.reasoning.split`."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class RunState(StrEnum):
+    """Every state a run can be in, as the window shows it."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    SILENT = "silent"
+    LOST = "lost contact"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    CRASHED = "crashed"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run can only go on by being resumed or started anew."""
+        return self in _FINAL
+
+    @property
+    def holds_device(self) -> bool:
+        """Whether a worker may stand on the device."""
+        return self in _ON_DEVICE
+
+
+_FINAL = {RunState.FINISHED, RunState.CANCELLED, RunState.FAILED, RunState.CRASHED}
+_ON_DEVICE = {RunState.STARTING, RunState.RUNNING, RunState.SILENT, RunState.LOST}
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A span that one idea fills. `id` is stable over versions of the segmentation of its trace."""
+
+    id: int
+    start: int
+    end: int
+
+
+class Block(msgspec.Struct, frozen=True):
+    """A span of one kind within a message."""
+
+    kind: BlockKind
+    start: int
+    end: int
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One turn: role and its blocks, in order."""
+
+    role: str
+    blocks: tuple[Block, ...]
+
+
+class Votes(msgspec.Struct, frozen=True, array_like=True):
+    """How much weight of annotators stands behind each rating of one step; when resolved, one of them is 1."""
+
+    negative: float = 0.0
+    neutral: float = 0.0
+    positive: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Sum of the three weights."""
+        return self.negative + self.neutral + self.positive
+
+
+class SourceRef(msgspec.Struct, frozen=True):
+    """Lineage: the annotation and its revision a row was made from."""
+
+    annotation: str
+    revision: int
+
+
+class InputRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of input.jsonl: a trace under one segmentation, with what people said of its steps.
+
+    `votes[i]` belongs to `steps[i]`; None = nobody rated it. `votes` None = a row to be scored, not learned from.
+    """
+
+    id: str
+    trace: str
+    segmentation: int
+    problem: str
+    steps: tuple[str, ...]
+    step_ids: tuple[int, ...]
+    reference: str | None = None
+    votes: tuple[Votes | None, ...] | None = None
+    split: Split = Split.TRAIN
+    project: str = ""
+    origin: str = ""
+    sources: tuple[SourceRef, ...] = ()
+
+
+class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that a run uses: where it lies in the run folder and what must lie there."""
+
+    role: str
+    path: str
+    checksum: str
+    name: str = ""
+
+
+class ScorerRef(msgspec.Struct, frozen=True, kw_only=True):
+    """Who scored: name, version (checksum of the weights) and the domain it was trained on."""
+
+    name: str
+    version: str
+    domain: str = ""
+
+
+class ScoreRecord(msgspec.Struct, frozen=True, kw_only=True, tag="score"):
+    """Step scores of one trace: P(step is correct) in step order; None where the scorer gave none."""
+
+    id: str
+    row: str
+    trace: str
+    segmentation: int
+    scorer: ScorerRef
+    values: tuple[float | None, ...]
+
+
+class MachineLabelRecord(msgspec.Struct, frozen=True, kw_only=True, tag="machine_label"):
+    """Step values from a rule or rollouts, with method and version; never a rating."""
+
+    id: str
+    row: str
+    trace: str
+    segmentation: int
+    method: str
+    version: str
+    values: tuple[float | None, ...]
+
+
+class FlagRecord(msgspec.Struct, frozen=True, kw_only=True, tag="flag"):
+    """A safety finding with its verbatim evidence span."""
+
+    id: str
+    row: str
+    trace: str
+    segmentation: int
+    step: int | None
+    category: str
+    severity: float
+    start: int
+    end: int
+    quote: str
+    monitor: str
+    version: str
+
+
+class TraceRecord(msgspec.Struct, frozen=True, kw_only=True, tag="trace"):
+    """A trace that a run wrote."""
+
+    id: str
+    row: str
+    problem: str
+    reference: str | None
+    text: str
+    messages: tuple[Message, ...]
+    steps: tuple[Step, ...]
+    model: str
+    outcome: int | None = None
+
+
+Record = ScoreRecord | MachineLabelRecord | FlagRecord | TraceRecord

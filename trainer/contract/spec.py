@@ -1,0 +1,221 @@
+"""What can be asked of each recipe: one frozen dataclass a recipe, with defaults, ranges and help for the form."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import msgspec
+
+from trainer.contract.records import CONTRACT_VERSION, ModelRef
+
+Value = str | int | float | bool
+
+
+class SpecError(ValueError):
+    """A parameter that cannot be; the message names the parameter, its value and what is allowed."""
+
+
+def setting(
+    default: Value,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    group: str = "Training",
+    advanced: bool = False,
+    unit: str = "",
+) -> typing.Any:  # noqa: ANN401 - a dataclass field stands for its type
+    """A field of a recipe's dataclass: default, help text, inclusive range, and where the form shows it."""
+    meta = {"help": help, "low": low, "high": high, "group": group, "advanced": advanced, "unit": unit}
+    return field(default=default, metadata=meta)
+
+
+class NeutralPolicy(StrEnum):
+    """What a neutral rating teaches the PRM."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    IGNORE = "ignore"
+    SOFT = "soft 0.5"
+    THREE_CLASSES = "three classes"
+
+
+class AfterError(StrEnum):
+    """What steps after the first negative teach."""
+
+    MASK = "mask"
+    KEEP = "keep labels"
+
+
+class Adapt(StrEnum):
+    """Which weights of the body are trained."""
+
+    ALL = "all weights"
+    LORA = "LoRA"
+    LAST_LAYERS = "last layers"
+    HEAD = "head only"
+
+
+class Precision(StrEnum):
+    """Arithmetic of the forward and backward pass."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+@dataclass(frozen=True, slots=True)
+class PrmSpec:
+    """Train a process reward model: a causal language model with a head that reads every step's end."""
+
+    model: str = setting(
+        "tiny",
+        "A local folder, a hub id, a GGUF file, or 'tiny': our own small Llama from scratch",
+        group="Model",
+    )
+    adapt: Adapt = setting(Adapt.ALL, "Which weights of the body are trained", group="Model")
+    last_layers: int = setting(
+        2,
+        "How many last layers are trained when only last layers are",
+        low=1,
+        high=200,
+        group="Model",
+        advanced=True,
+    )
+    lora_rank: int = setting(16, "Rank of the LoRA matrices", low=1, high=512, group="Model", advanced=True)
+    neutral: NeutralPolicy = setting(NeutralPolicy.POSITIVE, "What a neutral rating teaches", group="Labels")
+    after_error: AfterError = setting(AfterError.MASK, "What steps after the first negative teach", group="Labels")
+    separator: str = setting(
+        "\n", "Text set after every step; its last token carries the label", group="Labels", advanced=True
+    )
+    max_length: int = setting(
+        1024,
+        "Longest row in tokens; a row that loses labels to the cut is counted and shown",
+        low=16,
+        high=131072,
+        group="Labels",
+    )
+    epochs: float = setting(1.0, "Passes over the training rows", low=0.01, high=1000)
+    max_steps: int = setting(0, "Stop after this many optimiser steps; 0 = after the epochs", low=0, high=10_000_000)
+    max_minutes: float = setting(0.0, "Stop after this many minutes of training; 0 = no limit", low=0, high=100_000)
+    batch_size: int = setting(8, "Rows in one optimiser step", low=1, high=65536)
+    micro_batch: int = setting(
+        0,
+        "Rows in one forward pass; 0 = as many as the batch, halved when memory runs out",
+        low=0,
+        high=65536,
+        advanced=True,
+    )
+    head_rate: float = setting(1e-3, "Learning rate of the step head", low=0.0, high=1.0)
+    body_rate: float = setting(3e-4, "Learning rate of the body", low=0.0, high=1.0)
+    warmup: float = setting(0.03, "Share of the steps over which the rates rise", low=0.0, high=0.9, advanced=True)
+    weight_decay: float = setting(0.0, "Decoupled weight decay of AdamW", low=0.0, high=1.0, advanced=True)
+    max_grad_norm: float = setting(
+        1.0, "Longer gradients are cut to this norm; 0 = never", low=0.0, high=1e6, advanced=True
+    )
+    language_loss: float = setting(
+        0.0,
+        "Weight of the next-token loss beside the step loss; helps a model made from scratch",
+        low=0.0,
+        high=10.0,
+        advanced=True,
+    )
+    eval_every: int = setting(50, "Optimiser steps between two validations", low=1, high=1_000_000, group="Watching")
+    checkpoint_every: int = setting(
+        50, "Optimiser steps between two checkpoints", low=1, high=1_000_000, group="Watching"
+    )
+    keep_last: int = setting(2, "Checkpoints kept besides the best", low=1, high=100, group="Watching", advanced=True)
+    patience: int = setting(
+        0,
+        "Stop after this many validations without a better AUC; 0 = never",
+        low=0,
+        high=10_000,
+        group="Watching",
+        advanced=True,
+    )
+    precision: Precision = setting(
+        Precision.FP32, "Arithmetic; bf16 needs a device that has it", group="Device", advanced=True
+    )
+    gradient_checkpointing: bool = setting(False, "Spend time to save memory", group="Device", advanced=True)
+    threads: int = setting(0, "Processor threads; 0 = all", low=0, high=1024, group="Device", advanced=True)
+    seed: int = setting(0, "Seed of everything random", low=0, high=2**31 - 1, group="Device")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSpec:
+    """Score stored traces with a PRM: every step gets P(correct)."""
+
+    model: str = setting("", "A PRM made here, or a folder with one", group="Model")
+    max_length: int = setting(
+        0, "Longest row in tokens; 0 = what the PRM was trained with", low=0, high=131072, group="Scoring"
+    )
+    batch_tokens: int = setting(8192, "Padded tokens in one forward pass", low=16, high=10_000_000, group="Scoring")
+    precision: Precision = setting(
+        Precision.FP32, "Arithmetic; bf16 needs a device that has it", group="Device", advanced=True
+    )
+    threads: int = setting(0, "Processor threads; 0 = all", low=0, high=1024, group="Device", advanced=True)
+    seed: int = setting(0, "Seed of everything random", low=0, high=2**31 - 1, group="Device", advanced=True)
+
+
+RecipeSpec = PrmSpec | ScoreSpec
+RECIPES: dict[str, type[PrmSpec] | type[ScoreSpec]] = {"prm": PrmSpec, "score": ScoreSpec}
+
+
+class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """spec.json: the frozen job. `parameters` are those of the recipe's dataclass, every one of them."""
+
+    contract: int = CONTRACT_VERSION
+    run: str
+    name: str
+    recipe: str
+    parameters: dict[str, Value]
+    device: str = "cpu"
+    input_sha256: str = ""
+    input_rows: int = 0
+    models: tuple[ModelRef, ...] = ()
+    selection: dict[str, typing.Any] = {}
+    left_out: dict[str, int] = {}
+    created_at: str = ""
+
+    def typed(self) -> RecipeSpec:
+        """The parameters as the recipe's dataclass. Raises SpecError."""
+        return build(self.recipe, dict(self.parameters))
+
+
+def build(recipe: str, given: dict[str, typing.Any]) -> RecipeSpec:
+    """Parse and check parameters (strings from a command line are converted). Raises SpecError."""
+    if recipe not in RECIPES:
+        raise SpecError(f"no recipe {recipe!r}; there are: {', '.join(RECIPES)}")
+    cls = RECIPES[recipe]
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    unknown = sorted(set(given) - set(fields))
+    if unknown:
+        raise SpecError(f"{recipe} has no parameter {', '.join(unknown)}; it has: {', '.join(fields)}")
+    hints = typing.get_type_hints(cls)
+    values: dict[str, typing.Any] = {
+        name: _convert(recipe, fields[name], hints[name], raw) for name, raw in given.items()
+    }
+    return cls(**values)
+
+
+def parameters(spec: RecipeSpec) -> dict[str, Value]:
+    """Every parameter of a recipe's dataclass, plain, as RunSpec keeps them."""
+    return {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
+
+
+def _convert(recipe: str, f: dataclasses.Field[typing.Any], kind: type, raw: object) -> Value:
+    where = f"{recipe}.{f.name}"
+    try:
+        value: Value = msgspec.convert(raw, kind, strict=False)
+    except msgspec.ValidationError as error:
+        allowed = [m.value for m in kind] if issubclass(kind, StrEnum) else kind.__name__
+        raise SpecError(f"{where} = {raw!r} is not valid ({error}); allowed: {allowed}") from None
+    low, high = f.metadata["low"], f.metadata["high"]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if value != value:
+            raise SpecError(f"{where} is not a number")
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise SpecError(f"{where} = {value} is outside {low} to {high}")
+    return value

@@ -1,0 +1,1 @@
+"""Pure reasoning about text and figures, torch-free."""

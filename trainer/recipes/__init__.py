@@ -1,0 +1,1 @@
+"""One runnable a file, read from top to bottom."""

@@ -1,0 +1,1 @@
+"""The frame around a recipe: events, control, checkpoints, memory."""
