@@ -1,0 +1,121 @@
+"""The verbs of the command line; what does their work is imported only when a verb is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from studio.errors import SteplensError
+
+Handler = Callable[[argparse.Namespace], int]
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse, hand over to the verb's handler; exit code 0 only when all went well, 2 when asked for nonsense."""
+    args = parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        return _handler(args.handler)(args)
+    except SteplensError as error:
+        print(f"steplens: {error}", file=sys.stderr)
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line. Without a verb the window opens."""
+    top = argparse.ArgumentParser(
+        prog="steplens", description="The desktop studio for process supervision: label, train, inspect."
+    )
+    top.add_argument("--workspace", type=Path, metavar="DIR", help="the workspace to open")
+    top.set_defaults(handler="studio.app:window", verb="")
+    verbs = top.add_subparsers(title="verbs", metavar="")
+    _add_import(verbs)
+    _add_export(verbs)
+    _add_run(verbs)
+    _add_lists(verbs)
+    _add_tour(verbs)
+    _add_ingest(verbs)
+    return top
+
+
+def _handler(name: str) -> Handler:
+    module, function = name.split(":")
+    handler: Handler = getattr(importlib.import_module(module), function)
+    return handler
+
+
+def _verb(
+    verbs: Verbs, name: str, handler: str, about: str | None, *, workspace: bool = True
+) -> argparse.ArgumentParser:
+    made = verbs.add_parser(name, **({} if about is None else {"help": about, "description": about}))
+    made.add_argument("--workspace", type=Path, metavar="DIR", required=workspace, help="the workspace's folder")
+    made.set_defaults(handler=handler, verb=name)
+    return made
+
+
+def _progress(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--progress", choices=("text", "json", "none"), default="text", help="how progress is told (default: text)"
+    )
+
+
+def _add_import(verbs: Verbs) -> None:
+    made = _verb(verbs, "import", "studio.exchange.transfer:import_", "Bring rows of files into a project.")
+    made.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    made.add_argument("--project", metavar="NAME", help="made if there is none (default: the first file's name)")
+    made.add_argument("--format", choices=("auto", "prm800k"), default="auto", help="default: auto")
+    made.add_argument("--dry-run", action="store_true", help="say what would come in and what is wrong; write nothing")
+    _progress(made)
+
+
+def _add_export(verbs: Verbs) -> None:
+    made = _verb(verbs, "export", "studio.exchange.transfer:export", "Write annotations to a file.")
+    made.add_argument("out", type=Path, metavar="OUT")
+    made.add_argument("--format", choices=("prm800k",), required=True)
+    made.add_argument("--project", metavar="NAME", help="only this project (default: all)")
+    made.add_argument("--annotator", metavar="NAME", help="only this annotator, by name or uid")
+    made.add_argument("--source", choices=("all", "here", "imported"), default="all", help="default: all")
+    made.add_argument("--unsubmitted", action="store_true", help="also annotations that are not submitted yet")
+    _progress(made)
+
+
+def _add_run(verbs: Verbs) -> None:
+    made = _verb(verbs, "run", "studio.jobs.headless:run", "Start a run of a recipe.")
+    made.add_argument("recipe", metavar="RECIPE")
+    made.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="a parameter; repeatable"
+    )
+    made.add_argument("--project", metavar="NAME", help="rows of this project only (default: all)")
+    made.add_argument("--name", default="", help="what to call the run")
+    made.add_argument("--device", default="cpu", help="default: cpu")
+    made.add_argument("--wait", action="store_true", help="stay until the run has ended")
+    _progress(made)
+
+
+def _add_lists(verbs: Verbs) -> None:
+    runs = _verb(verbs, "runs", "studio.jobs.headless:runs", "List the runs.")
+    runs.add_argument("--json", action="store_true", help="one JSON list")
+    traces = _verb(verbs, "traces", "studio.exchange.listing:traces", "List the traces.")
+    traces.add_argument("--json", action="store_true", help="one JSON list")
+    traces.add_argument("--project", metavar="NAME", help="only this project (default: all)")
+    traces.add_argument("--text", default="", help="only traces in which this stands")
+    traces.add_argument("--limit", type=int, metavar="N", help="at most this many")
+
+
+def _add_tour(verbs: Verbs) -> None:
+    made = _verb(
+        verbs, "tour", "studio.ui.tour:tour", "Walk through the window by key presses, offscreen.", workspace=False
+    )
+    made.add_argument("--screenshots", type=Path, metavar="DIR", help="where its pictures go (default: ./tour)")
+
+
+def _add_ingest(verbs: Verbs) -> None:
+    made = _verb(verbs, "ingest", "studio.jobs.headless:ingest", None)
+    made.add_argument("run", metavar="UID")
+    _progress(made)
