@@ -1,3 +1,117 @@
-"""`make bench`: run the measurements one after another, on a machine left alone, and write docs/benchmarks.md."""
+"""`make bench`: run the measurements one after another on a machine left alone and write docs/benchmarks.md.
+
+`make bench ARGS="start_up imports"` runs some of them; figures of the others stay as they were last measured. Each
+measurement is a program of its own (`python -m bench.NAME --help`) that prints one JSON line a figure:
+{"what": ..., "value": ..., "unit": ..., "must": ...}.
+"""
 
 from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STORE = ROOT / "docs" / "benchmarks.json"
+PAGE = ROOT / "docs" / "benchmarks.md"
+ORDER = {
+    "start_up": "First readable trace",
+    "rating_window": "Rating, submit and jump in the window",
+    "rating_store": "Rating in the store",
+    "imports": "Import of PRM800K-like rows",
+    "exports": "Export of PRM800K",
+    "tiny_prm": "The tiny PRM on arithmetic stories",
+    "prm_step": "One PRM step beside TRL 1.13",
+    "smollm": "SmolLM2-135M on PRM800K, five-fold by problem",
+}
+
+
+def main() -> int:
+    """Run, store, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help=f"which of: {', '.join(ORDER)} (default: all)")
+    names = parser.parse_args().names or list(ORDER)
+    unknown = sorted(set(names) - set(ORDER))
+    if unknown:
+        parser.error(f"no measurement {', '.join(unknown)}; there are: {', '.join(ORDER)}")
+    stored = json.loads(STORE.read_text()) if STORE.exists() else {}
+    failed = []
+    for name in names:
+        print(f"== {ORDER[name]} ({name})", flush=True)
+        result = measure(name)
+        if result["exit"] != 0:
+            failed.append(name)
+            continue
+        stored[name] = result
+        STORE.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n")
+        PAGE.write_text(page(stored))
+    if failed:
+        print(f"failed: {', '.join(failed)}; their earlier figures stand", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def measure(name: str) -> dict[str, object]:
+    """Run one measurement as its own program; its JSON lines are the figures, all else passes through."""
+    command = [sys.executable, "-m", f"bench.{name}"]
+    began = time.monotonic()
+    figures = []
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            print(line, end="", flush=True)
+            if line.startswith("{"):
+                figures.append(json.loads(line))
+    return {
+        "exit": child.returncode,
+        "command": f'make bench ARGS="{name}"',
+        "on": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": machine(),
+        "seconds": round(time.monotonic() - began),
+        "figures": figures,
+    }
+
+
+def machine() -> str:
+    """The machine in a few words."""
+    model = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            model = line.split(":", 1)[1].strip()
+            break
+    return f"{os.cpu_count()} x {model}, Python {platform.python_version()}, {platform.system()}, no GPU used"
+
+
+def page(stored: dict[str, dict[str, object]]) -> str:
+    """docs/benchmarks.md from the stored figures."""
+    out = ["# Benchmarks", ""]
+    out += ["Written by `make bench`; absolute times differ between machines, so each figure stands beside a bare baseline or a"]
+    out += ["peer timed in the same run. A target that was missed is printed as missed.", ""]
+    for name, title in ORDER.items():
+        if name not in stored:
+            continue
+        result = stored[name]
+        out += [f"## {title}", "", f"`{result['command']}` · {result['on']} · {result['machine']} · {result['seconds']} s", ""]
+        out += ["| what | measured | must reach | |", "|---|---|---|---|"]
+        figures = result["figures"]
+        assert isinstance(figures, list)
+        out += [row(figure) for figure in figures]
+        out += [""]
+    return "\n".join(out)
+
+
+def row(figure: dict[str, object]) -> str:
+    """One line of a table."""
+    value = figure.get("value")
+    shown = f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    met = {True: "met", False: "**missed**", None: ""}[figure.get("met")]  # type: ignore[index]
+    return f"| {figure['what']} | {shown} {figure.get('unit', '')} | {figure.get('must') or ''} | {met} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
