@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -78,7 +79,10 @@ project_trace = Table(
     Column("position", Integer, nullable=False),
     Column("generation", Integer),
     Column("gold", Integer, nullable=False, server_default="0"),  # 0 no, 1 quality control, 2 initial screening
+    Column("done", Integer, nullable=False, server_default="0"),  # submitted annotations made here; kept by annotations.py
+    Column("batch_id", ForeignKey("batch.id"), index=True),  # the import that put it here; None: put here by hand
     Index("ix_project_trace_order", "project_id", "position"),
+    Index("ix_project_trace_queue", "project_id", "done", "position"),
     Index("ix_project_trace_trace_id", "trace_id"),
 )
 
@@ -240,7 +244,7 @@ annotation = Table(
     Column("batch_id", ForeignKey("batch.id"), index=True),  # None: made here
     Column("line", Integer, nullable=False, server_default="0"),  # order within the batch
     Column("kind", Text, nullable=False, server_default="rating"),  # rating, adjudication, gold
-    Column("state", Text, nullable=False, server_default="open"),  # open, submitted
+    Column("state", Text, nullable=False, server_default="open"),  # open, submitted, void: its making was undone
     Column("revision", Integer, nullable=False, server_default="0"),  # +1 with every change
     Column("finish_reason", Text),
     Column("reason", Text),  # why given up, or why the problem is bad
@@ -255,7 +259,7 @@ annotation = Table(
     Column("submitted_at", Text),
     Column("extra", JSON),
     Index("ix_annotation_trace", "trace_id", "project_id"),
-    Index("ix_annotation_queue", "project_id", "annotator_id", "state"),
+    Index("ix_annotation_queue", "project_id", "annotator_id", "state", "submitted_at"),
 )
 
 rating = Table(
@@ -293,7 +297,7 @@ history = Table(
     Column("shown_ms", Integer),  # time since the step was shown
     Index("ix_history_person", "annotator_id", "id"),
     Index("ix_history_annotation", "annotation_id", "id"),
-    Index("ix_history_reverts", "reverts"),
+    Index("ix_history_reverts", "reverts", sqlite_where=text("reverts IS NOT NULL")),
 )
 
 # -- what machines said -----------------------------------------------------------------------------------------------
@@ -390,6 +394,8 @@ run = Table(
     Column("summary", JSON, nullable=False, server_default="{}"),
     Column("ingest_offset", Integer, nullable=False, server_default="0"),
     Column("ingested", Integer, nullable=False, server_default="0"),  # records stored
+    Column("ingested_attempt", Integer, nullable=False, server_default="0"),  # the attempt whose end is in the store
+    Column("requeue", Integer, nullable=False, server_default="0"),  # once paused it goes back to the queue
     Column("stale", Integer, nullable=False, server_default="0"),  # an annotation it used has a newer revision
     Column("created_at", Text, nullable=False),
     Column("started_at", Text),

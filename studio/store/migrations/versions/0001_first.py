@@ -77,6 +77,8 @@ def upgrade() -> None:
         sa.Column("summary", sa.JSON(), server_default="{}", nullable=False),
         sa.Column("ingest_offset", sa.Integer(), server_default="0", nullable=False),
         sa.Column("ingested", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("ingested_attempt", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("requeue", sa.Integer(), server_default="0", nullable=False),
         sa.Column("stale", sa.Integer(), server_default="0", nullable=False),
         sa.Column("created_at", sa.Text(), nullable=False),
         sa.Column("started_at", sa.Text(), nullable=True),
@@ -128,7 +130,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_history_annotation", "history", ["annotation_id", "id"], unique=False)
     op.create_index("ix_history_person", "history", ["annotator_id", "id"], unique=False)
-    op.create_index("ix_history_reverts", "history", ["reverts"], unique=False)
+    op.create_index(
+        "ix_history_reverts", "history", ["reverts"], unique=False, sqlite_where=sa.text("reverts IS NOT NULL")
+    )
     op.create_table(
         "model",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -245,11 +249,16 @@ def upgrade() -> None:
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=True),
         sa.Column("gold", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("done", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("batch_id", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["batch_id"], ["batch.id"], name=op.f("fk_project_trace_batch_id")),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_project_trace_project_id")),
         sa.ForeignKeyConstraint(["trace_id"], ["trace.id"], name=op.f("fk_project_trace_trace_id")),
         sa.PrimaryKeyConstraint("project_id", "trace_id", name=op.f("pk_project_trace")),
     )
+    op.create_index(op.f("ix_project_trace_batch_id"), "project_trace", ["batch_id"], unique=False)
     op.create_index("ix_project_trace_order", "project_trace", ["project_id", "position"], unique=False)
+    op.create_index("ix_project_trace_queue", "project_trace", ["project_id", "done", "position"], unique=False)
     op.create_index("ix_project_trace_trace_id", "project_trace", ["trace_id"], unique=False)
     op.create_table(
         "segmentation",
@@ -312,7 +321,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("uid", name=op.f("uq_annotation_uid")),
     )
     op.create_index(op.f("ix_annotation_batch_id"), "annotation", ["batch_id"], unique=False)
-    op.create_index("ix_annotation_queue", "annotation", ["project_id", "annotator_id", "state"], unique=False)
+    op.create_index(
+        "ix_annotation_queue", "annotation", ["project_id", "annotator_id", "state", "submitted_at"], unique=False
+    )
     op.create_index("ix_annotation_trace", "annotation", ["trace_id", "project_id"], unique=False)
     op.create_table(
         "flag",
