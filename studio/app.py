@@ -1,0 +1,165 @@
+"""The composition root of the window: settings -> workspace -> annotator -> context -> window. No globals."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import logging
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtWidgets import QApplication
+
+from studio import __version__
+from studio.domain import Annotator
+from studio.errors import SteplensError
+from studio.settings import Settings, default_workspace
+from studio.store import projects
+from studio.store.database import Database
+from studio.ui.context import Context
+from studio.ui.main_window import MainWindow
+from studio.ui.session_log import catch_all, log_qt, start_log
+from studio.ui.single_instance import SingleInstance
+from studio.ui.theme import Theme
+from studio.workspace import Workspace
+
+if TYPE_CHECKING:
+    from studio.helpers.pool import HelperPool
+    from studio.jobs.service import Jobs
+
+log = logging.getLogger(__name__)
+SERVICES_AFTER_MS = 400  # the first trace is painted first
+
+
+class Studio(QObject):
+    """The running application: one workspace at a time with its window.
+
+    Signals:
+        uncaught(BaseException): from any thread, for the dialog.
+    """
+
+    uncaught = Signal(object)
+
+    def __init__(self, app: QApplication, settings: Settings) -> None:
+        super().__init__(app)
+        self.settings = settings
+        self.theme = Theme(app, settings.theme, round(settings.scale * 100))
+        self.window: MainWindow | None = None
+        self.context: Context | None = None
+        self._instance: SingleInstance | None = None
+        self.uncaught.connect(self._on_uncaught)
+        app.aboutToQuit.connect(self.close)
+
+    def open(self, folder: Path, *, create: bool = False) -> bool:
+        """Show a workspace; False when its window is open already and was raised.
+
+        Raises WorkspaceError, StoreError, VersionError.
+        """
+        workspace = Workspace.open(folder, create=create)
+        instance = SingleInstance(workspace.path, self)
+        if not instance.acquire():
+            workspace.close()
+            instance.raise_other()
+            return False
+        context = Context(
+            workspace,
+            self.settings,
+            this_annotator(workspace.database, self.settings),
+            self.theme,
+            make_jobs=partial(_make_jobs, workspace, self.settings),
+            make_helpers=_make_helpers,
+        )
+        window = MainWindow(context)
+        self.close()
+        self.context, self.window, self._instance = context, window, instance
+        instance.raised.connect(self._on_raised)
+        window.workspaceAsked.connect(self._on_workspace_asked)
+        window.show()
+        self.settings.update(last_workspace=str(workspace.path))
+        self.settings.remember(workspace.path)
+        QTimer.singleShot(SERVICES_AFTER_MS, window, window.start_services)
+        return True
+
+    def close(self) -> None:
+        """Close the window and the workspace; what was queued is written first."""
+        if self.window is None or self.context is None or self._instance is None:
+            return
+        window, context, instance = self.window, self.context, self._instance
+        self.window = self.context = self._instance = None
+        window.close()
+        window.deleteLater()
+        context.close()
+        context.workspace.close()
+        instance.release()
+
+    def _on_raised(self) -> None:
+        if self.window is not None:
+            self.window.setWindowState(self.window.windowState() & ~self.window.windowState().WindowMinimized)
+            self.window.raise_()
+            self.window.activateWindow()
+
+    def _on_workspace_asked(self, folder: str, create: bool) -> None:
+        try:
+            self.open(Path(folder), create=create)
+        except SteplensError as error:
+            self._on_uncaught(error)
+
+    def _on_uncaught(self, error: BaseException) -> None:
+        if self.context is not None:
+            self.context.broke.emit(error)
+
+
+def window(args: argparse.Namespace) -> int:
+    """The verb of no verb: open the window; returns the exit code."""
+    import platformdirs
+
+    app = application(sys.argv[:1])
+    start_log(Path(platformdirs.user_log_dir("steplens", appauthor=False)))
+    log_qt()
+    settings = Settings.load()
+    studio = Studio(app, settings)
+    catch_all(studio.uncaught.emit)
+    log.info("Steplens %s starts", __version__)
+    known = args.workspace or (Path(settings.last_workspace) if settings.last_workspace else None)
+    if known is None or (args.workspace is None and not (known / "workspace.toml").exists()):
+        known = default_workspace()
+    return app.exec() if studio.open(known, create=True) else 0
+
+
+def application(argv: Sequence[str]) -> QApplication:
+    """The one QApplication with its names."""
+    app = QApplication(list(argv))
+    app.setApplicationName("steplens")
+    app.setApplicationDisplayName("Steplens")
+    app.setApplicationVersion(__version__)
+    app.setDesktopFileName("steplens")
+    return app
+
+
+def this_annotator(database: Database, settings: Settings) -> Annotator:
+    """The person of the settings, made in this workspace when it does not know them."""
+    with database.read() as c:
+        for person in projects.annotators(c):
+            if person.uid == settings.annotator_uid:
+                return person
+    name = settings.annotator_name or getpass.getuser()
+    uid = settings.annotator_uid or None
+    person = database.run(lambda c: projects.ensure_annotator(c, name, uid=uid))
+    settings.update(annotator_uid=person.uid, annotator_name=person.name)
+    return person
+
+
+def _make_jobs(workspace: Workspace, settings: Settings) -> Jobs:
+    from studio.jobs.service import Jobs
+
+    return Jobs(workspace, interpreter=settings.interpreter or None)
+
+
+def _make_helpers() -> HelperPool:
+    from studio.helpers.pool import HelperPool
+
+    return HelperPool(preload=("studio.render.maths_worker",))

@@ -1,0 +1,332 @@
+"""Every command of the window, once: menus, palette, shortcut editor and help are drawn from this table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QAction, QIcon, QKeySequence
+
+from studio.errors import ConflictError
+
+
+class Page(StrEnum):
+    """Where a command lives; ANY is everywhere."""
+
+    ANY = ""
+    LABEL = "label"
+    INSPECT = "inspect"
+    TRAIN = "train"
+    DATA = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One command. `keys` are portable key sequences; the first is shown on buttons and in menus.
+
+    `physical` commands are rated by position on the keyboard: their page reads the key itself, so no shortcut is
+    registered with the window and a text field never triggers them.
+    """
+
+    id: str
+    text: str
+    keys: tuple[str, ...] = ()
+    icon: str = ""
+    page: Page = Page.ANY
+    menu: str = ""
+    tip: str = ""
+    physical: bool = False
+    checkable: bool = False
+
+    @property
+    def name(self) -> str:
+        """The text without its mnemonic mark and ellipsis."""
+        return self.text.replace("&", "").rstrip("…")
+
+
+MENUS = ("File", "Edit", "View", "Label", "Inspect", "Train", "Data", "Help")
+
+ACTIONS: tuple[Action, ...] = (
+    Action("open_workspace", "&Open workspace…", ("Ctrl+O",), "folder", menu="File"),
+    Action("new_workspace", "&New workspace…", ("Ctrl+Shift+N",), "plus", menu="File"),
+    Action("import", "&Import traces…", ("Ctrl+I",), "import", menu="File"),
+    Action("export", "&Export…", ("Ctrl+E",), "export", menu="File"),
+    Action("preferences", "&Preferences…", ("Ctrl+,",), "sliders", menu="File"),
+    Action("quit", "&Quit", ("Ctrl+Q",), menu="File"),
+    Action("undo", "&Undo", ("Ctrl+Z",), "undo", Page.LABEL, "Edit", "Take back your last rating, submit or comment"),
+    Action("redo", "&Redo", ("Ctrl+Shift+Z", "Ctrl+Y"), "redo", Page.LABEL, "Edit", "Do again what you took back"),
+    Action(
+        "find", "&Find everywhere…", ("Ctrl+K",), "search", menu="Edit", tip="Words of problems, steps and comments"
+    ),
+    Action("palette", "&All commands…", ("Ctrl+Shift+P",), "command", menu="View"),
+    Action("page_label", "&Label", ("Ctrl+1",), "label", menu="View", tip="Rate steps"),
+    Action("page_inspect", "&Inspect", ("Ctrl+2",), "inspect", menu="View", tip="Read traces and their scores"),
+    Action("page_train", "&Train", ("Ctrl+3",), "train", menu="View", tip="Train a PRM, score traces, watch runs"),
+    Action("page_data", "&Data", ("Ctrl+4",), "data", menu="View", tip="Import, export, projects"),
+    Action("theme_system", "Theme: as the &system", menu="View", checkable=True),
+    Action("theme_light", "Theme: &light", menu="View", checkable=True),
+    Action("theme_dark", "Theme: &dark", menu="View", checkable=True),
+    Action("theme_contrast", "Theme: &high contrast", menu="View", checkable=True),
+    Action("larger", "&Larger text", ("Ctrl++", "Ctrl+="), menu="View"),
+    Action("smaller", "&Smaller text", ("Ctrl+-",), menu="View"),
+    Action("normal_size", "&Normal text size", ("Ctrl+0",), menu="View"),
+    Action("full_screen", "&Full screen", ("F11",), menu="View", checkable=True),
+    Action(
+        "rate_negative",
+        "Rate &negative",
+        ("1", "A"),
+        "negative",
+        Page.LABEL,
+        "Label",
+        "Wrong, unverifiable or off the path",
+        physical=True,
+    ),
+    Action(
+        "rate_neutral",
+        "Rate n&eutral",
+        ("2", "S"),
+        "neutral",
+        Page.LABEL,
+        "Label",
+        "Correct, but adds nothing",
+        physical=True,
+    ),
+    Action(
+        "rate_positive",
+        "Rate &positive",
+        ("3", "D"),
+        "positive",
+        Page.LABEL,
+        "Label",
+        "Correct, verifiable, and moves forward",
+        physical=True,
+    ),
+    Action("unrate", "&Clear rating", ("Backspace",), "clear", Page.LABEL, "Label", physical=True),
+    Action(
+        "unsure",
+        "Mark &unsure",
+        ("U",),
+        "unsure",
+        Page.LABEL,
+        "Label",
+        "Your doubt goes with the rating",
+        physical=True,
+    ),
+    Action("step_up", "Step &up", ("Up", "K"), page=Page.LABEL, menu="Label", physical=True),
+    Action("step_down", "Step &down", ("Down", "J"), page=Page.LABEL, menu="Label", physical=True),
+    Action(
+        "submit",
+        "&Submit",
+        ("Return", "Enter"),
+        "submit",
+        Page.LABEL,
+        "Label",
+        "At the first negative step, or when all are rated",
+        physical=True,
+    ),
+    Action(
+        "give_up", "&Give up…", ("G",), "give_up", Page.LABEL, "Label", "You cannot judge this trace", physical=True
+    ),
+    Action(
+        "bad_problem",
+        "&Bad problem…",
+        ("B",),
+        "bad_problem",
+        Page.LABEL,
+        "Label",
+        "The problem cannot be answered as it stands",
+        physical=True,
+    ),
+    Action(
+        "reference_wrong",
+        "&Reference is wrong",
+        ("R",),
+        "flag",
+        Page.LABEL,
+        "Label",
+        "Note that the reference answer is not right",
+        physical=True,
+    ),
+    Action("comment", "&Comment…", ("C",), "comment", Page.LABEL, "Label", physical=True),
+    Action("retry", "&Try saving again", ("Ctrl+R",), "retry", Page.LABEL, "Label"),
+    Action("choose_project", "C&hoose project…", ("Ctrl+L",), "project", Page.LABEL, "Label"),
+    Action("inspect_this", "&Inspect this trace", ("Ctrl+Shift+I",), "inspect", Page.LABEL, "Label"),
+    Action("label_this", "&Rate this trace", ("L",), "label", Page.INSPECT, "Inspect"),
+    Action("next_hit", "&Next hit", ("N",), "next", Page.INSPECT, "Inspect"),
+    Action("previous_hit", "&Previous hit", ("Shift+N",), "previous", Page.INSPECT, "Inspect"),
+    Action("score_this", "&Score this trace", ("S",), "score", Page.INSPECT, "Inspect", "Ask a PRM for step scores"),
+    Action("copy_latex", "Copy step as LaTe&X", ("Ctrl+Shift+C",), "copy", Page.INSPECT, "Inspect"),
+    Action("new_run", "&New run…", ("N",), "plus", Page.TRAIN, "Train"),
+    Action("score_traces", "&Score traces…", ("S",), "score", Page.TRAIN, "Train"),
+    Action("pause_run", "&Pause run", ("P",), "pause", Page.TRAIN, "Train", "Checkpoint, then free the device"),
+    Action("resume_run", "&Resume run", ("R",), "play", Page.TRAIN, "Train"),
+    Action("cancel_run", "&Cancel run", ("Del",), "stop", Page.TRAIN, "Train"),
+    Action("run_now", "Run no&w", ("W",), "play", Page.TRAIN, "Train", "Pause what runs on the device, go first"),
+    Action("new_project", "&New project…", ("N",), "plus", Page.DATA, "Data"),
+    Action("refresh", "&Refresh", ("F5",), "retry", menu="View"),
+    Action("help_keys", "&Keys of this page", ("F1",), "keyboard", menu="Help"),
+    Action("guideline", "&Guideline", ("?", "Shift+F1"), "book", menu="Help"),
+    Action("shortcuts", "Edit &shortcuts…", icon="keyboard", menu="Help"),
+    Action("show_log", "Show the session &log", menu="Help"),
+    Action("about", "&About Steplens", menu="Help"),
+)
+
+
+_BY_ID = {action.id: action for action in ACTIONS}
+
+
+def by_id(id: str) -> Action:
+    """The entry of this name. Raises KeyError when there is none."""
+    return _BY_ID[id]
+
+
+class Actions(QObject):
+    """The commands of one window: their handlers, whether they are enabled, and their keys.
+
+    Signals:
+        rebound(str): the keys of this command are others now.
+        enabledChanged(str, bool): this command can, or cannot, be given now.
+    """
+
+    rebound = Signal(str)
+    enabledChanged = Signal(str, bool)
+
+    def __init__(self, overrides: Mapping[str, Sequence[str]] | None = None, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._page = Page.ANY
+        self._handlers: dict[str, Callable[[], object]] = {}
+        self._wanted = {action.id: True for action in ACTIONS}
+        self._overrides = {id: tuple(keys) for id, keys in (overrides or {}).items() if id in _BY_ID}
+        self._q = {action.id: self._make(action) for action in ACTIONS}
+
+    def on(self, id: str, handler: Callable[[], object]) -> None:
+        """Say what a command does; the last one to say it wins."""
+        self._handlers[by_id(id).id] = handler
+        self._update(id)
+
+    def enable(self, id: str, on: bool) -> None:
+        """Say whether a command can be given now."""
+        if self._wanted[id] != on:
+            self._wanted[id] = on
+            self._update(id)
+
+    def is_enabled(self, id: str) -> bool:
+        """Whether the command has a handler, its page is shown and it can be given now."""
+        page = by_id(id).page
+        return id in self._handlers and self._wanted[id] and page in (Page.ANY, self._page)
+
+    def run(self, id: str) -> bool:
+        """Give a command; returns False when it is not enabled."""
+        if not self.is_enabled(id):
+            return False
+        self._handlers[id]()
+        return True
+
+    def show_page(self, page: Page) -> None:
+        """Enable the commands of this page and disable those of the others."""
+        self._page = page
+        for action in ACTIONS:
+            self._update(action.id)
+
+    def available(self) -> tuple[Action, ...]:
+        """The commands that can be given now, in table order."""
+        return tuple(action for action in ACTIONS if self.is_enabled(action.id))
+
+    def q(self, id: str) -> QAction:
+        """The Qt action of a command, for menus and tool buttons."""
+        return self._q[id]
+
+    def keys(self, id: str) -> tuple[str, ...]:
+        """The key sequences of a command, the user's own if there are any."""
+        return self._overrides.get(id, by_id(id).keys)
+
+    def hint(self, id: str) -> str:
+        """The first key as the platform writes it, empty when there is none."""
+        keys = self.keys(id)
+        return shown_key(keys[0]) if keys else ""
+
+    def is_default(self, id: str) -> bool:
+        """Whether the command has the keys that it came with."""
+        return id not in self._overrides
+
+    def rival(self, id: str, key: str) -> Action | None:
+        """The other command that has this key on the same page."""
+        page = by_id(id).page
+        wanted = _same(key)
+        for other in ACTIONS:
+            if other.id == id or (page and other.page and page != other.page):
+                continue
+            if wanted in {_same(k) for k in self.keys(other.id)}:
+                return other
+        return None
+
+    def set_keys(self, id: str, keys: Sequence[str]) -> None:
+        """Give a command other keys. Raises ConflictError when another command of its page has one of them."""
+        for key in keys:
+            if (rival := self.rival(id, key)) is not None:
+                raise ConflictError(f"{shown_key(key)} belongs to “{rival.name}”; give that another key first")
+        if tuple(keys) == by_id(id).keys:
+            self._overrides.pop(id, None)
+        else:
+            self._overrides[id] = tuple(keys)
+        self._bind(self._q[id], by_id(id))
+        self.rebound.emit(id)
+
+    def overrides(self) -> dict[str, list[str]]:
+        """The keys that differ from the table, for the settings."""
+        return {id: list(keys) for id, keys in sorted(self._overrides.items())}
+
+    def dress(self, icon: Callable[[str], QIcon]) -> None:
+        """Give each command its icon in the present theme."""
+        for action in ACTIONS:
+            if action.icon:
+                self._q[action.id].setIcon(icon(action.icon))
+
+    def _make(self, action: Action) -> QAction:
+        q = QAction(action.text, self)
+        q.setAutoRepeat(action.id in REPEATING)
+        q.setCheckable(action.checkable)
+        q.setEnabled(False)
+        q.triggered.connect(partial(self._on_triggered, action.id))
+        self._bind(q, action)
+        return q
+
+    def _bind(self, q: QAction, action: Action) -> None:
+        keys = self.keys(action.id)
+        q.setToolTip(_tip(action, keys))
+        q.setStatusTip(action.tip)
+        if action.physical:  # a tab shows the key in menus without registering it
+            q.setText(action.text + (f"\t{shown_key(keys[0])}" if keys else ""))
+        else:
+            q.setShortcuts([QKeySequence(key) for key in keys])
+
+    def _on_triggered(self, id: str, _checked: bool = False) -> None:
+        self.run(id)
+
+    def _update(self, id: str) -> None:
+        on = self.is_enabled(id)
+        if self._q[id].isEnabled() != on:
+            self._q[id].setEnabled(on)
+            self.enabledChanged.emit(id, on)
+
+
+REPEATING = frozenset({"undo", "redo", "larger", "smaller", "step_up", "step_down"})
+
+
+def shown_key(key: str) -> str:
+    """A portable key sequence as the platform writes it."""
+    return {"Return": "⏎", "Up": "↑", "Down": "↓", "Backspace": "⌫"}.get(
+        key, QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText)
+    )
+
+
+def _same(key: str) -> str:
+    return QKeySequence(key).toString(QKeySequence.SequenceFormat.PortableText)
+
+
+def _tip(action: Action, keys: Sequence[str]) -> str:
+    shown = " or ".join(shown_key(key) for key in keys)
+    return " · ".join(part for part in (action.tip or action.name, shown) if part)
