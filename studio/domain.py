@@ -50,6 +50,14 @@ def changed(*topics: Topic, traces: tuple[int, ...] = (), runs: tuple[int, ...] 
     return Changes(frozenset(topics), frozenset(traces), frozenset(runs), initiator)
 
 
+class AnnotationState(StrEnum):
+    """Where an annotation stands."""
+
+    OPEN = "open"
+    SUBMITTED = "submitted"
+    VOID = "void"  # its making was undone: it holds nothing, and only its uid and revision remain for lineage
+
+
 @dataclass(frozen=True, slots=True)
 class Annotator:
     """A person who rates."""
@@ -59,6 +67,11 @@ class Annotator:
     name: str
     role: str = "annotator"
     origin: str = "here"
+
+    @property
+    def changes(self) -> Changes:
+        """What a write that returns a person changed."""
+        return changed(Topic.ANNOTATORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,11 @@ class Project:
     guideline: str = ""
     guideline_version: int = 1
     traces: int = 0
+
+    @property
+    def changes(self) -> Changes:
+        """What a write that returns a project changed."""
+        return changed(Topic.PROJECTS)
 
 
 @dataclass(frozen=True, slots=True)

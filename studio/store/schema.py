@@ -2,7 +2,8 @@
 
 Integer ids are local to this database; `uid` (32 hex digits) names a thing beyond it. Times are ISO-8601 UTC text with
 microseconds. JSON columns hold what a foreign format carried beyond our own words. Rows of a batch that is not
-published are seen by nobody: join `batch` or use `published`.
+published are seen by nobody: `studio.store.batches.visible`. The full-text index `trace_find` (FTS5, see
+`studio.store.find`) stands in the migration alone.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ project_trace = Table(
     Column("position", Integer, nullable=False),
     Column("generation", Integer),
     Column("gold", Integer, nullable=False, server_default="0"),  # 0 no, 1 quality control, 2 initial screening
-    Column("done", Integer, nullable=False, server_default="0"),  # submitted annotations made here; kept by annotations.py
+    Column(
+        "done", Integer, nullable=False, server_default="0"
+    ),  # submitted annotations made here; kept by annotations.py
     Column("batch_id", ForeignKey("batch.id"), index=True),  # the import that put it here; None: put here by hand
     Index("ix_project_trace_order", "project_id", "position"),
     Index("ix_project_trace_queue", "project_id", "done", "position"),

@@ -452,3 +452,31 @@ def upgrade() -> None:
             f"CREATE TRIGGER history_no_{verb.lower()} BEFORE {verb} ON history "
             "BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END"
         )
+    _make_search()
+
+
+def _make_search() -> None:
+    """The full-text index of traces (`studio.store.find`): its content is a view, triggers keep it.
+
+    Small pages: merging index pages is then done in small parts, so no commit of an import takes long.
+    """
+    op.execute(
+        "CREATE VIEW trace_words AS SELECT trace.id AS id, problem.prompt AS prompt, trace.text AS text "
+        "FROM trace JOIN problem ON problem.id = trace.problem_id"
+    )
+    op.execute(
+        "CREATE VIRTUAL TABLE trace_find USING fts5(prompt, text, content='trace_words', content_rowid='id', "
+        "tokenize='unicode61 remove_diacritics 2')"
+    )
+    op.execute("INSERT INTO trace_find(trace_find, rank) VALUES('pgsz', 1024)")
+    add = (
+        "INSERT INTO trace_find(rowid, prompt, text) "
+        "SELECT NEW.id, prompt, NEW.text FROM problem WHERE id = NEW.problem_id;"
+    )
+    drop = (
+        "INSERT INTO trace_find(trace_find, rowid, prompt, text) "
+        "SELECT 'delete', OLD.id, prompt, OLD.text FROM problem WHERE id = OLD.problem_id;"
+    )
+    op.execute(f"CREATE TRIGGER trace_find_insert AFTER INSERT ON trace BEGIN {add} END")
+    op.execute(f"CREATE TRIGGER trace_find_delete BEFORE DELETE ON trace BEGIN {drop} END")
+    op.execute(f"CREATE TRIGGER trace_find_update AFTER UPDATE OF text, problem_id ON trace BEGIN {drop} {add} END")
