@@ -53,7 +53,11 @@ def _handler(name: str) -> Handler:
 def _verb(
     verbs: Verbs, name: str, handler: str, about: str | None, *, workspace: bool = True
 ) -> argparse.ArgumentParser:
-    made = verbs.add_parser(name, **({} if about is None else {"help": about, "description": about}))
+    made = (
+        verbs.add_parser(name, description=about)
+        if about is None
+        else verbs.add_parser(name, help=about, description=about)
+    )
     made.add_argument("--workspace", type=Path, metavar="DIR", required=workspace, help="the workspace's folder")
     made.set_defaults(handler=handler, verb=name)
     return made

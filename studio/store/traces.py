@@ -5,65 +5,42 @@ Rows of a batch that is not published are seen by nobody here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, and_, exists, func, literal, or_, select
+from sqlalchemy import Connection, Table, and_, select
 from sqlalchemy import insert as insert_into
-from sqlalchemy.sql.elements import ColumnElement
 
-from studio.domain import Changes, Problem, Segmentation, Topic, Trace, TraceRow, changed, new_uid, now
+from studio.domain import Changes, Problem, Segmentation, Topic, Trace, changed, new_uid, now
 from studio.errors import NotFoundError
-from studio.store.schema import (
-    annotation,
-    batch,
-    message,
-    problem,
-    project_trace,
-    rating,
-    score,
-    segmentation,
-    step,
-    trace,
-)
-from trainer.contract.records import Block, BlockKind, FinishReason, Message, Step
+from studio.store import batches, projects
+from studio.store.schema import message, problem, segmentation, step, trace
+from studio.store.trace_list import ErrorFilter, TraceOrder, TraceQuery, count, rows
+from trainer.contract.records import Block, BlockKind, Message, Step
 from trainer.reasoning.split import fold_of
 
+__all__ = [
+    "Added",
+    "ErrorFilter",
+    "Joined",
+    "NewTrace",
+    "TraceOrder",
+    "TraceQuery",
+    "add",
+    "count",
+    "from_steps",
+    "join_steps",
+    "load",
+    "load_many",
+    "problem_uid",
+    "rows",
+]
+
 SEPARATOR = "\n\n"
-TITLE_LENGTH = 160
 _CHUNK = 500  # ids in one IN (...)
-
-
-class TraceOrder(StrEnum):
-    """How a list of traces is sorted."""
-
-    POSITION = "position"  # as they stand in the project
-    NEWEST = "newest"
-    LOW_SCORE = "lowest score first"
-
-
-class ErrorFilter(StrEnum):
-    """Which traces by the first negative step of a submitted annotation."""
-
-    ANY = ""
-    FOUND = "error found"
-    NONE = "rated without error"
-    UNRATED = "unrated"
-
-
-@dataclass(frozen=True, slots=True)
-class TraceQuery:
-    """Which traces, in which order. `text` is found as in `studio.store.find`."""
-
-    project: int | None = None
-    text: str = ""
-    finish: FinishReason | None = None
-    annotator: int | None = None
-    first_error: ErrorFilter = ErrorFilter.ANY
-    order: TraceOrder = TraceOrder.POSITION
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +95,124 @@ def from_steps(prompt: str, steps: Sequence[str], *, separator: str = SEPARATOR,
     """A NewTrace of bare steps; `rest` as the fields of NewTrace."""
     joined = join_steps(steps, separator)
     return NewTrace(prompt, joined.text, joined.messages, joined.steps, separator=separator, **rest)
+
+
+def load(c: Connection, trace_id: int) -> Trace:
+    """One trace with its current segmentation. Raises NotFoundError."""
+    found = load_many(c, (trace_id,))
+    if not found:
+        raise NotFoundError(f"there is no trace {trace_id} in this workspace; it may have been removed")
+    return found[0]
+
+
+def load_many(c: Connection, ids: Sequence[int]) -> tuple[Trace, ...]:
+    """Traces in the order of `ids`; ids that nobody may see are left out."""
+    found: dict[int, Trace] = {}
+    for start in range(0, len(ids), _CHUNK):
+        found |= _load_chunk(c, ids[start : start + _CHUNK])
+    return tuple(found[i] for i in ids if i in found)
+
+
+def _load_chunk(c: Connection, ids: Sequence[int]) -> dict[int, Trace]:
+    query = (
+        select(trace, problem.c.uid.label("problem_uid"), problem.c.prompt, problem.c.reference_answer)
+        .add_columns(problem.c.source, problem.c.fold, segmentation.c.id.label("segmentation_id"))
+        .add_columns(segmentation.c.version)
+        .join(problem, problem.c.id == trace.c.problem_id)
+        .join(segmentation, and_(segmentation.c.trace_id == trace.c.id, segmentation.c.current == 1))
+        .where(trace.c.id.in_(ids), batches.visible(trace.c.batch_id))
+    )
+    rows = c.execute(query).all()
+    messages = _messages(c, ids)
+    steps = _steps(c, [row.segmentation_id for row in rows])
+    return {
+        row.id: Trace(
+            row.id,
+            row.uid,
+            Problem(row.problem_id, row.problem_uid, row.prompt, row.reference_answer, row.source, row.fold),
+            row.text,
+            tuple(messages.get(row.id, ())),
+            Segmentation(row.segmentation_id, row.version, tuple(steps.get(row.segmentation_id, ()))),
+            row.model,
+            row.answer,
+            row.outcome,
+        )
+        for row in rows
+    }
+
+
+def _messages(c: Connection, trace_ids: Sequence[int]) -> dict[int, list[Message]]:
+    found: dict[int, list[Message]] = {}
+    query = select(message).where(message.c.trace_id.in_(trace_ids)).order_by(message.c.trace_id, message.c.ordinal)
+    for row in c.execute(query):
+        blocks = tuple(Block(BlockKind(kind), start, end) for kind, start, end in row.blocks)
+        found.setdefault(row.trace_id, []).append(Message(row.role, blocks))
+    return found
+
+
+def _steps(c: Connection, segmentation_ids: Sequence[int]) -> dict[int, list[Step]]:
+    found: dict[int, list[Step]] = {}
+    query = (
+        select(step.c.segmentation_id, step.c.step_id, step.c.start, step.c.end)
+        .where(step.c.segmentation_id.in_(segmentation_ids))
+        .order_by(step.c.segmentation_id, step.c.ordinal)
+    )
+    for owner, step_id, start, end in c.execute(query):
+        found.setdefault(owner, []).append(Step(step_id, start, end))
+    return found
+
+
+def add(c: Connection, new: NewTrace, *, batch_id: int, project_id: int | None = None) -> Added:
+    """Store a trace and its problem (shared by equal problems); with a project it stands at the project's end."""
+    problem_id = _problem(c, new)
+    uid, moment = new.uid or new_uid(), now()
+    trace_id = _inserted(
+        c,
+        trace,
+        uid=uid,
+        problem_id=problem_id,
+        batch_id=batch_id,
+        line=new.line,
+        model=new.model,
+        text=new.text,
+        separator=new.separator,
+        answer=new.answer,
+        outcome=new.outcome,
+        created_at=moment,
+    )
+    for ordinal, each in enumerate(new.messages):
+        blocks = [[block.kind.value, block.start, block.end] for block in each.blocks]
+        c.execute(insert_into(message).values(trace_id=trace_id, ordinal=ordinal, role=each.role, blocks=blocks))
+    segmentation_id = _inserted(c, segmentation, trace_id=trace_id, version=1, method="import", created_at=moment)
+    spans = [
+        {"segmentation_id": segmentation_id, "ordinal": ordinal, "step_id": s.id, "start": s.start, "end": s.end}
+        for ordinal, s in enumerate(new.steps)
+    ]
+    if spans:
+        c.execute(insert_into(step), spans)
+    if project_id is not None:
+        projects.put_traces(c, project_id, (trace_id,), batch_id=batch_id)
+    return Added(trace_id, segmentation_id, problem_id, changed(Topic.TRACES, traces=(trace_id,)))
+
+
+def problem_uid(said: dict[str, Any]) -> str:
+    """The name of a problem: a digest of all that a source said of it (32 hex digits)."""
+    return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()[:32]
+
+
+def _problem(c: Connection, new: NewTrace) -> int:
+    said = {
+        "prompt": new.prompt,
+        "reference_answer": new.reference_answer,
+        "reference_solution": new.reference_solution,
+        "source": new.source,
+    }
+    uid = problem_uid(said)
+    known = c.scalar(select(problem.c.id).where(problem.c.uid == uid))
+    return known if known is not None else _inserted(c, problem, uid=uid, fold=fold_of(new.prompt), **said)
+
+
+def _inserted(c: Connection, table: Table, **values: object) -> int:
+    key = c.execute(insert_into(table).values(**values)).inserted_primary_key
+    assert key is not None
+    return int(key[0])

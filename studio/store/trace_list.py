@@ -1,0 +1,180 @@
+"""Lists of traces: which, how many, and one page of them. `studio.store.traces` gives these names too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, exists, func, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from studio.domain import TraceRow
+from studio.store import batches, find
+from studio.store.schema import annotation, problem, project_trace, rating, score, segmentation, step, trace
+from trainer.contract.records import FinishReason
+
+TITLE_LENGTH = 160
+_CHUNK = 500  # ids in one IN (...)
+
+
+class TraceOrder(StrEnum):
+    """How a list of traces is sorted."""
+
+    POSITION = "position"  # as they stand in the project
+    NEWEST = "newest"
+    LOW_SCORE = "lowest score first"
+
+
+class ErrorFilter(StrEnum):
+    """Which traces by the first negative step of a submitted annotation."""
+
+    ANY = ""
+    FOUND = "error found"
+    NONE = "rated without error"
+    UNRATED = "unrated"
+
+
+@dataclass(frozen=True, slots=True)
+class TraceQuery:
+    """Which traces, in which order. `text` is found as in `studio.store.find`."""
+
+    project: int | None = None
+    text: str = ""
+    finish: FinishReason | None = None
+    annotator: int | None = None
+    first_error: ErrorFilter = ErrorFilter.ANY
+    order: TraceOrder = TraceOrder.POSITION
+
+
+def count(c: Connection, query: TraceQuery) -> int:
+    """How many traces the query has."""
+    if query == TraceQuery(project=query.project, order=query.order):
+        return _count_all(c, query.project)
+    return int(c.scalar(select(func.count()).select_from(_wanted(query).subquery())) or 0)
+
+
+def _count_all(c: Connection, project: int | None) -> int:
+    table = trace if project is None else project_trace
+    everything = select(func.count()).select_from(table)
+    if project is not None:
+        everything = everything.where(project_trace.c.project_id == project)
+    unseen = everything.where(table.c.batch_id.in_(batches.hidden()))
+    return int(c.scalar(everything) or 0) - int(c.scalar(unseen) or 0)
+
+
+def rows(c: Connection, query: TraceQuery, *, limit: int, offset: int = 0) -> tuple[TraceRow, ...]:
+    """One page of a list of traces. Not for the labelling screen: it tells what others found."""
+    page = [row.id for row in c.execute(_wanted(query).limit(limit).offset(offset))]
+    found: dict[int, TraceRow] = {}
+    for start in range(0, len(page), _CHUNK):
+        found |= _row_chunk(c, page[start : start + _CHUNK], query.project)
+    return tuple(found[i] for i in page)
+
+
+def _wanted(query: TraceQuery) -> Select[Any]:
+    """The ids of a query, in its order. Skipping over a page touches no trace."""
+    trace_id: ColumnElement[int] = trace.c.id
+    position: ColumnElement[int] = trace.c.id
+    if query.project is None:
+        wanted = select(trace_id.label("id")).where(batches.visible(trace.c.batch_id))
+    else:
+        trace_id, position = project_trace.c.trace_id, project_trace.c.position
+        wanted = select(trace_id.label("id")).where(project_trace.c.project_id == query.project)
+        wanted = wanted.where(batches.visible(project_trace.c.batch_id))
+    if query.text:
+        wanted = wanted.where(trace_id.in_(find.matching(query.text)))
+    wanted = _by_annotations(wanted, trace_id, query)
+    if query.order is TraceOrder.NEWEST:
+        return wanted.order_by(trace_id.desc())
+    if query.order is TraceOrder.LOW_SCORE:
+        lowest = (
+            select(func.min(score.c.low)).where(score.c.trace_id == trace_id).where(batches.visible(score.c.batch_id))
+        )
+        return wanted.order_by(lowest.scalar_subquery().asc().nulls_last(), position)
+    return wanted.order_by(position)
+
+
+def _by_annotations(wanted: Select[Any], trace_id: ColumnElement[int], query: TraceQuery) -> Select[Any]:
+    a = annotation.c
+    of_trace = [a.trace_id == trace_id, batches.visible(a.batch_id)]
+    if query.project is not None:
+        of_trace.append(a.project_id == query.project)
+    if query.annotator is not None:
+        of_trace.append(a.annotator_id == query.annotator)
+        wanted = wanted.where(exists().where(*of_trace))
+    if query.finish is not None:
+        wanted = wanted.where(exists().where(*of_trace, a.finish_reason == query.finish.value))
+    negative = exists().where(
+        *of_trace, a.state == "submitted", rating.c.annotation_id == a.id, rating.c.option == 0, rating.c.value == -1
+    )
+    submitted = exists().where(*of_trace, a.state == "submitted")
+    if query.first_error is ErrorFilter.FOUND:
+        return wanted.where(negative)
+    if query.first_error is ErrorFilter.NONE:
+        return wanted.where(submitted, ~negative)
+    if query.first_error is ErrorFilter.UNRATED:
+        return wanted.where(~submitted)
+    return wanted
+
+
+def _row_chunk(c: Connection, ids: Sequence[int], project: int | None) -> dict[int, TraceRow]:
+    current = and_(segmentation.c.trace_id == trace.c.id, segmentation.c.current == 1)
+    lowest = (
+        select(func.min(score.c.low)).where(score.c.trace_id == trace.c.id).where(batches.visible(score.c.batch_id))
+    )
+    length = select(func.count()).where(step.c.segmentation_id == segmentation.c.id)
+    query = (
+        select(trace.c.id, trace.c.uid, func.substr(problem.c.prompt, 1, TITLE_LENGTH).label("title"))
+        .add_columns(problem.c.reference_answer, length.scalar_subquery().label("steps"))
+        .add_columns(lowest.scalar_subquery().label("low"))
+        .join(problem, problem.c.id == trace.c.problem_id)
+        .join(segmentation, current)
+        .where(trace.c.id.in_(ids))
+    )
+    told = _annotated(c, ids, project)
+    projects = _projects(c, ids)
+    nothing = _Told(0, None)
+    return {
+        row.id: TraceRow(
+            row.id,
+            row.uid,
+            row.title,
+            row.steps,
+            row.reference_answer,
+            told.get(row.id, nothing).annotations,
+            told.get(row.id, nothing).first_error,
+            row.low,
+            tuple(projects.get(row.id, ())),
+        )
+        for row in c.execute(query)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    annotations: int
+    first_error: int | None
+
+
+def _annotated(c: Connection, ids: Sequence[int], project: int | None) -> dict[int, _Told]:
+    a = annotation.c
+    negative = and_(rating.c.annotation_id == a.id, rating.c.option == 0, rating.c.value == -1)
+    query = (
+        select(a.trace_id, func.count(a.id.distinct()).label("annotations"), func.min(rating.c.ordinal).label("error"))
+        .outerjoin(rating, negative)
+        .where(a.trace_id.in_(ids), a.state == "submitted", batches.visible(a.batch_id))
+        .group_by(a.trace_id)
+    )
+    if project is not None:
+        query = query.where(a.project_id == project)
+    return {row.trace_id: _Told(row.annotations, row.error) for row in c.execute(query)}
+
+
+def _projects(c: Connection, ids: Sequence[int]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    query = select(project_trace.c.trace_id, project_trace.c.project_id).where(project_trace.c.trace_id.in_(ids))
+    for trace_id, project_id in c.execute(query):
+        found.setdefault(trace_id, []).append(project_id)
+    return found
