@@ -231,6 +231,11 @@ class Actions(QObject):
         for action in ACTIONS:
             self._update(action.id)
 
+    @property
+    def page(self) -> Page:
+        """The page whose commands are enabled."""
+        return self._page
+
     def available(self) -> tuple[Action, ...]:
         """The commands that can be given now, in table order."""
         return tuple(action for action in ACTIONS if self.is_enabled(action.id))

@@ -16,8 +16,9 @@ from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QWidget
 from studio.settings import Theme as ThemeName
 from studio.ui.actions import ACTIONS, MENUS, Page
 from studio.ui.context import Context
-from studio.ui.dialogs import ErrorDialog, KeysDialog
+from studio.ui.dialogs import ErrorDialog
 from studio.ui.rail import PAGES, Rail
+from studio.ui.shell import Shell
 from studio.ui.status import StatusBar
 from studio.ui.theme import SCALES
 
@@ -61,6 +62,8 @@ class MainWindow(QMainWindow):
         self._page = Page.ANY
         self._stack = QStackedWidget()
         self._rail = Rail(context)
+        self._shell = Shell(context, self)
+        self._shell.workspaceAsked.connect(self.workspaceAsked)
         self.status = StatusBar(context)
         self.setStatusBar(self.status)
         self.setWindowTitle(f"{context.workspace.name} — Steplens")
@@ -141,7 +144,6 @@ class MainWindow(QMainWindow):
         on("normal_size", partial(self._zoom, 0))
         on("full_screen", self._toggle_full_screen)
         on("quit", self.close)
-        on("help_keys", self._show_keys)
         on("import", partial(self._data_command, "import_asked"))
         on("export", partial(self._data_command, "export_asked"))
 
@@ -153,6 +155,9 @@ class MainWindow(QMainWindow):
         menus = {name: self.menuBar().addMenu(f"&{name}") for name in MENUS}
         for action in ACTIONS:
             menus[action.menu].addAction(self._context.actions.q(action.id))
+            if action.id == "new_workspace":
+                recent = menus[action.menu].addMenu("Open &recent")
+                recent.aboutToShow.connect(partial(self._shell.fill_recent, recent))
         for action in ACTIONS:  # shortcuts work while a menu bar is hidden, too
             self.addAction(self._context.actions.q(action.id))
 
@@ -173,9 +178,6 @@ class MainWindow(QMainWindow):
 
     def _toggle_full_screen(self) -> None:
         self.showNormal() if self.isFullScreen() else self.showFullScreen()
-
-    def _show_keys(self) -> None:
-        KeysDialog(self._context.actions, self._page, self).open()
 
     # -- pages --------------------------------------------------------------------------------------------------------
 

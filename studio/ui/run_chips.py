@@ -12,7 +12,7 @@ from studio.ui.context import Context
 from studio.ui.status import JobChip
 
 if TYPE_CHECKING:
-    from studio.jobs.service import RunUpdate, RunView
+    from studio.jobs.values import RunUpdate, RunView
 
 REFRESH_MS = 500
 

@@ -76,8 +76,8 @@ class StatusBar(QStatusBar):
         self.setSizeGripEnabled(False)
         self.setAccessibleName("Status")
         self._jobs = QWidget()
-        self._jobs.setLayout(QHBoxLayout())
-        self._jobs.layout().setContentsMargins(0, 0, 0, 0)
+        self._job_row = QHBoxLayout(self._jobs)
+        self._job_row.setContentsMargins(0, 0, 0, 0)
         self.annotator = QToolButton()
         self.annotator.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.annotator.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
@@ -146,7 +146,7 @@ class StatusBar(QStatusBar):
 
     def _on_child(self, name: str, child: ChildProcess) -> None:
         chip = JobChip(self._context, name, self._jobs)
-        self._jobs.layout().addWidget(chip)
+        self._job_row.addWidget(chip)
         chip.cancelAsked.connect(child.cancel)
         chip.cancelAsked.connect(chip.show_cancelling)
         child.progressed.connect(partial(_show_child, chip))

@@ -216,10 +216,8 @@ def contrast(first: str, second: str) -> float:
 
 def _luminance(colour: str) -> float:
     q = QColor(colour)
-    red, green, blue = (
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (q.redF(), q.greenF(), q.blueF())
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (q.redF(), q.greenF(), q.blueF())]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def _load_font() -> str:
@@ -243,8 +241,11 @@ def _paint(source: str, colour: str, size: int) -> QPixmap:
 
 def _mix(first: str, second: str, share: float) -> str:
     a, b = QColor(first), QColor(second)
+    keep = 1 - share
     return QColor(
-        *(round(x * (1 - share) + y * share) for x, y in zip(a.getRgb()[:3], b.getRgb()[:3], strict=True))
+        round(a.red() * keep + b.red() * share),
+        round(a.green() * keep + b.green() * share),
+        round(a.blue() * keep + b.blue() * share),
     ).name()
 
 
@@ -277,7 +278,7 @@ def _palette(c: Colours) -> QPalette:
 
 
 def _style_sheet(c: Colours, theme: Theme) -> str:
-    values: dict[str, str] = {f.name: str(getattr(c, f.name)) for f in fields(c)}
+    values = {f.name: str(getattr(c, f.name)) for f in fields(c)}
     values |= {f"p{n}": f"{theme.px(n)}px" for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24)}
     values["small"] = f"{9.2 * theme.scale / 100:.2f}pt"
     source = files("resources").joinpath("style.qss").read_text(encoding="utf-8")
