@@ -173,6 +173,14 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[events.AnyEvent], int
     return [events.decoder.decode(line) for line in lines if line.strip()], behind
 
 
+def last_attempt(path: Path) -> int:
+    """The highest attempt in an events file, 0 when there is none. Attempts are appended, so the last lines have it."""
+    size = path.stat().st_size if path.exists() else 0
+    offset = max(0, size - (1 << 20))
+    lines = complete_lines(path, offset)[0][1 if offset else 0 :]
+    return max((events.decoder.decode(line).attempt for line in lines if line.strip()), default=0)
+
+
 record_decoder = msgspec.json.Decoder(Record)
 
 
