@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from trainer.contract.records import FinishReason, Message, Rating, Step
 
@@ -164,10 +165,55 @@ class Annotation:
     current_step: int = 0
     total_time_ms: int | None = None
     comment: str | None = None
+    imported: bool = False
+
+    @property
+    def first_negative(self) -> int | None:
+        """Position of the first step rated negative, None when there is none."""
+        return min((r.ordinal for r in self.ratings if r.option == 0 and r.value == Rating.NEGATIVE), default=None)
+
+    @property
+    def counted(self) -> tuple[StepRating, ...]:
+        """The ratings that count: all of an imported annotation, else those up to the first negative step.
+
+        Ratings behind it can be there when an earlier step was corrected later; they are kept in case it is
+        corrected back, but the annotation ends at the first negative.
+        """
+        end = None if self.imported else self.first_negative
+        return self.ratings if end is None else tuple(r for r in self.ratings if r.ordinal <= end)
 
     def value(self, ordinal: int, option: int = 0) -> Rating | None:
         """The rating of a step, None when unrated."""
         return next((r.value for r in self.ratings if r.ordinal == ordinal and r.option == option), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the append-only history. `old` and `new` hold what changed: see `studio.store.history`."""
+
+    id: int
+    at: str
+    annotator_id: int | None
+    project_id: int | None
+    trace_id: int | None
+    annotation_id: int | None
+    role: str
+    verb: str
+    ordinal: int | None
+    option: int | None
+    old: dict[str, Any]
+    new: dict[str, Any]
+    reverts: int | None
+    device: str
+    shown_ms: int | None
+
+    def __str__(self) -> str:
+        """What was done, for a person: "rating of step 3", "comment"."""
+        what = {"rate": "rating", "unsure": "unsure mark"}.get(self.verb, self.verb)
+        if self.ordinal is None:
+            return what
+        of_option = f", option {self.option}" if self.option else ""
+        return f"{what} of step {self.ordinal + 1}{of_option}"
 
 
 @dataclass(frozen=True, slots=True)

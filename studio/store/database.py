@@ -1,9 +1,10 @@
 """The workspace database: opening, transactions, the writer thread and the broadcast of what changed.
 
 SQLite: WAL, `synchronous=FULL`, `BEGIN IMMEDIATE`. Any number of processes of one machine may share the file.
-A person's write (`write`, `run`, `submit`) polls finely for the write lock and says so by a shared lock on
-`<database>-turn`, which also grows by a byte a commit, so that others notice; a bulk write (`bulk`, `write_in_slices`) is short and steps back between transactions while somebody
-waits. Checkpoints run beside the writer thread, never inside a person's commit.
+A person's write (`write`, `run`, `submit`) polls finely for the write lock and says so by a shared lock on the file
+`<database>-turn`; a bulk write (`bulk`, `write_in_slices`) is short and steps back between transactions while somebody
+waits. That file grows by a byte with every commit, so that others notice. Checkpoints run beside the writer thread,
+never inside a person's commit.
 """
 
 from __future__ import annotations

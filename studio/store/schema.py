@@ -262,7 +262,7 @@ annotation = Table(
     Column("submitted_at", Text),
     Column("extra", JSON),
     Index("ix_annotation_trace", "trace_id", "project_id"),
-    Index("ix_annotation_queue", "project_id", "annotator_id", "state", "submitted_at"),
+    Index("ix_annotation_queue", "project_id", "annotator_id", "state", "submitted_at", "kind", "batch_id", "trace_id"),
 )
 
 rating = Table(

@@ -322,7 +322,10 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_annotation_batch_id"), "annotation", ["batch_id"], unique=False)
     op.create_index(
-        "ix_annotation_queue", "annotation", ["project_id", "annotator_id", "state", "submitted_at"], unique=False
+        "ix_annotation_queue",
+        "annotation",
+        ["project_id", "annotator_id", "state", "submitted_at", "kind", "batch_id", "trace_id"],
+        unique=False,
     )
     op.create_index("ix_annotation_trace", "annotation", ["trace_id", "project_id"], unique=False)
     op.create_table(
