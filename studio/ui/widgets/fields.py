@@ -1,0 +1,203 @@
+"""Editors of single values that never change a value silently: what cannot be is kept, marked and explained."""
+
+from __future__ import annotations
+
+import math
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QValidator, QWheelEvent
+from PySide6.QtWidgets import QAbstractSpinBox, QComboBox, QFileDialog, QHBoxLayout, QWidget
+
+from studio.ui.widgets.parts import button, set_property
+
+
+class NumberField(QAbstractSpinBox):
+    """A number typed or stepped: whole numbers by one, others along 1, 2, 5 of each decade (1e-5, 2e-5, 5e-5 ...).
+
+    Unlike a plain spin box it never clamps what was typed: `problem()` says what is wrong.
+
+    Signals:
+        changed: the text was edited or stepped.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self,
+        value: float,
+        *,
+        whole: bool,
+        low: float | None = None,
+        high: float | None = None,
+        unit: str = "",
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.whole, self.low, self.high, self.unit = whole, low, high, unit
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMinimumWidth(130)
+        self.lineEdit().setText(self._shown(value))
+        self.lineEdit().textEdited.connect(lambda _text: self._on_edited())
+
+    def text_value(self) -> str:
+        """What stands in the field."""
+        return self.lineEdit().text().strip()
+
+    def number(self) -> float | int | None:
+        """The number that stands in the field, None when it is none."""
+        text = self.text_value().replace("_", "")
+        try:
+            return int(text) if self.whole else _finite(float(text.replace(",", ".")))
+        except ValueError:
+            return None
+
+    def problem(self) -> str:
+        """What is wrong with the text, in words; empty when nothing is."""
+        value = self.number()
+        if value is None:
+            return f"“{self.text_value()}” is not a {'whole ' if self.whole else ''}number"
+        if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
+            return f"must be {self.range_text()}"
+        return ""
+
+    def range_text(self) -> str:
+        """The allowed range in words."""
+        if self.low is not None and self.high is not None:
+            return f"{self._shown(self.low)} to {self._shown(self.high)}"
+        if self.low is not None:
+            return f"at least {self._shown(self.low)}"
+        return f"at most {self._shown(self.high)}" if self.high is not None else "any number"
+
+    def set_number(self, value: float) -> None:
+        """Show a number; tells nobody."""
+        self.lineEdit().setText(self._shown(value))
+
+    def _shown(self, value: float) -> str:
+        return str(int(value)) if self.whole or (value == int(value) and abs(value) < 1e6) else f"{value:g}"
+
+    def _on_edited(self) -> None:
+        self.update()
+        self.changed.emit()
+
+    def stepBy(self, steps: int) -> None:
+        """Arrow keys, wheel and buttons."""
+        value: float | int | None = self.number()
+        if value is None:
+            return
+        for _ in range(abs(steps)):
+            value = value + (1 if steps > 0 else -1) if self.whole else _next_round(value, up=steps > 0)
+        if self.low is not None:
+            value = max(value, self.low)
+        if self.high is not None:
+            value = min(value, self.high)
+        self.set_number(value)
+        self.selectAll()
+        self._on_edited()
+
+    def stepEnabled(self) -> QAbstractSpinBox.StepEnabledFlag:
+        """Which way the value can still go."""
+        none = QAbstractSpinBox.StepEnabledFlag.StepNone
+        value = self.number()
+        if value is None:
+            return none
+        up = QAbstractSpinBox.StepEnabledFlag.StepUpEnabled if self.high is None or value < self.high else none
+        down = QAbstractSpinBox.StepEnabledFlag.StepDownEnabled if self.low is None or value > self.low else none
+        return up | down
+
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        """Everything may be typed; `problem()` judges it."""
+        return QValidator.State.Acceptable, text, position
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Scrolling the form must not change what lies under the pointer."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class ChoiceField(QComboBox):
+    """A combo box that leaves the wheel to the form around it unless it has the focus."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMinimumWidth(130)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Scrolling the form must not change what lies under the pointer."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class ModelField(QWidget):
+    """A model: one of the known ones, or a typed hub id, or a folder or GGUF file chosen on disk.
+
+    Signals:
+        changed: the text was edited or chosen.
+    """
+
+    changed = Signal()
+
+    def __init__(self, value: str, known: tuple[str, ...] = (), parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.combo = ChoiceField(self)
+        self.combo.setEditable(True)
+        self.combo.addItems([*known])
+        self.combo.setCurrentText(value)
+        self.combo.setMinimumContentsLength(22)
+        self.combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.combo.currentTextChanged.connect(lambda _text: self.changed.emit())
+        folder = button("Folder…", self._on_folder, tip="Choose a model's folder", parent=self)
+        file = button("File…", self._on_file, tip="Choose a GGUF file", parent=self)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.combo, 1)
+        row.addWidget(folder)
+        row.addWidget(file)
+        self.setFocusProxy(self.combo)
+
+    def text(self) -> str:
+        """What stands in the field."""
+        return self.combo.currentText().strip()
+
+    def set_text(self, text: str) -> None:
+        """Show a text."""
+        self.combo.setCurrentText(text)
+
+    def _on_folder(self) -> None:
+        if chosen := QFileDialog.getExistingDirectory(self, "A model's folder"):
+            self.combo.setCurrentText(chosen)
+
+    def _on_file(self) -> None:
+        chosen, _ = QFileDialog.getOpenFileName(self, "A GGUF file", "", "GGUF models (*.gguf);;All files (*)")
+        if chosen:
+            self.combo.setCurrentText(chosen)
+
+
+def mark_invalid(widget: QWidget, invalid: bool) -> None:
+    """Give an editor the look of an error, or its own again."""
+    set_property(widget, "invalid", invalid)
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(value)
+    return value
+
+
+def _next_round(value: float, *, up: bool) -> float:
+    """The next number of the series ... 0.1, 0.2, 0.5, 1, 2, 5 ... above or below; 0 goes to 1e-5 and back."""
+    if value < 0:
+        return -_next_round(-value, up=not up)
+    smallest = 1e-5
+    if value < smallest:
+        return smallest if up else 0.0
+    exponent = math.floor(math.log10(value) + 1e-12)
+    series = [m * 10.0**e for e in (exponent - 1, exponent, exponent + 1) for m in (1, 2, 5)]
+    if up:
+        return float(f"{next(s for s in series if s > value * (1 + 1e-9)):.12g}")
+    lower = next(s for s in reversed(series) if s < value * (1 - 1e-9))
+    return float(f"{lower:.12g}") if lower >= smallest * (1 - 1e-9) else 0.0

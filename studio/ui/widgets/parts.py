@@ -1,0 +1,130 @@
+"""Small pieces the Train and Data pages are set from: headings, quiet text, buttons, empty states, copyable text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QFontDatabase
+from PySide6.QtWidgets import QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+GAP = 12
+MARGIN = 16
+
+
+class Quiet(QLabel):
+    """Secondary text: smaller and calmer, and readable on every theme."""
+
+    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(text, parent)
+        self.setWordWrap(True)
+        self.setProperty("role", "caption")
+
+
+def blend(over: QColor, under: QColor, share: float) -> QColor:
+    """`share` of one colour over another, opaque."""
+    pairs = zip((over.red(), over.green(), over.blue()), (under.red(), under.green(), under.blue()), strict=True)
+    return QColor(*(round(share * a + (1 - share) * b) for a, b in pairs))
+
+
+def heading(text: str, parent: QWidget | None = None, *, size: float = 1.0) -> QLabel:
+    """A bold line; `size` scales the font."""
+    label = QLabel(text, parent)
+    font = label.font()
+    font.setBold(True)
+    font.setPointSizeF(font.pointSizeF() * size)
+    label.setFont(font)
+    return label
+
+
+def button(
+    text: str, pressed: Callable[[], object], *, tip: str = "", primary: bool = False, parent: QWidget | None = None
+) -> QPushButton:
+    """A push button that calls `pressed`; the tip is also what a screen reader says. `primary`: the one to press."""
+    made = QPushButton(text, parent)
+    made.setProperty("primary", primary)
+    made.setAutoDefault(False)
+    made.clicked.connect(lambda _checked=False: pressed())
+    made.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+    if tip:
+        made.setToolTip(tip)
+        made.setAccessibleDescription(tip)
+    return made
+
+
+def monospace(text: str = "", parent: QWidget | None = None) -> QPlainTextEdit:
+    """Read-only text in the fixed font, to read and to copy."""
+    box = QPlainTextEdit(text, parent)
+    box.setReadOnly(True)
+    box.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+    box.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+    return box
+
+
+class EmptyState(QWidget):
+    """What stands where nothing is yet: one sentence, a hint, and the one action that fills the place."""
+
+    def __init__(
+        self,
+        title: str,
+        hint: str,
+        action: str = "",
+        pressed: Callable[[], object] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.title = heading(title, self, size=1.25)
+        self.hint = Quiet(hint, self)
+        self.hint.setMaximumWidth(460)
+        self.hint.setMinimumWidth(320)
+        column = QVBoxLayout(self)
+        column.setSpacing(GAP)
+        centre = Qt.AlignmentFlag.AlignHCenter
+        column.addStretch(1)
+        for label in (self.title, self.hint):
+            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+            column.addWidget(label, 0, centre)
+        self.button: QPushButton | None = None
+        if pressed is not None:
+            self.button = button(action, pressed, primary=True, parent=self)
+            column.addWidget(self.button, 0, centre)
+        column.addStretch(1)
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """A count with its noun: "1 row", "1,204 rows"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A span of time as people say it: "45 s", "3 min", "8 h 20 min"."""
+    seconds = max(0.0, seconds)
+    if seconds < 9.95:
+        return f"{seconds:.1f} s" if seconds < 1 else f"{seconds:.0f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{hours // 24} days {hours % 24} h"
+
+
+def size_text(count: float) -> str:
+    """Bytes as people say them: "212 GB", "3.4 MB"."""
+    units = ["B", "kB", "MB", "GB", "TB"]
+    position = 0
+    while count >= 1000 and position < len(units) - 1:
+        count, position = count / 1000, position + 1
+    digits = 0 if position == 0 or count >= 100 else 1
+    return f"{count:.{digits}f} {units[position]}"
+
+
+def set_property(widget: QWidget, name: str, value: object) -> None:
+    """Set a property that the style sheet looks at, and take the new look."""
+    if widget.property(name) != value:
+        widget.setProperty(name, value)
+        widget.style().unpolish(widget)
+        widget.style().polish(widget)
