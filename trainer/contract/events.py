@@ -88,7 +88,7 @@ class Notice(Event, frozen=True, kw_only=True, tag="notice"):
 
 
 class Resumed(Event, frozen=True, kw_only=True, tag="resumed"):
-    """This attempt goes on from `from_step`: events of older attempts beyond it no longer count."""
+    """This attempt goes on from `from_step` (-1 = from the very start): older attempts' events beyond it are void."""
 
     from_step: int
 

@@ -6,6 +6,7 @@ to another machine and back. Spans count Unicode code points of the trace's text
 
 from __future__ import annotations
 
+import hashlib
 from enum import IntEnum, StrEnum
 
 import msgspec
@@ -214,3 +215,8 @@ class TraceRecord(msgspec.Struct, frozen=True, kw_only=True, tag="trace"):
 
 
 Record = ScoreRecord | MachineLabelRecord | FlagRecord | TraceRecord
+
+
+def record_id(run: str, row: str, index: int) -> str:
+    """The id (32 hex digits) of what a run made of an input row: the same in every attempt."""
+    return hashlib.sha256(f"{run}\0{row}\0{index}".encode()).hexdigest()[:32]

@@ -103,7 +103,7 @@ class PrmSpec:
     batch_size: int = setting(8, "Rows in one optimiser step", low=1, high=65536)
     micro_batch: int = setting(
         0,
-        "Rows in one forward pass; 0 = as many as the batch, halved when memory runs out",
+        "Rows in one forward pass; 0 = what suits the device; halved when memory runs out, with the same gradient",
         low=0,
         high=65536,
         advanced=True,
@@ -111,6 +111,9 @@ class PrmSpec:
     head_rate: float = setting(1e-3, "Learning rate of the step head", low=0.0, high=1.0)
     body_rate: float = setting(3e-4, "Learning rate of the body", low=0.0, high=1.0)
     warmup: float = setting(0.03, "Share of the steps over which the rates rise", low=0.0, high=0.9, advanced=True)
+    decay: float = setting(
+        0.1, "Share of the steps over which the rates fall to zero at the end", low=0.0, high=1.0, advanced=True
+    )
     weight_decay: float = setting(0.0, "Decoupled weight decay of AdamW", low=0.0, high=1.0, advanced=True)
     max_grad_norm: float = setting(
         1.0, "Longer gradients are cut to this norm; 0 = never", low=0.0, high=1e6, advanced=True

@@ -1,0 +1,56 @@
+"""python -m trainer RUN_DIR: run one attempt of the run in that folder (also the command steplens-trainer)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from trainer.contract.run_folder import RunFolder, RunFolderError
+from trainer.runtime.worker import RunFailed, Worker, run_attempt
+
+
+def recipe_of(name: str) -> Callable[[Worker], dict[str, float]]:
+    """The recipe's program; only the one that runs is imported. Raises RunFailed."""
+    if name == "prm":
+        from trainer.recipes import prm
+
+        return prm.run
+    if name == "score":
+        from trainer.recipes import score
+
+        return score.run
+    raise RunFailed(f"this worker has no recipe {name!r}; update it, or choose prm or score")
+
+
+def set_environment(path: Path) -> None:
+    """Threads, device and quiet libraries, before torch is imported."""
+    try:
+        spec = RunFolder(path).read_spec()
+    except RunFolderError:
+        return  # run_attempt says what is wrong
+    threads = int(spec.parameters.get("threads", 0)) or len(os.sched_getaffinity(0))
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    if spec.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    elif spec.device.startswith("cuda:"):
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", spec.device.partition(":")[2])
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(prog="steplens-trainer", description="Run one attempt of a run.")
+    parser.add_argument("run", type=Path, metavar="RUN_DIR", help="the run folder, with spec.json and input.jsonl")
+    path = parser.parse_args(argv).run.resolve()
+    set_environment(path)
+    return run_attempt(path, recipe_of)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""The process reward model: a causal body, and a head that reads only the ends of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainer.contract.spec import Adapt, NeutralPolicy
+from trainer.data import Encoded, Ints, TokenRow
+
+SETTINGS_KEY = "steplens"
+CLASS_NAMES = {2: ("negative", "positive"), 3: ("negative", "neutral", "positive")}
+
+
+@dataclass(frozen=True, slots=True)
+class PrmSettings:
+    """What a PRM must remember to read text as it was trained; kept in config.json under "steplens"."""
+
+    classes: int
+    separator: str = "\n"
+    max_length: int = 1024
+    neutral: str = NeutralPolicy.POSITIVE.value
+    domain: str = ""
+
+    @classmethod
+    def read(cls, kept: object, classes: int) -> PrmSettings:
+        """From a config's entry; a model made elsewhere has none and gets the defaults."""
+        known = {f.name for f in fields(cls)} - {"classes"}
+        given = {k: v for k, v in kept.items() if k in known} if isinstance(kept, dict) else {}
+        return cls(classes=classes, **given)
+
+
+@dataclass(frozen=True, slots=True)
+class StepBatch:
+    """Right-padded rows: ids [rows, length]; flat places [labels] of step ends in rows x length; real tokens."""
+
+    ids: Tensor
+    places: Tensor
+    tokens: int
+    lengths: Tensor
+
+
+class Prm(nn.Module):
+    """A Hugging Face token classifier whose head is applied to step ends alone.
+
+    Padding is on the right and the body is causal, so no attention mask is needed: a real token never sees padding.
+    """
+
+    def __init__(self, model: Any, settings: PrmSettings, language_head: nn.Module | None = None) -> None:  # noqa: ANN401
+        super().__init__()
+        self.model = model
+        self.settings = settings
+        self.language_head = language_head
+        self._head = next(name for name in ("score", "classifier") if hasattr(model, name))
+        config = model.config
+        config.use_cache = False
+        config.classifier_dropout = 0.0
+        names = CLASS_NAMES[settings.classes]
+        config.id2label = dict(enumerate(names))
+        config.label2id = {name: index for index, name in enumerate(names)}
+        setattr(config, SETTINGS_KEY, asdict(settings))
+
+    @property
+    def head(self) -> nn.Module:
+        """The step head."""
+        return getattr(self.model, self._head)
+
+    @property
+    def body(self) -> nn.Module:
+        """The causal body."""
+        return getattr(self.model, self.model.base_model_prefix)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.head.parameters()).device
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the body knows."""
+        return int(self.model.config.vocab_size)
+
+    def body_states(self, ids: Tensor) -> Tensor:
+        """Last hidden states [rows, length, hidden] of right-padded ids [rows, length]."""
+        return self.body(input_ids=ids, use_cache=False).last_hidden_state
+
+    def forward(self, batch: StepBatch) -> tuple[Tensor, Tensor]:
+        """Head logits [labels, classes] in float32, and the states [rows, length, hidden] behind them."""
+        states = self.body_states(batch.ids)
+        ends = states.flatten(0, 1).index_select(0, batch.places)
+        return self.head(ends).float(), states
+
+    def language_loss(self, batch: StepBatch, states: Tensor) -> Tensor:
+        """Sum over real tokens of the next-token cross-entropy; needs the language head."""
+        if self.language_head is None:
+            raise ValueError("this PRM was loaded without its language head")
+        inside = torch.arange(batch.ids.shape[1] - 1, device=batch.ids.device)[None] < batch.lengths[:, None] - 1
+        logits = self.language_head(states[:, :-1][inside]).float()
+        return F.cross_entropy(logits, batch.ids[:, 1:][inside], reduction="sum")
+
+    @torch.no_grad()
+    def probabilities(self, batch: StepBatch) -> Tensor:
+        """P(step is correct) [labels]: 1 - P(negative), so that neutral counts as correct in three classes."""
+        logits, _ = self(batch)
+        return 1.0 - logits.softmax(-1)[:, 0]
+
+    def save(self, folder: Path) -> None:
+        """A plain Hugging Face folder for AutoModelForTokenClassification; a LoRA adapter is merged and kept beside."""
+        body: Any = self.body
+        if hasattr(body, "merge_and_unload"):
+            body.save_pretrained(str(folder / "adapter"))
+            setattr(self.model, self.model.base_model_prefix, body.merge_and_unload())
+        self.model.save_pretrained(str(folder))
+
+
+def collate(rows: Sequence[tuple[Ints, Ints]], device: torch.device | str = "cpu") -> StepBatch:
+    """(ids, positions of step ends) of each row to one right-padded batch."""
+    lengths = [len(ids) for ids, _ in rows]
+    width = max(lengths)
+    ids = np.zeros((len(rows), width), np.int64)
+    for line, (row, _) in zip(ids, rows, strict=True):
+        line[: len(row)] = row
+    places = np.concatenate([positions + index * width for index, (_, positions) in enumerate(rows)])
+    as_tensor = [torch.from_numpy(x).to(device) for x in (ids, places, np.asarray(lengths, np.int64))]
+    return StepBatch(as_tensor[0], as_tensor[1], sum(lengths), as_tensor[2])
+
+
+def collate_labelled(rows: Sequence[TokenRow], device: torch.device | str = "cpu") -> tuple[StepBatch, Tensor]:
+    """Labelled rows to a batch and the targets [labels, classes] at its places."""
+    batch = collate([(row.encoded.ids, row.positions) for row in rows], device)
+    return batch, torch.from_numpy(np.concatenate([row.targets for row in rows])).to(device)
+
+
+def collate_scoring(rows: Sequence[Encoded], device: torch.device | str = "cpu") -> StepBatch:
+    """Rows to be scored at every step that fitted."""
+    return collate([(row.ids, row.ends) for row in rows], device)
+
+
+def step_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Sum over labels of the cross-entropy against (soft) targets, both [labels, classes]."""
+    return F.cross_entropy(logits, targets, reduction="sum")
+
+
+def adapt(prm: Prm, how: Adapt, *, last_layers: int, rank: int) -> None:
+    """Choose what is trained: everything, LoRA matrices, the last layers, or the head alone. The head always is."""
+    body = prm.body
+    if how is Adapt.ALL:
+        return
+    body.requires_grad_(False)
+    if prm.language_head is not None:
+        prm.language_head.requires_grad_(False)
+    if how is Adapt.LORA:
+        from peft import LoraConfig, get_peft_model
+
+        config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear")
+        setattr(prm.model, prm.model.base_model_prefix, get_peft_model(body, config))
+    elif how is Adapt.LAST_LAYERS:
+        layers = _layers(body)
+        for layer in layers[max(0, len(layers) - last_layers) :]:
+            layer.requires_grad_(True)
+        for name, module in body.named_children():
+            if "norm" in name or name == "ln_f":
+                module.requires_grad_(True)
+
+
+def _layers(body: nn.Module) -> nn.ModuleList:
+    """The stack of blocks: the longest list of modules directly in the body."""
+    stacks = [module for module in body.children() if isinstance(module, nn.ModuleList)]
+    if not stacks:
+        raise ValueError(f"{type(body).__name__} has no stack of layers; train all weights or use LoRA")
+    return max(stacks, key=len)
+
+
+def trained(prm: Prm) -> Iterator[tuple[str, nn.Parameter]]:
+    """Names and weights that are trained, each once."""
+    return ((name, weight) for name, weight in prm.named_parameters() if weight.requires_grad)
+
+
+def parameter_groups(prm: Prm, *, head_rate: float, body_rate: float, weight_decay: float) -> list[dict[str, Any]]:
+    """AdamW's groups: the head and the body at their own rates; "rate" keeps the full rate for the schedule."""
+    head = {id(weight) for weight in prm.head.parameters()}
+    weights = list(trained(prm))
+    groups = [
+        {"params": [w for _, w in weights if id(w) in head], "lr": head_rate, "rate": head_rate},
+        {"params": [w for _, w in weights if id(w) not in head], "lr": body_rate, "rate": body_rate},
+    ]
+    return [{**group, "weight_decay": weight_decay} for group in groups if group["params"]]
