@@ -105,7 +105,7 @@ def _add_run(verbs: Verbs) -> None:
 def _add_lists(verbs: Verbs) -> None:
     runs = _verb(verbs, "runs", "studio.jobs.headless:runs", "List the runs.")
     runs.add_argument("--json", action="store_true", help="one JSON list")
-    traces = _verb(verbs, "traces", "studio.exchange.listing:traces", "List the traces.")
+    traces = _verb(verbs, "traces", "studio.exchange.listing:traces_", "List the traces.")
     traces.add_argument("--json", action="store_true", help="one JSON list")
     traces.add_argument("--project", metavar="NAME", help="only this project (default: all)")
     traces.add_argument("--text", default="", help="only traces in which this stands")

@@ -1,0 +1,207 @@
+"""The verbs import and export: for the window's child process and for the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sqlalchemy import Connection, delete, func, select
+
+from studio.domain import Changes, Project, Topic, changed, new_uid
+from studio.errors import CancelledError, ImportFormatError, NotFoundError, SteplensError
+from studio.exchange import exporter
+from studio.exchange.exporter import ExportQuery, Origin
+from studio.exchange.importer import Importer
+from studio.exchange.prm800k import looks_like
+from studio.exchange.report import ExportReport, ImportReport
+from studio.exchange.telling import CANCELLED, Progress, Stop, Teller, cancellable, never, quiet
+from studio.store import projects
+from studio.store import schema as s
+from studio.store.database import Database
+from studio.workspace import Workspace
+
+LINES_LOOKED_AT = 20
+ROWS_BETWEEN_PROGRESS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where rows go; without a database nothing is known and nothing can be stored."""
+
+    database: Database | None
+    project: Project
+
+
+def import_files(
+    workspace: Workspace | None,
+    files: Sequence[Path],
+    project_name: str = "",
+    *,
+    format: str = "auto",
+    dry_run: bool = False,
+    progress: Progress = quiet,
+    stop: Stop = never,
+) -> ImportReport:
+    """Bring PRM800K files into a project, made if there is none; each file appears as a whole or not at all.
+
+    Without a workspace (dry run only) nothing is known already. Broken rows stand in the report. Raises
+    CancelledError, ConflictError, and ImportFormatError for a file that cannot be read or is none.
+    """
+    began = time.perf_counter()
+    name = project_name.strip() or files[0].stem
+    report = ImportReport(name, dry_run, [str(path) for path in files])
+    if format == "auto":
+        for path in files:
+            check_format(path)
+    sizes = [path.stat().st_size for path in files]
+    with _place(workspace, name, make=not dry_run) as place:
+        for at, path in enumerate(files):
+            told = _told(progress, "check" if dry_run else "import", sum(sizes[:at]), sum(sizes), path)
+            Importer(place.database, place.project, report, progress=told, stop=stop).run(path, dry_run=dry_run)
+    report.seconds = time.perf_counter() - began
+    return report
+
+
+def _told(progress: Progress, phase: str, before: int, total: int, path: Path) -> Callable[[int, int], None]:
+    return lambda bytes_read, rows: progress(phase, before + bytes_read, total, f"{path.name}: {rows:,} rows")
+
+
+def check_format(path: Path) -> None:
+    """Raise ImportFormatError unless one of the first lines that are JSON is a PRM800K record."""
+    try:
+        with path.open("rb") as stream:
+            lines = [line for _, line in zip(range(LINES_LOOKED_AT), stream, strict=False)]
+    except OSError as error:
+        raise ImportFormatError(
+            path, 0, f"cannot be read ({error.strerror})", "check the path and your rights"
+        ) from error
+    if not any(map(looks_like, lines)):
+        remedy = 'the format prm800k has one object with "question" and "label" on each line'
+        raise ImportFormatError(path, 1, "no PRM800K record in the first lines", remedy)
+
+
+@contextmanager
+def _place(workspace: Workspace | None, name: str, *, make: bool) -> Iterator[_Place]:
+    """The project of this name. One that is made for an import which brings nothing goes again."""
+    if workspace is None:
+        yield _Place(None, Project(0, new_uid(), name))
+        return
+    database = workspace.database
+    with database.read() as c:
+        found = projects.by_name(c, name)
+    if found is not None or not make:
+        yield _Place(database, found or Project(0, new_uid(), name))
+        return
+    made = database.run(lambda c: projects.create(c, name))
+    database.publish(changed(Topic.PROJECTS))
+    try:
+        yield _Place(database, made)
+    finally:
+        database.run(lambda c: _drop_if_empty(c, made.id))
+
+
+def _drop_if_empty(c: Connection, project_id: int) -> Changes:
+    for table in (s.project_trace, s.annotation, s.batch):
+        if c.scalar(select(func.count()).select_from(table).where(table.c.project_id == project_id)):
+            return Changes()
+    c.execute(delete(s.project).where(s.project.c.id == project_id))
+    return changed(Topic.PROJECTS)
+
+
+def export_file(
+    workspace: Workspace, out: Path, query: ExportQuery, *, progress: Progress = quiet, stop: Stop = never
+) -> ExportReport:
+    """Write annotations as PRM800K JSONL; the file appears whole or not at all. Raises CancelledError."""
+    began = time.perf_counter()
+    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
+    rows = 0
+    try:
+        with workspace.database.read() as c, aside.open("wb") as stream:
+            total = exporter.count(c, query)
+            every = exporter.count(c, replace(query, submitted=False))
+            for line in exporter.encoded(c, query):
+                stream.write(line)
+                rows += 1
+                if not rows % ROWS_BETWEEN_PROGRESS:
+                    progress("export", rows, total, f"{rows:,} annotations")
+                    if stop():
+                        raise CancelledError(f"cancelled; {out} was not written")
+            size = stream.tell()
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(out)
+    except OSError as error:
+        raise SteplensError(f"{out}: {error.strerror}; choose a place you may write to, with enough room") from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return ExportReport(str(out), rows, size, time.perf_counter() - began, every - total)
+
+
+def import_(args: argparse.Namespace) -> int:
+    """`steplens import`: exit code 0 when every row came in or was known, 1 with broken rows, 130 when cancelled."""
+    teller = Teller(args.progress)
+    nothing_there = args.dry_run and not (args.workspace / "workspace.toml").exists()
+    try:
+        with (
+            cancellable() as stop,
+            nullcontext() if nothing_there else Workspace.open(args.workspace, create=not args.dry_run) as workspace,
+        ):
+            report = import_files(
+                workspace,
+                args.files,
+                args.project or "",
+                format=args.format,
+                dry_run=args.dry_run,
+                progress=teller,
+                stop=stop,
+            )
+    except CancelledError as error:
+        teller.say(str(error))
+        return CANCELLED
+    teller.report(report)
+    return 1 if report.broken else 0
+
+
+def export(args: argparse.Namespace) -> int:
+    """`steplens export`: exit code 0 when the file is written, 130 when cancelled."""
+    teller = Teller(args.progress)
+    try:
+        with cancellable() as stop, Workspace.open(args.workspace) as workspace:
+            with workspace.database.read() as c:
+                query = ExportQuery(
+                    project=_project_id(c, args.project),
+                    annotator=_annotator_id(c, args.annotator),
+                    submitted=not args.unsubmitted,
+                    source=Origin(args.source),
+                )
+            report = export_file(workspace, args.out, query, progress=teller, stop=stop)
+    except CancelledError as error:
+        teller.say(str(error))
+        return CANCELLED
+    teller.report(report)
+    return 0
+
+
+def _project_id(c: Connection, name: str | None) -> int | None:
+    if name is None:
+        return None
+    found = projects.by_name(c, name)
+    if found is None:
+        names = ", ".join(repr(project.name) for project in projects.all_projects(c))
+        raise NotFoundError(f"there is no project {name!r}; there are: {names or 'none'}")
+    return found.id
+
+
+def _annotator_id(c: Connection, name: str | None) -> int | None:
+    if name is None:
+        return None
+    found = [each for each in projects.annotators(c) if name in (each.uid, each.name)]
+    if len(found) != 1:
+        what = "no annotator" if not found else "more than one annotator"
+        raise NotFoundError(f"there is {what} {name!r}; give the uid of one that has rated here")
+    return found[0].id
