@@ -99,6 +99,7 @@ def _add_run(verbs: Verbs) -> None:
     made.add_argument("--name", default="", help="what to call the run")
     made.add_argument("--device", default="cpu", help="default: cpu")
     made.add_argument("--wait", action="store_true", help="stay until the run has ended")
+    made.add_argument("--order", metavar="-", help=argparse.SUPPRESS)  # the window's order as JSON on stdin
     _progress(made)
 
 

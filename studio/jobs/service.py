@@ -6,12 +6,31 @@ verbs touch disk and database and belong on a background thread.
 
 from __future__ import annotations
 
+import logging
+import sys
+import threading
+import time
 from collections.abc import Callable
 
-from studio.jobs.values import Curve, Example, Preview, RunNotice, RunOrder, RunUpdate, RunView
-from studio.workspace import Workspace
+import msgspec
 
-Listener = Callable[[RunUpdate], None]
+from studio.errors import RunError
+from studio.jobs import children, prepare, processes
+from studio.jobs.devices import Machine, machine
+from studio.jobs.estimate import estimate
+from studio.jobs.follower import TICK_SECONDS, Follower, Listener
+from studio.jobs.scheduler import Scheduler
+from studio.jobs.states import may_write
+from studio.jobs.values import Curve, Example, Preview, RunNotice, RunOrder, RunView
+from studio.store import rows, runs
+from studio.store.runs import StoredRun, StoredState
+from studio.workspace import Workspace
+from trainer.contract.records import RunState
+from trainer.contract.run_folder import Control, RunFolder
+
+log = logging.getLogger(__name__)
+TABLE_SECONDS = 0.5
+INSIST_SECONDS = 10.0
 
 
 class Jobs:
@@ -19,64 +38,181 @@ class Jobs:
 
     def __init__(self, workspace: Workspace, *, interpreter: str | None = None) -> None:
         self.workspace = workspace
-        self.interpreter = interpreter
+        self.interpreter = interpreter or sys.executable
+        self._follower = Follower(workspace)
+        self._scheduler: Scheduler | None = None
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+        self._table_due = 0.0
 
     def start(self) -> None:
-        """Follow runs (10 Hz), schedule the queue of each device, adopt what a killed window left, ingest what ended."""
-        raise NotImplementedError
+        """Follow (10 Hz), start what is queued on each device, adopt what a killed window left, ingest what ended."""
+        if self._thread is None:
+            self._ended.clear()
+            self._thread = threading.Thread(target=self._loop, name="runs", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
         """Stop following; workers go on."""
-        raise NotImplementedError
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
 
-    def preview(self, order: RunOrder) -> Preview:
-        """Count the rows and estimate the run. Raises SpecError, RunError. Background thread."""
-        raise NotImplementedError
+    def preview(self, order: RunOrder, progress: Callable[[int, int], None] | None = None) -> Preview:
+        """Count the rows and estimate the run. Raises SpecError, NotFoundError. Background thread."""
+        order = prepare.checked(order)
+        with self.workspace.database.read() as c:
+            counts = rows.count(c, order.selection, progress)
+            problems = list(prepare.objections(order, counts))
+            try:
+                prepare.find_model(self.workspace, c, order)
+            except RunError as error:
+                problems.append(str(error))
+        return Preview(counts, estimate(self.workspace, order, counts), tuple(problems))
 
     def create(self, order: RunOrder, progress: Callable[[str, int, int], None] | None = None) -> RunView:
-        """Freeze the rows and queue the run; `progress(phase, done, total)`. Raises RunError. Background thread."""
-        raise NotImplementedError
+        """Freeze the rows and queue the run, in a child process; `progress(phase, done, total)` may raise to cancel.
+
+        Raises RunError, SpecError. Background thread.
+        """
+        given = msgspec.json.encode(prepare.checked(order))
+        arguments = ("run", order.recipe, "--workspace", str(self.workspace.path), "--order", "-", "--progress", "json")
+        report = children.call(arguments, given=given, progress=progress)
+        self._follower.reload()
+        self._table_due = 0.0
+        return self.view(int(report["id"]))
 
     def cancel(self, run_id: int) -> None:
-        """Ask the worker to stop for good (within 5 s). Asked again after 10 s, the process is killed."""
-        raise NotImplementedError
+        """Stop for good (within 5 s). Asked again after 10 s, the process is killed. Raises RunError when it ended."""
+        if not self._stop_waiting(run_id, StoredState.CANCELLED):
+            self._cancel_started(self._started(run_id, "cancelled"))
+        self._reload()
 
     def pause(self, run_id: int) -> None:
-        """Ask the worker to checkpoint, end and free the device (within 5 s)."""
-        raise NotImplementedError
+        """Checkpoint, end and free the device (within 5 s); a queued run just waits. Raises RunError when it ended."""
+        if not self._stop_waiting(run_id, StoredState.PAUSED):
+            run = self._started(run_id, "paused")
+            self.workspace.database.run(lambda c: runs.set_requeue(c, run_id, False))
+            self._folder(run).ask(Control.PAUSE)
+        self._reload()
 
     def resume(self, run_id: int) -> None:
-        """Queue it again, from its last checkpoint. Raises RunError while another writer may live."""
-        raise NotImplementedError
+        """Queue it again, to go on from its last checkpoint. Raises RunError while another writer may live."""
+        with self.workspace.database.read() as c:
+            run = runs.get(c, run_id)
+        self._refuse_second_writer(run)
+        self.workspace.database.run(lambda c: runs.requeue(c, run_id))
+        self._reload()
 
     def run_now(self, run_id: int) -> None:
-        """Put it first: what runs on its device is paused and resumed afterwards."""
-        raise NotImplementedError
+        """Put it first: what runs on its device is paused and goes on afterwards. Raises RunError, ConflictError."""
+        with self.workspace.database.read() as c:
+            run = runs.get(c, run_id)
+            self._refuse_second_writer(run)
+            others = [each for each in runs.all_runs(c) if each.state is StoredState.STARTED]
+        self.workspace.database.run(lambda c: runs.put_first(c, run_id))
+        for other in others:
+            if (other.device, other.host) == (run.device, run.host) and self._folder(other).asked() is None:
+                self.workspace.database.run(lambda c, other=other: runs.set_requeue(c, other.id, True))  # type: ignore[misc]
+                self._folder(other).ask(Control.PAUSE)
+        self._reload()
 
     def runs(self) -> tuple[RunView, ...]:
         """Every run, newest first."""
-        raise NotImplementedError
+        return self._follower.views()
 
     def view(self, run_id: int) -> RunView:
         """One run. Raises NotFoundError."""
-        raise NotImplementedError
+        return self._follower.view(run_id)
 
     def curves(self, run_id: int) -> dict[str, Curve]:
         """What is read so far, by name ("train/loss", "validation/auc"); an update follows when more is."""
-        raise NotImplementedError
+        return self._follower.track(run_id).curves()
 
     def examples(self, run_id: int) -> tuple[Example, ...]:
         """The newest example of each row."""
-        raise NotImplementedError
+        return self._follower.track(run_id).examples()
 
     def notices(self, run_id: int) -> tuple[RunNotice, ...]:
         """What the worker wanted people to know, oldest first."""
-        raise NotImplementedError
+        return self._follower.track(run_id).notices()
 
     def log_tail(self, run_id: int, lines: int = 40) -> str:
         """The last lines of worker.log, at most 64 KiB."""
-        raise NotImplementedError
+        return self._follower.track(run_id).folder.tail_of_log(lines)
+
+    def machine(self) -> Machine:
+        """Devices, load, free memory and disk. Background thread."""
+        return machine(self.workspace.path)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Be told of changes, in the follower's thread; returns the way to stop."""
-        raise NotImplementedError
+        return self._follower.subscribe(listener)
+
+    def _loop(self) -> None:
+        self._scheduler = Scheduler(self.workspace, self._follower, self.interpreter)
+        self._once("removing what a killed preparation left", lambda: prepare.discard_abandoned(self.workspace))
+        try:
+            while not self._ended.wait(TICK_SECONDS):
+                self._once("following runs", self._tick)
+        finally:
+            self._scheduler.close()
+
+    def _once(self, what: str, work: Callable[[], object]) -> None:
+        """The thread outlives an error; it is logged, and the next tick tries again a little later."""
+        try:
+            work()
+        except Exception:
+            log.exception("%s failed", what)
+            self._ended.wait(TABLE_SECONDS)
+
+    def _tick(self) -> None:
+        moment = time.monotonic()
+        if moment >= self._table_due:
+            self._table_due = moment + TABLE_SECONDS
+            self._follower.reload()
+            if self._scheduler is not None:
+                self._scheduler.tick()
+        self._follower.tick()
+
+    def _reload(self) -> None:
+        self._follower.reload()
+        self._table_due = 0.0
+
+    def _folder(self, run: StoredRun) -> RunFolder:
+        return RunFolder(self.workspace.path / run.folder)
+
+    def _stop_waiting(self, run_id: int, state: StoredState) -> bool:
+        return self.workspace.database.run(lambda c: runs.stop_waiting(c, run_id, state))
+
+    def _started(self, run_id: int, done: str) -> StoredRun:
+        with self.workspace.database.read() as c:
+            run = runs.get(c, run_id)
+        if run.state is not StoredState.STARTED:
+            raise RunError(f"run {run.name!r} is {run.state}; it cannot be {done}")
+        return run
+
+    def _refuse_second_writer(self, run: StoredRun) -> None:
+        folder = self._folder(run)
+        why_not = may_write(folder.read_process(), folder.last_beat())
+        if why_not:
+            raise RunError(f"run {run.name!r} cannot go on: {why_not}")
+
+    def _cancel_started(self, run: StoredRun) -> None:
+        folder = self._folder(run)
+        asked_long_ago = (
+            folder.asked() is Control.CANCEL and time.time() - folder.control.stat().st_mtime >= INSIST_SECONDS
+        )
+        if not asked_long_ago:
+            if folder.asked() is not Control.CANCEL:
+                folder.ask(Control.CANCEL)
+            return
+        process = folder.read_process()
+        if process is not None and processes.is_here(process):
+            processes.kill(process)
+        elif self._follower.state(run.id).state is RunState.LOST:
+            message = "given up by a person; should its worker come back, what it writes is not read"
+            self.workspace.database.run(
+                lambda c: runs.settle(c, run.id, run.attempts, StoredState.CANCELLED, message=message)
+            )

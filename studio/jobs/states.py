@@ -9,7 +9,7 @@ from studio.jobs import processes
 from studio.jobs.track import Track
 from studio.store.runs import StoredRun, StoredState
 from trainer.contract.records import RunState
-from trainer.contract.run_folder import HEARTBEAT_SECONDS, Control, Process
+from trainer.contract.run_folder import HEARTBEAT_SECONDS, Control, Process, host_name
 
 START_SECONDS = 30.0
 """A launcher that has not named a process after this long was itself killed."""
@@ -19,13 +19,17 @@ LOST_SECONDS = 12 * HEARTBEAT_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """The state, why, and since when nothing was heard; `over` when a started attempt has ended, by word or by death."""
+    """The state, why, and how long nothing was heard; `over` when a started attempt has ended, by word or death."""
 
     state: RunState
     message: str = ""
     silent_seconds: float | None = None
     over: bool = False
     asked: str = ""
+
+    def looks_like(self, other: Derived) -> bool:
+        """Whether a person would see no difference, but for the seconds."""
+        return (self.state, self.message, self.asked) == (other.state, other.message, other.asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def _dead(track: Track, process: Process, sign: Sign) -> Derived:
 
 def _elsewhere(process: Process, quiet: float, asked: str) -> Derived:
     """Another host, or this one before it was started anew: only the heartbeat tells."""
-    if process.host == processes.host_name() and quiet > SILENT_SECONDS:
+    if process.host == host_name() and quiet > SILENT_SECONDS:
         return Derived(RunState.CRASHED, "the machine was started anew meanwhile; resume it", over=True)
     if quiet > LOST_SECONDS:
         return Derived(RunState.LOST, f"no news from {process.host}", quiet, asked=asked)
@@ -95,7 +99,7 @@ def may_write(process: Process | None, beat: float | None) -> str:
         return ""
     if processes.lives(process):
         return f"its worker, process {process.pid}, still runs; pause or cancel it first"
-    if processes.is_here(process) or process.host == processes.host_name():
+    if processes.is_here(process) or process.host == host_name():
         return ""
     heard = "never" if beat is None else f"{time.time() - beat:.0f} s ago"
     return (

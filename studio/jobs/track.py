@@ -61,17 +61,17 @@ class Track:
         self.last_at = 0.0  # Unix time of the newest event
         self.last_metrics: dict[str, float] = {}
         self.at_end = False
-        self._offset = 0
+        self.offset = 0
         self._sequence = 0
         self._series: dict[str, Series] = {}
         self._examples: dict[str, Example] = {}
         self._notices: list[RunNotice] = []
 
     def read(self, limit: int = PIECE) -> frozenset[RunTopic]:
-        """Take in what was appended, at most about `limit` bytes; what changed. `at_end` tells whether more is there."""
-        lines, behind = complete_lines(self.folder.events, self._offset, limit)
-        self.at_end = behind - self._offset < limit // 2
-        self._offset = behind
+        """Take in what was appended, at most about `limit` bytes; what changed. `at_end`: nothing more is there."""
+        lines, behind = complete_lines(self.folder.events, self.offset, limit)
+        self.at_end = behind - self.offset < limit // 2
+        self.offset = behind
         topics: set[RunTopic] = set()
         for line in lines:
             if line.strip():

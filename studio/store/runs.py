@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, text, update
+from sqlalchemy import Connection, delete, func, insert, select, text, update
 
 from studio.domain import Changes, Topic, changed, now
 from studio.errors import ConflictError, NotFoundError
@@ -141,14 +141,18 @@ def by_uid(c: Connection, uid: str) -> StoredRun:
     return found[0]
 
 
-def claim(c: Connection, run_id: int) -> int | None:
-    """Take a queued run to start it, when nothing is started on its device: the new attempt's number, else None."""
+def claim(c: Connection, run_id: int, before: Callable[[], None] = lambda: None) -> int | None:
+    """Take a queued run to start it, when nothing is started on its device: the new attempt's number, else None.
+
+    `before` is called inside the transaction, once it is certain that the run is ours.
+    """
     row = get(c, run_id)
     busy = select(run.c.id).where(
         run.c.device == row.device, run.c.host == row.host, run.c.state == StoredState.STARTED.value
     )
     if row.state is not StoredState.QUEUED or c.execute(busy).first() is not None:
         return None
+    before()
     attempt = row.attempts + 1
     c.execute(
         update(run)
@@ -166,7 +170,13 @@ def claim(c: Connection, run_id: int) -> int | None:
 
 
 def settle(
-    c: Connection, run_id: int, attempt: int, state: StoredState, *, message: str = "", summary: Mapping[str, float]
+    c: Connection,
+    run_id: int,
+    attempt: int,
+    state: StoredState,
+    *,
+    message: str = "",
+    summary: Mapping[str, float] | None = None,
 ) -> Changes:
     """An attempt has ended; a pause that asked for it goes back to the queue. Nothing happens when settled before."""
     row = get(c, run_id)
@@ -228,8 +238,8 @@ def set_requeue(c: Connection, run_id: int, on: bool) -> None:
     c.execute(update(run).where(run.c.id == run_id).values(requeue=int(on)))
 
 
-def mark_stale(c: Connection, traces: Iterable[int] | None = None) -> Changes:
-    """Mark the runs that used an annotation which has a newer revision by now; only of these traces, if given."""
+def newly_stale(c: Connection, traces: Iterable[int] | None = None) -> tuple[int, ...]:
+    """Unmarked runs that used an annotation which has a newer revision by now; only of these traces, if given."""
     newer = (
         select(run_source.c.run_id)
         .join(annotation, annotation.c.id == run_source.c.annotation_id)
@@ -237,11 +247,23 @@ def mark_stale(c: Connection, traces: Iterable[int] | None = None) -> Changes:
     )
     if traces is not None:
         newer = newer.where(annotation.c.trace_id.in_(list(traces)))
-    found = tuple(c.scalars(select(run.c.id).where(run.c.stale == 0, run.c.id.in_(newer))))
-    if not found:
-        return Changes()
-    c.execute(update(run).where(run.c.id.in_(found)).values(stale=1))
-    return changed(Topic.RUNS, runs=found)
+    return tuple(c.scalars(select(run.c.id).where(run.c.stale == 0, run.c.id.in_(newer))))
+
+
+def mark_stale(c: Connection, run_ids: Sequence[int]) -> Changes:
+    """What these runs learned from has changed since."""
+    c.execute(update(run).where(run.c.id.in_(run_ids)).values(stale=1))
+    return changed(Topic.RUNS, runs=tuple(run_ids))
+
+
+def refuse(c: Connection, run_id: int, message: str) -> Changes:
+    """A queued run cannot be started: it waits, paused, until a person resumes it."""
+    c.execute(
+        update(run)
+        .where(run.c.id == run_id, run.c.state == StoredState.QUEUED.value)
+        .values(state=StoredState.PAUSED.value, message=message)
+    )
+    return changed(Topic.RUNS, runs=(run_id,))
 
 
 def _device_of(run_id: int) -> Any:  # noqa: ANN401 - a scalar subquery
@@ -251,13 +273,13 @@ def _device_of(run_id: int) -> Any:  # noqa: ANN401 - a scalar subquery
 
 def _rows(c: Connection, where: Any) -> tuple[StoredRun, ...]:  # noqa: ANN401 - a SQL condition
     made = select(func.max(model.c.folder)).where(model.c.run_id == run.c.id).correlate(run).scalar_subquery()
-    columns = [column for column in run.c if column is not run.c.spec]
+    columns: list[Any] = [column for column in run.c if column is not run.c.spec]
     rows = func.coalesce(func.json_extract(run.c.spec, "$.input_rows"), 0).label("rows")
     query = select(*columns, rows, made.label("model_folder")).where(where).order_by(run.c.id.desc())
-    return tuple(map(_run, c.execute(query)))
+    return tuple(_run(row) for row in c.execute(query))
 
 
-def _run(row: Row[Any]) -> StoredRun:
+def _run(row: Any) -> StoredRun:  # noqa: ANN401 - a Row of all columns
     values = dict(row._mapping)
     values["state"] = StoredState(values["state"])
     return StoredRun(**values)

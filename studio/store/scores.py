@@ -36,6 +36,9 @@ class Stored:
     known: int
     lost: int
 
+    def __add__(self, other: Stored) -> Stored:
+        return Stored(self.stored + other.stored, self.known + other.known, self.lost + other.lost)
+
 
 def pack(values: Sequence[float | None]) -> bytes:
     """Step scores as little-endian float32; None becomes NaN."""
@@ -56,7 +59,10 @@ def store_records(c: Connection, batch_id: int, records: Sequence[ScoreRecord]) 
         place = segmentations.get((record.trace, record.segmentation))
         if place is not None:
             values.append(_values(record, place.trace_id, place.segmentation_id, scorers[record.scorer], batch_id))
-    stored = sum(_store(c, each) for each in values)
+    before = _changes(c)
+    if values:
+        c.execute(insert(score).on_conflict_do_nothing(), values)
+    stored = _changes(c) - before
     return Stored(stored=stored, known=len(values) - stored, lost=len(records) - len(values))
 
 
@@ -129,7 +135,6 @@ def _values(record: ScoreRecord, trace_id: int, segmentation_id: int, scorer_id:
     }
 
 
-def _store(c: Connection, values: dict[str, Any]) -> int:
-    """1 when stored. A row that lies in a batch nobody sees and nobody writes any more is taken over."""
-    wanted = insert(score).values(**values)
-    return c.execute(wanted.on_conflict_do_nothing()).rowcount
+def _changes(c: Connection) -> int:
+    """Rows that this connection has inserted, updated or deleted since it was opened."""
+    return int(c.exec_driver_sql("SELECT total_changes()").scalar_one())

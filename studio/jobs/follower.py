@@ -1,0 +1,219 @@
+"""Follow the runs of a workspace: one thread reads what was appended, derives states and settles what has ended.
+
+A tick reads a bounded number of bytes, so that a window beside it stays quick however large a run's files are.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from studio.errors import NotFoundError
+from studio.jobs.launcher import Launched, reap
+from studio.jobs.states import Derived, derive, look
+from studio.jobs.track import PIECE, Track
+from studio.jobs.values import RunTopic, RunUpdate, RunView
+from studio.store import runs
+from studio.store.runs import ENDED, StoredRun, StoredState
+from studio.workspace import Workspace
+from trainer.contract.records import RunState
+from trainer.contract.run_folder import RunFolder, RunFolderError
+
+log = logging.getLogger(__name__)
+TICK_SECONDS = 0.1
+BYTES_A_TICK = 2 * PIECE
+
+Listener = Callable[[RunUpdate], None]
+
+
+class Follower:
+    """What is known of all runs. `tick` belongs to one thread; every other method may be called by any."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._lock = threading.Lock()
+        self._stored: dict[int, StoredRun] = {}
+        self._derived: dict[int, Derived] = {}
+        self._tracks: dict[int, Track] = {}
+        self._wanted: set[int] = set()  # ended runs whose curves somebody asked for
+        self._listeners: list[Listener] = []
+        self._launched: list[Launched] = []
+        self._remarks: dict[int, str] = {}
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Be told of updates in the thread that ticks; returns the way to stop."""
+        self._listeners = [*self._listeners, listener]
+
+        def stop() -> None:
+            self._listeners = [each for each in self._listeners if each is not listener]
+
+        return stop
+
+    def adopt(self, launched: Launched) -> None:
+        """Collect this worker's exit code when it ends."""
+        with self._lock:
+            self._launched.append(launched)
+
+    def reload(self) -> None:
+        """Read the run table and look at what is started, now."""
+        with self.workspace.database.read() as c:
+            found = {run.id: run for run in runs.all_runs(c)}
+        with self._lock:
+            before, self._stored = self._stored, found
+            self._tracks = {run_id: track for run_id, track in self._tracks.items() if run_id in found}
+        for run in found.values():
+            old = before.get(run.id)
+            if old == run:
+                continue
+            if run.state is not StoredState.STARTED or old is None or old.state is not StoredState.STARTED:
+                with self._lock:
+                    self._derived[run.id] = _first(run)
+            self._tell(RunUpdate(run.id, frozenset({RunTopic.STATE})))
+
+    def tick(self) -> None:
+        """Read what was appended to runs that are started or wanted, derive, settle, tell."""
+        with self._lock:
+            self._launched = reap(self._launched, _log_exit)
+            active = [run for run in self._stored.values() if run.state is StoredState.STARTED]
+            active += [self._stored[i] for i in self._wanted if i in self._stored and self._stored[i] not in active]
+        budget = BYTES_A_TICK
+        for run in active:
+            if budget > 0:
+                budget -= self._read(run, min(budget, PIECE))
+
+    def remark(self, run_id: int, text: str) -> None:
+        """Something about a run that the table does not say; shown with its message in this session."""
+        with self._lock:
+            self._remarks = self._remarks | {run_id: text}
+        self._tell(RunUpdate(run_id, frozenset({RunTopic.STATE})))
+
+    def stored(self) -> tuple[StoredRun, ...]:
+        """The table as last read, newest first."""
+        with self._lock:
+            return tuple(self._stored.values())
+
+    def state(self, run_id: int) -> Derived:
+        """What a run was doing at the last look. Raises NotFoundError."""
+        with self._lock:
+            found = self._derived.get(run_id)
+        if found is None:
+            raise NotFoundError(f"there is no run {run_id} in this workspace")
+        return found
+
+    def views(self) -> tuple[RunView, ...]:
+        """Every run, newest first."""
+        with self._lock:
+            return tuple(self._view(run) for run in self._stored.values())
+
+    def view(self, run_id: int) -> RunView:
+        """One run. Raises NotFoundError."""
+        with self._lock:
+            run = self._stored.get(run_id)
+            if run is None:
+                raise NotFoundError(f"there is no run {run_id} in this workspace")
+            return self._view(run)
+
+    def track(self, run_id: int) -> Track:
+        """What a run has said as far as it is read; from now on the rest is read too. Raises NotFoundError."""
+        with self._lock:
+            run = self._stored.get(run_id)
+            if run is None:
+                raise NotFoundError(f"there is no run {run_id} in this workspace")
+            track = self._track(run)
+            if run.state is not StoredState.STARTED and not track.at_end:
+                self._wanted.add(run_id)
+            return track
+
+    def _track(self, run: StoredRun) -> Track:
+        return self._tracks.setdefault(run.id, Track(RunFolder(self.workspace.path / run.folder)))
+
+    def _read(self, run: StoredRun, limit: int) -> int:
+        with self._lock:
+            track = self._track(run)
+        before = track.offset
+        try:
+            sign = look(track)
+            topics = track.read(limit)
+            derived = derive(run, track, sign)
+        except RunFolderError as error:
+            topics, derived = frozenset(), Derived(RunState.LOST, str(error))
+        self._derive(run, track, derived, topics)
+        if run.state is not StoredState.STARTED and track.at_end:
+            with self._lock:
+                self._wanted.discard(run.id)
+        return track.offset - before
+
+    def _derive(self, run: StoredRun, track: Track, derived: Derived, topics: frozenset[RunTopic]) -> None:
+        with self._lock:
+            before = self._derived.get(run.id)
+            self._derived[run.id] = derived
+        if derived.over:
+            self._settle(run, track, derived)
+        if before is None or not before.looks_like(derived):
+            topics = topics | {RunTopic.STATE}
+        if topics:
+            self._tell(RunUpdate(run.id, topics))
+
+    def _settle(self, run: StoredRun, track: Track, derived: Derived) -> None:
+        """Write into the table how the attempt ended; another studio may have been faster."""
+        state = StoredState(derived.state.value)
+        summary = track.ended.summary if track.ended is not None else {}
+        database = self.workspace.database
+        database.run(lambda c: runs.settle(c, run.id, run.attempts, state, message=derived.message, summary=summary))
+        with database.read() as c:
+            after = runs.get(c, run.id)
+        with self._lock:
+            self._stored[run.id] = after
+            self._derived[run.id] = _first(after)
+
+    def _view(self, run: StoredRun) -> RunView:
+        derived, track = self._derived.get(run.id) or _first(run), self._tracks.get(run.id)
+        progress = track.progress if track is not None else None
+        return RunView(
+            id=run.id,
+            uid=run.uid,
+            name=run.name,
+            recipe=run.recipe,
+            state=derived.state,
+            device=run.device,
+            done=progress.done if progress else 0,
+            total=progress.total if progress else 0,
+            phase=progress.phase if progress else "",
+            eta=progress.eta if progress and run.state is StoredState.STARTED else None,
+            message="; ".join(filter(None, (derived.message, self._remarks.get(run.id)))),
+            created_at=run.created_at,
+            started_at=run.started_at,
+            ended_at=run.ended_at,
+            host=run.host,
+            silent_seconds=derived.silent_seconds,
+            last_metrics=dict(track.last_metrics) if track is not None else {},
+            summary=run.summary,
+            model_folder=run.model_folder,
+            stale=bool(run.stale),
+            place=run.place,
+            attempts=run.attempts,
+            ingested=run.state in ENDED and not run.needs_ingest,
+            records=run.ingested,
+            rows=run.rows,
+            folder=run.folder,
+            asked=derived.asked,
+        )
+
+    def _tell(self, update: RunUpdate) -> None:
+        for listener in self._listeners:
+            try:
+                listener(update)
+            except Exception:
+                log.exception("a listener of runs failed")
+
+
+def _first(run: StoredRun) -> Derived:
+    """What the table alone says."""
+    if run.state is StoredState.STARTED:
+        return Derived(RunState.STARTING)
+    return Derived(RunState(run.state.value), run.message)
+
+
+def _log_exit(launched: Launched) -> None:
+    log.info("worker %d of run %d left with code %s", launched.child.pid, launched.run_id, launched.child.returncode)

@@ -1,0 +1,204 @@
+"""What a run made comes into the store exactly once: records under a batch, then its model, then one publication."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Connection, select, update
+
+from studio.domain import Changes, Topic, changed
+from studio.errors import NotFoundError, RunError
+from studio.jobs import processes
+from studio.store import batches, holds, models, runs, scores
+from studio.store import schema as s
+from studio.store.runs import StoredRun, StoredState
+from studio.workspace import Workspace
+from trainer.contract.records import Record, ScoreRecord
+from trainer.contract.run_folder import RunFolder, complete_lines, sha256_of_folder
+
+HOLD_SECONDS = 60.0
+PIECE = 1 << 20  # bytes of records read at once
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What became of a run's records; `elsewhere` when another studio does it, or has done it."""
+
+    stored: int = 0
+    known: int = 0
+    lost: int = 0
+    model: str = ""
+    elsewhere: bool = False
+
+
+def ingest(workspace: Workspace, uid: str, progress: Progress | None = None) -> Ingested:
+    """Ingest an ended run. Raises NotFoundError, RunError, and what `progress` raises; then nothing of it is seen."""
+    with workspace.database.read() as c:
+        run = runs.by_uid(c, uid)
+    if run.state not in runs.ENDED:
+        raise RunError(f"run {run.name!r} is {run.state}; it is ingested when it has ended")
+    with _Hold(workspace, f"ingest:{uid}") as held:
+        if not held:
+            return Ingested(elsewhere=True)
+        with workspace.database.read() as c:
+            run = runs.by_uid(c, uid)
+        if not run.needs_ingest:
+            return Ingested(elsewhere=True)
+        return _Ingest(workspace, run, progress or (lambda _phase, _done, _total: None)).run()
+
+
+class _Ingest:
+    """One ingest, with the hold in hand."""
+
+    def __init__(self, workspace: Workspace, run: StoredRun, tell: Progress) -> None:
+        self.database, self.stored_run, self.tell = workspace.database, run, tell
+        self.folder = RunFolder(workspace.path / run.folder)
+        self.counts = scores.Stored(0, 0, 0)
+        self.batch = 0
+
+    def run(self) -> Ingested:
+        self._remove_leftovers()
+        run = self.stored_run
+        self.batch = self.database.run(
+            lambda c: batches.begin(c, "ingest", source=run.uid, format=run.recipe, run_id=run.id)
+        )
+        try:
+            self._store_records()
+            model = self._model()
+            self.database.run(lambda c: self._publish(c, model))
+        except BaseException:
+            batches.remove(self.database, self.batch)
+            raise
+        name = "" if model is None else model.checksum
+        return Ingested(self.counts.stored, self.counts.known, self.counts.lost, name)
+
+    def _remove_leftovers(self) -> None:
+        """What a killed ingest of this run left: nobody saw it; with it goes the offset it had reached."""
+        with self.database.read() as c:
+            left = c.scalars(
+                select(s.batch.c.id).where(s.batch.c.run_id == self.stored_run.id, s.batch.c.state != batches.PUBLISHED)
+            ).all()
+        for batch_id in left:
+            try:
+                batches.remove(self.database, batch_id)
+            except NotFoundError:  # the cleaner of another studio was faster
+                continue
+        self.database.run(lambda c: _set_offset(c, self.stored_run.id, 0))
+
+    def _store_records(self) -> None:
+        """Record lines in short transactions, each with the byte offset behind its last line."""
+        size = self.folder.records.stat().st_size if self.folder.records.exists() else 0
+        offset = 0
+        while True:
+            lines, behind = complete_lines(self.folder.records, offset, PIECE)
+            if not lines:
+                return
+            piece = _decoded(lines, offset, self.folder.records)
+            self.database.write_in_slices(piece, self._store_slice)
+            offset = behind
+            self.tell("storing what the run made", offset, size)
+
+    def _store_slice(self, c: Connection, piece: Sequence[_Line]) -> None:
+        found = scores.store_records(c, self.batch, [line.record for line in piece])
+        _set_offset(c, self.stored_run.id, piece[-1].behind)
+        self.counts = self.counts + found
+
+    def _model(self) -> _Model | None:
+        if self.stored_run.state is not StoredState.FINISHED or not self.folder.model.is_dir():
+            return None
+        self.tell("checking the model", 0, 1)
+        base = str(self.folder.read_spec().parameters.get("model", ""))
+        return _Model(sha256_of_folder(self.folder.model), base)
+
+    def _publish(self, c: Connection, model: _Model | None) -> Changes:
+        """The model's row, the batch and the run's mark, in one transaction."""
+        run = self.stored_run
+        changes = changed(Topic.RUNS, runs=(run.id,))
+        if model is not None:
+            changes |= models.register(
+                c,
+                run_id=run.id,
+                name=run.name,
+                kind=run.recipe,
+                folder=f"{run.folder}/model",
+                checksum=model.checksum,
+                base=model.base,
+                summary=run.summary,
+            )
+        report = {"stored": self.counts.stored, "known": self.counts.known, "lost": self.counts.lost}
+        changes |= batches.publish(c, self.batch, report)
+        c.execute(
+            update(s.run)
+            .where(s.run.c.id == run.id)
+            .values(ingested_attempt=run.attempts, ingested=s.run.c.ingested + self.counts.stored)
+        )
+        return changes
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    checksum: str
+    base: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    record: ScoreRecord
+    behind: int
+
+
+class _Hold:
+    """The hold of one ingest, renewed by a thread while this lives."""
+
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        self._database, self._name, self._me = workspace.database, name, processes.identity()
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> bool:
+        if not self._take():
+            return False
+        self._thread = threading.Thread(target=self._renew, name="ingest-hold", daemon=True)
+        self._thread.start()
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._database.run(lambda c: holds.release(c, self._name, self._me))
+
+    def _take(self) -> bool:
+        return self._database.run(
+            lambda c: holds.take(c, self._name, self._me, seconds=HOLD_SECONDS, gone=processes.surely_dead)
+        )
+
+    def _renew(self) -> None:
+        while not self._done.wait(HOLD_SECONDS / 3):
+            self._take()
+
+
+def _decoded(lines: list[bytes], offset: int, path: Path) -> list[_Line]:
+    found, decoder = [], msgspec.json.Decoder(Record)
+    for line in lines:
+        offset += len(line) + 1
+        if not line.strip():
+            continue
+        try:
+            record = decoder.decode(line)
+        except msgspec.MsgspecError as error:
+            raise RunError(f"{path}, the line that ends at byte {offset}: {error}; resume or repeat the run") from None
+        if not isinstance(record, ScoreRecord):
+            kind = type(record).__struct_config__.tag
+            raise RunError(f"{path}: this version cannot store records of the kind {kind}; update this program")
+        found.append(_Line(record, offset))
+    return found
+
+
+def _set_offset(c: Connection, run_id: int, offset: int) -> None:
+    c.execute(update(s.run).where(s.run.c.id == run_id).values(ingest_offset=offset))
