@@ -12,6 +12,7 @@ from studio.errors import ConflictError, NotFoundError
 from studio.store import batches
 from studio.store import schema as s
 
+_CHUNK = 500  # ids in one IN (...)
 MODES = ("phase 2", "phase 1", "thinking")
 
 
@@ -77,10 +78,14 @@ def update(
 
 def put_traces(c: Connection, id: int, traces: Iterable[int], *, batch_id: int | None = None) -> Changes:
     """Put traces at the end of a project, in this order; those that are there already stay where they are."""
-    have = set(c.scalars(select(s.project_trace.c.trace_id).where(s.project_trace.c.project_id == id)))
+    wanted = list(dict.fromkeys(traces))
+    have: set[int] = set()
+    for at in range(0, len(wanted), _CHUNK):
+        there = s.project_trace.c.trace_id.in_(wanted[at : at + _CHUNK])
+        have |= set(c.scalars(select(s.project_trace.c.trace_id).where(s.project_trace.c.project_id == id, there)))
     last = c.scalar(select(func.max(s.project_trace.c.position)).where(s.project_trace.c.project_id == id))
     start = 0 if last is None else int(last) + 1
-    fresh = [trace for trace in dict.fromkeys(traces) if trace not in have]
+    fresh = [trace for trace in wanted if trace not in have]
     if not fresh:
         return Changes()
     rows = [

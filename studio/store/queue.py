@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Integer, bindparam, delete, exists, func, insert, select, update
 
 from studio.domain import AnnotationState, now
 from studio.errors import NotFoundError
@@ -47,44 +47,48 @@ _leased_by_others = (
     )
     .scalar_subquery()
 )
-_here = (_pt.project_id == bindparam("project"), _pt.position > bindparam("behind"))
+# A sum is in no index: so SQLite begins with the few rows of one person or batch, not with all of the project.
+_project, _position, _done = _pt.project_id + 0, _pt.position + 0, _pt.done + 0
 _half_rated = (
     select(_pt.trace_id, _pt.position)
     .join(s.annotation, (_a.trace_id == _pt.trace_id))
     .where(
         *_mine,
-        *_here,
         _a.state == AnnotationState.OPEN.value,
+        _pt.project_id == bindparam("project"),
+        _position > bindparam("behind"),
+        _done < bindparam("overlap"),
         batches.visible(_pt.batch_id),
-        _pt.done < bindparam("overlap"),
     )
-    .order_by(_pt.position)
-    .limit(bindparam("n"))
+    .order_by(_position)
+    .limit(bindparam("n", type_=Integer))
 )
 _fresh = (
     select(_pt.trace_id, _pt.position)
     .where(
-        *_here,
+        _pt.project_id == bindparam("project"),
+        _pt.position > bindparam("behind"),
         _pt.done == bindparam("done"),
         batches.visible(_pt.batch_id),
         ~_submitted_by_me,
         _pt.done + _leased_by_others < bindparam("overlap"),
     )
     .order_by(_pt.position)
-    .limit(bindparam("n"))
+    .limit(bindparam("n", type_=Integer))
 )
 _project_overlap = select(s.project.c.overlap).where(s.project.c.id == bindparam("project"))
-_position = select(_pt.position).where(_pt.project_id == bindparam("project"), _pt.trace_id == bindparam("trace"))
+_place = select(_pt.position).where(_pt.project_id == bindparam("project"), _pt.trace_id == bindparam("trace"))
 
-_of_project = (_pt.project_id == bindparam("project"), _pt.done < bindparam("overlap"))
-_open_traces = select(func.count()).where(*_of_project)
-_open_hidden = select(func.count()).where(*_of_project, _pt.batch_id.in_(batches.hidden()))
+_open_traces = select(func.count()).where(_pt.project_id == bindparam("project"), _pt.done < bindparam("overlap"))
+_open_hidden = select(func.count()).where(
+    _project == bindparam("project"), _done < bindparam("overlap"), _pt.batch_id.in_(batches.hidden())
+)
 _my_submitted = (*_mine, _a.state == AnnotationState.SUBMITTED.value)
 _open_of_mine = (
     select(func.count())
     .select_from(s.annotation)
     .join(s.project_trace, (_pt.trace_id == _a.trace_id) & (_pt.project_id == _a.project_id))
-    .where(*_my_submitted, _pt.done < bindparam("overlap"))
+    .where(*_my_submitted, _done < bindparam("overlap"))
 )
 _today = select(func.count()).where(*_my_submitted, _a.batch_id.is_(None), _a.submitted_at >= bindparam("midnight"))
 
@@ -112,7 +116,7 @@ def upcoming(c: Connection, project_id: int, annotator_id: int, n: int, *, after
     """The next `n` traces as `next_trace` would give them, lent to nobody: for fetching ahead."""
     overlap = _overlap(c, project_id)
     given = {"project": project_id, "annotator": annotator_id, "now": now()}
-    behind = None if after is None else c.scalar(_position, {"project": project_id, "trace": after})
+    behind = None if after is None else c.scalar(_place, {"project": project_id, "trace": after})
     found: dict[int, None] = {}
     for start in (-1,) if behind is None else (behind, -1):
         for trace_id in _from(c, given | {"behind": start, "n": n + len(found) + 1}, overlap):
