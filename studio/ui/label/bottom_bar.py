@@ -1,0 +1,157 @@
+"""The bar under the steps: Submit with what is missing, the other commands with their keys, the panel for a reason."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+
+from studio.ui.actions import Actions
+from studio.ui.dialogs import set_role
+from studio.ui.label.key_button import KeyButton
+
+
+class BottomBar(QFrame):
+    """Drawn from the table of commands; says what stands between the annotator and Submit."""
+
+    def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("card", True)
+        self.setAccessibleName("Commands")
+        self.submit = KeyButton(actions, "submit", primary=True)
+        self.missing = QLabel()
+        self.missing.setAccessibleName("What is missing")
+        set_role(self.missing, "quiet")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 10, 12, 10)
+        row.setSpacing(4)
+        row.addWidget(self.submit)
+        row.addSpacing(12)
+        row.addWidget(self.missing, 1)
+        self.buttons = [
+            KeyButton(actions, id) for id in ("give_up", "bad_problem", "unsure", "comment", "undo", "guideline")
+        ]
+        for button in self.buttons:
+            row.addWidget(button)
+
+    def show_missing(self, text: str, *, trouble: bool) -> None:
+        """What is missing; `trouble`: something could not be saved."""
+        self.missing.setText(text)
+        set_role(self.missing, "error" if trouble else "quiet")
+
+
+class Ask(StrEnum):
+    """What the panel asks for."""
+
+    GIVE_UP = "give_up"
+    BAD_PROBLEM = "bad_problem"
+    COMMENT = "comment"
+
+
+QUESTIONS = {
+    Ask.GIVE_UP: "Why do you give up on this trace?",
+    Ask.BAD_PROBLEM: "What is wrong with the problem?",
+    Ask.COMMENT: "Your comment on this trace",
+}
+OFFERED = {
+    Ask.GIVE_UP: ("beyond what I know", "cannot be checked in reasonable time", "too long to follow"),
+    Ask.BAD_PROBLEM: (
+        "refers to something missing",
+        "states something false",
+        "asks nothing definite",
+        "has four or more parts",
+    ),
+    Ask.COMMENT: (),
+}
+
+
+class ReasonPanel(QFrame):
+    """Asks for a few words in line with the page; Enter takes them, Escape leaves.
+
+    Signals:
+        answered(Ask, str): the words; empty only for a comment that is taken away.
+        left(): closed without an answer.
+    """
+
+    answered = Signal(object, str)
+    left = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("card", True)
+        self._ask = Ask.COMMENT
+        self._question = QLabel()
+        font = self._question.font()
+        font.setBold(True)
+        self._question.setFont(font)
+        self.line = QLineEdit()
+        self.line.installEventFilter(self)
+        self.take = QPushButton("⏎ Take")
+        self.take.setProperty("primary", True)
+        self.take.clicked.connect(self._on_take)
+        leave = QPushButton("Esc Leave")
+        leave.setProperty("flat", True)
+        leave.clicked.connect(self._on_leave)
+        self._offers = QHBoxLayout()
+        self._offers.setSpacing(6)
+        entry = QHBoxLayout()
+        entry.setSpacing(8)
+        entry.addWidget(self.line, 1)
+        entry.addWidget(self.take)
+        entry.addWidget(leave)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(16, 12, 16, 14)
+        column.setSpacing(10)
+        column.addWidget(self._question)
+        column.addLayout(self._offers)
+        column.addLayout(entry)
+        self.line.textChanged.connect(self._on_text)
+        self.hide()
+
+    def ask(self, what: Ask, text: str = "") -> None:
+        """Open with this question."""
+        self._ask = what
+        self._question.setText(QUESTIONS[what])
+        self.setAccessibleName(QUESTIONS[what])
+        self.line.setAccessibleName(QUESTIONS[what])
+        self._fill_offers(OFFERED[what])
+        self.line.setText(text)
+        self._on_text(text)
+        self.show()
+        self.line.setFocus()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Enter takes, Escape leaves."""
+        if watched is self.line and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+            if event.key() == Qt.Key.Key_Escape:
+                self._on_leave()
+                return True
+            if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+                self._on_take()
+                return True
+        return super().eventFilter(watched, event)
+
+    def _fill_offers(self, offers: tuple[str, ...]) -> None:
+        while (item := self._offers.takeAt(0)) is not None:
+            if (old := item.widget()) is not None:
+                old.deleteLater()
+        for text in offers:
+            button = QPushButton(text)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            button.clicked.connect(lambda _checked=False, text=text: self.line.setText(text))
+            self._offers.addWidget(button)
+        self._offers.addStretch(1)
+
+    def _on_text(self, text: str) -> None:
+        self.take.setEnabled(self._ask is Ask.COMMENT or bool(text.strip()))
+
+    def _on_take(self) -> None:
+        if self.take.isEnabled():
+            self.hide()
+            self.answered.emit(self._ask, self.line.text().strip())
+
+    def _on_leave(self) -> None:
+        self.hide()
+        self.left.emit()

@@ -1,0 +1,99 @@
+"""The line at the top of the Label page: project, what is left, active time, today, saved."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QWidget
+
+from studio.ui.dialogs import set_role
+from studio.ui.theme import Theme
+
+BLINK_MS = 180
+
+
+class Header(QFrame):
+    """Blinks when a key was dropped because the trace was not yet to be seen.
+
+    Signals:
+        projectClicked(): the person wants another project.
+    """
+
+    projectClicked = Signal()
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("labelHeader")
+        self._theme = theme
+        self.project = QToolButton()
+        self.project.setObjectName("projectButton")
+        self.project.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.project.setLayoutDirection(Qt.LayoutDirection.RightToLeft)  # the arrow behind the name
+        self.project.setToolTip("Choose a project")
+        self.project.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.project.clicked.connect(self.projectClicked)
+        self.left, self.place = QLabel(), QLabel()
+        self.active, self.today, self.saved = QLabel(), QLabel(), QLabel()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(4, 2, 4, 2)
+        row.setSpacing(20)
+        row.addWidget(self.project)
+        row.addWidget(self.left)
+        row.addWidget(self.place)
+        row.addStretch(1)
+        for label, name in ((self.active, "Active time"), (self.today, "Submitted today"), (self.saved, "Saved")):
+            label.setAccessibleName(name)
+            row.addWidget(label)
+        for label in (self.left, self.place, self.active, self.today):
+            set_role(label, "quiet")
+        self.saved.setMinimumWidth(theme.px(74))
+        self.saved.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self._calm = QTimer(self, singleShot=True, interval=BLINK_MS)
+        self._calm.timeout.connect(self._on_calm)
+        theme.switched.connect(self._dress)
+        self._dress()
+        self.show_saved(True, 0)
+
+    @property
+    def is_blinking(self) -> bool:
+        """Whether it is lit up just now."""
+        return self._calm.isActive()
+
+    def blink(self) -> None:
+        """Light up for a moment: a key was dropped."""
+        self._light(True)
+        self._calm.start()
+
+    def show_project(self, name: str) -> None:
+        """Name the project."""
+        self.project.setText(name)
+        self.project.setAccessibleName(f"Project {name}")
+
+    def show_counts(self, left: int, today: int) -> None:
+        """How many traces are left and how many were submitted today."""
+        self.left.setText(f"{left:,} left")
+        self.today.setText(f"{today:,} today")
+
+    def show_place(self, text: str) -> None:
+        """Where in the trace one is."""
+        self.place.setText(text)
+
+    def show_active(self, seconds: float) -> None:
+        """Active time on this trace."""
+        minutes, rest = divmod(int(seconds), 60)
+        self.active.setText(f"{minutes:02d}:{rest:02d} active")
+
+    def show_saved(self, saved: bool, failed: int) -> None:
+        """Whether every commit has returned; how many writes failed."""
+        self.saved.setText(f"✕ {failed} not saved" if failed else "✓ saved" if saved else "saving…")
+        set_role(self.saved, "error" if failed else "good" if saved else "quiet")
+
+    def _on_calm(self) -> None:
+        self._light(False)
+
+    def _light(self, on: bool) -> None:
+        self.setProperty("blink", on)
+        self.style().unpolish(self)
+        self.style().polish(self)
+
+    def _dress(self) -> None:
+        self.project.setIcon(self._theme.icon("next", "secondary"))
