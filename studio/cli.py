@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     _add_lists(verbs)
     _add_tour(verbs)
     _add_ingest(verbs)
+    _add_sample(verbs)
     return top
 
 
@@ -123,4 +124,9 @@ def _add_tour(verbs: Verbs) -> None:
 def _add_ingest(verbs: Verbs) -> None:
     made = _verb(verbs, "ingest", "studio.jobs.headless:ingest", None)
     made.add_argument("run", metavar="UID")
+    _progress(made)
+
+
+def _add_sample(verbs: Verbs) -> None:
+    made = _verb(verbs, "sample", "studio.exchange.sample:sample", "Put the two sample projects into a workspace.")
     _progress(made)
