@@ -2,11 +2,68 @@
 
 from __future__ import annotations
 
+import math
+import re
+
+import ziamath  # noqa: TID253 - this module is imported in helpers only
+from PySide6.QtCore import QByteArray, QRectF
+from PySide6.QtGui import QImage, QPainter
+from PySide6.QtSvg import QSvgRenderer
+from ziamath.tex import tex2mml  # noqa: TID253
+
+from studio.render.latex import adapted
+
+ziamath.config.svg2 = False  # QtSvg draws <symbol>/<use> wrongly, without an error
+
+LARGEST = 4_000  # device pixels a side
+_UNKNOWN = re.compile(r">\s*(\\[A-Za-z]+)")
+
+
+class CannotDrawError(Exception):
+    """Why a formula cannot be drawn."""
+
 
 def draw(order: list[tuple[str, bool, float]]) -> list[tuple[int, int, float, bytes, str]]:
     """Draw formulas (LaTeX, display, pixels an em); width, height, ascent, alpha and trouble of each, in order."""
-    return [_draw(*each) for each in order]
+    return [_attempted(*each) for each in order]
 
 
-def _draw(latex: str, display: bool, em: float) -> tuple[int, int, float, bytes, str]:
-    raise NotImplementedError
+def _attempted(latex: str, display: bool, em: float) -> tuple[int, int, float, bytes, str]:
+    try:
+        return (*_drawn(latex, display, em), "")
+    except CannotDrawError as error:
+        return 0, 0, 0.0, b"", str(error)
+    except RecursionError:
+        return 0, 0, 0.0, b"", "nested too deeply"
+    except Exception as error:  # the libraries raise whatever they meet
+        return 0, 0, 0.0, b"", f"{type(error).__name__}: {error}"[:200]
+
+
+def _drawn(latex: str, display: bool, em: float) -> tuple[int, int, float, bytes]:
+    known = adapted(latex)
+    if unknown := _UNKNOWN.search(tex2mml(known, inline=not display)):
+        raise CannotDrawError(f"unknown command {unknown.group(1)}")
+    formula = ziamath.Latex(known, size=em, inline=not display)
+    renderer = QSvgRenderer(QByteArray(formula.svg().encode()))
+    box = renderer.viewBoxF()
+    if not renderer.isValid() or box.width() <= 0 or box.height() <= 0:
+        raise CannotDrawError("it has no size")
+    ascent = math.ceil(-box.top())
+    width, height = math.ceil(box.width()), ascent + math.ceil(box.bottom())
+    if not 0 < width <= LARGEST or not 0 < height <= LARGEST:
+        raise CannotDrawError("it is empty or too large")
+    image = QImage(width, height, QImage.Format.Format_Alpha8)
+    image.fill(0)
+    painter = QPainter(image)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    renderer.render(painter, QRectF(0, ascent + box.top(), box.width(), box.height()))
+    painter.end()
+    return width, height, float(ascent), _packed(image, width, height)
+
+
+def _packed(image: QImage, width: int, height: int) -> bytes:
+    """Rows without the padding that QImage puts at their ends."""
+    data, line = bytes(image.constBits()), image.bytesPerLine()
+    if not any(data):
+        raise CannotDrawError("nothing would be seen")
+    return data if line == width else b"".join(data[y * line : y * line + width] for y in range(height))

@@ -1,8 +1,9 @@
 """Step text to pieces: plain text, maths and code. Text is untrusted: nothing in it is ever read as HTML.
 
 The pieces' sources, joined, are the text again. What is maths is decided by the text alone: `$…$`, `$$…$$`, `\\(…\\)`,
-`\\[…\\]`, mathematical environments, and a few bare commands (`\\boxed{…}`, `\\frac{…}{…}`) that models write without
-dollars. A dollar is money, and stays text, when nothing closes it or when what it would enclose reads as prose.
+`\\[…\\]`, mathematical environments, a few bare commands (`\\boxed{…}`, `\\frac{…}{…}`) that models write without
+dollars, and a last line after `# Answer` that holds commands. A dollar is money, and stays text, when nothing closes
+it or when what it would enclose reads as prose.
 """
 
 from __future__ import annotations
@@ -60,7 +61,17 @@ ENVIRONMENTS = frozenset(
         "Vmatrix",
     ]
 )
-BARE_COMMANDS = {"boxed": 1, "frac": 2, "dfrac": 2, "tfrac": 2, "cfrac": 2, "sqrt": 1, "binom": 2, "overline": 1}
+BARE_COMMANDS = {
+    "boxed": 1,
+    "frac": 2,
+    "dfrac": 2,
+    "tfrac": 2,
+    "cfrac": 2,
+    "sqrt": 1,
+    "binom": 2,
+    "dbinom": 2,
+    "overline": 1,
+}
 STYLED = {"textbf": "strong", "emph": "emphasis", "textit": "emphasis"}
 LONGEST_INLINE = 2_000  # an opening mark whose partner is farther away is not maths
 LONGEST_DISPLAY = 20_000
@@ -71,14 +82,23 @@ _BEGIN = re.compile(r"\\begin\{([A-Za-z]+)(\*?)\}")
 _ASY = re.compile(r"\[asy\](.*?)\[/asy\]", re.DOTALL)
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:\n```[ \t]*(?=\n|$)|\Z)", re.DOTALL)
 _INLINE_CODE = re.compile(r"`([^`\n]+)`")
-_WORDS = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{2,}(?![A-Za-z])")
+_WORD = re.compile(r"[A-Za-z]{2,}")
+_PROSE = re.compile(r"[a-z]{2,}[,;]?\s+[A-Za-z]{2,}")
 _GROUPED_TEXT = re.compile(r"\\(?:text|mbox|textbf|textit|textrm|mathrm|operatorname|begin|end)\*?\s*\{[^{}]*\}")
-_NUMBER = re.compile(r"\s*[\d.,]+\s*$")
+_ANSWER = re.compile(r"(# Answer\s+)(?=[^$]*(?:\\[A-Za-z]|[\^_]))([^$\n]*[^$\s])(\s*)\Z")
 
 
 def pieces(text: str) -> tuple[Piece, ...]:
     """Cut a text into pieces; never fails, and `"".join(p.source for p in pieces(t)) == t`."""
+    if (answer := _ANSWER.search(text)) and not _scannable(answer.group(2)):
+        maths = Piece(PieceKind.MATHS, answer.group(2), answer.group(2) + answer.group(3))
+        return (*_joined(_scan(text[: answer.end(1)])), maths)
     return tuple(_joined(_scan(text)))
+
+
+def _scannable(text: str) -> bool:
+    """Whether a text has marks of its own that say what is maths in it."""
+    return any(mark in text for mark in ("\\(", "\\[", "$", "`", "**"))
 
 
 def formulas(text: str) -> tuple[Piece, ...]:
@@ -89,8 +109,8 @@ def formulas(text: str) -> tuple[Piece, ...]:
 def visible(text: str) -> str:
     """Text with what cannot be seen, or would reorder or break its surroundings, made visible. Newlines and tabs stay.
 
-    NUL, carriage return and other controls become their names (⟨NUL⟩ ⟨CR⟩); bidirectional overrides, what has no width and lone
-    surrogates become their numbers, so that a trace cannot show one thing and hold another.
+    NUL, carriage return and other controls become their names (⟨NUL⟩ ⟨CR⟩); bidirectional overrides, what has no width
+    and lone surrogates become their numbers, so that a trace cannot show one thing and hold another.
     """
     return _HIDDEN.sub(lambda found: _picture(found.group()), text.replace("\r\n", "\n"))
 
@@ -204,32 +224,32 @@ def _dollars(text: str, at: int) -> Iterator[Piece]:
         end = _closing(text, at + 2, "$$")
         if end > 0 and text[at + 2 : end].strip():
             yield Piece(PieceKind.MATHS, text[at + 2 : end].strip(), text[at : end + 2], block=True)
-            return
-        yield _words("$$")
+        elif end < 0 and text[at + 2 : at + 3] == "\n" and text[at + 2 :].strip():  # closed in the next step
+            yield Piece(PieceKind.MATHS, text[at + 2 :].strip(), text[at:], block=True)
+        else:
+            yield _words("$$")
         return
     end = _closing(text, at + 1, "$")
     if end < 0:
         return
     inner = text[at + 1 : end]
-    if inner.strip() and "\n\n" not in inner and not _is_money(inner, text[end + 1 : end + 2]):
+    if inner.strip() and "\n\n" not in inner and not _is_money(inner, text[at - 1 : at], text[end + 1 : end + 2]):
         yield Piece(PieceKind.MATHS, inner.strip(), text[at : end + 1])
 
 
-def _is_money(inner: str, after: str) -> bool:
-    """Whether `$inner$` followed by `after` is rather a sum of money and some prose up to the next sum."""
+def _is_money(inner: str, before: str, after: str) -> bool:
+    """Whether `$inner$`, between these characters, is rather a sum of money and some prose up to the next sum."""
     if after.isdigit() and (inner[-1:].isspace() or not re.search(r"[\\^_=]", inner)):
         return True
-    bare = _GROUPED_TEXT.sub("", inner)
-    words = _WORDS.findall(re.sub(r"\\[A-Za-z]+", " ", bare))
-    if not words:
-        return False
-    if re.match(r"\s*[\d.,]+\s+[A-Za-z]", inner) and inner[-1:].isspace():
-        return True
-    return len(words) >= 2 and not re.search(r"[\\^_={}+<>|]", inner)
+    bare = re.sub(r"\\[A-Za-z]+", " ", _GROUPED_TEXT.sub("", inner))
+    prose = _PROSE.search(bare) is not None and not re.search(r"[\\^_={}]", bare)
+    if re.match(r"\.?\d", inner) or (before.isdigit() and inner[:1].isspace()):
+        return prose or (inner[-1:].isspace() and _WORD.search(bare) is not None)
+    return prose and len(_WORD.findall(bare)) >= 4
 
 
 def _closing(text: str, at: int, mark: str) -> int:
-    """Where maths that began just before `at` is closed by `mark`; -1 if nowhere. Dollars within braces do not close."""
+    """Where maths that began just before `at` is closed by `mark`; -1: nowhere. Dollars in braces do not close."""
     depth = 0
     fallback = -1
     last = min(len(text), at + (LONGEST_INLINE if mark == "$" else LONGEST_DISPLAY))
@@ -290,11 +310,11 @@ def _command(text: str, at: int, command: re.Match[str]) -> Iterator[Piece]:
         if name == "sqrt" and text.startswith("[", end) and (close := text.find("]", end)) > 0:
             end = close + 1
         for _ in range(BARE_COMMANDS[name]):
-            end = _group_end(text, end)
+            end = group_end(text, end)
             if end < 0:
                 return
         yield Piece(PieceKind.MATHS, text[at:end], text[at:end])
-    elif name in STYLED and (end := _group_end(text, command.end())) > 0:
+    elif name in STYLED and (end := group_end(text, command.end())) > 0:
         yield from _group(text, at, command.end(), end, STYLED[name])
 
 
@@ -308,7 +328,7 @@ def _group(text: str, at: int, brace: int, end: int, style: str) -> Iterator[Pie
         yield replace(piece, strong=True) if style == "strong" else replace(piece, emphasis=True)
 
 
-def _group_end(text: str, at: int) -> int:
+def group_end(text: str, at: int) -> int:
     """The position after the balanced `{…}` that begins at `at`; -1 if there is none."""
     if not text.startswith("{", at):
         return -1

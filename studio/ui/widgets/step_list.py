@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from PySide6.QtCore import QEvent, QItemSelectionModel, QMimeData, QPoint, QPointF, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QFocusEvent,
-    QFont,
-    QFontDatabase,
     QFontMetricsF,
     QGuiApplication,
     QKeyEvent,
@@ -29,6 +27,7 @@ from studio.ui.theme import Theme
 from studio.ui.widgets.layouts import LayoutCache
 from studio.ui.widgets.step_delegate import StepDelegate
 from studio.ui.widgets.step_model import Index, StepModel, StepRow
+from studio.ui.widgets.text_style import text_style
 from trainer.contract.records import Rating
 
 SLICE_S = 0.008  # the longest the GUI thread works at a time on rows that are not in sight
@@ -290,11 +289,7 @@ class StepListView(QListView):
         return int(self._delegate.columns(self.viewport().width()).text.width())
 
     def _style(self) -> TextStyle:
-        font = self.theme.font(11)
-        code = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
-        code.setStyleHint(QFont.StyleHint.Monospace)
-        code.setPointSizeF(font.pointSizeF() * 0.95)
-        return TextStyle(font, code, self.devicePixelRatioF())
+        return text_style(self.theme, 11, self.devicePixelRatioF())
 
     def _guess(self, text: str) -> int:
         letters = max(10.0, self._text_width() / (self.line_height / LEADING * 0.45))

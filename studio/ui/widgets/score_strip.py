@@ -1,0 +1,276 @@
+"""Step scores along a trace: a line a scorer, people's ratings above it as signs; a click jumps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QFontMetricsF,
+    QHelpEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPolygonF,
+)
+from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
+
+from studio.ui.theme import Theme
+from studio.ui.widgets import faces
+from studio.ui.widgets.step_model import WORDS
+from studio.ui.widgets.trace_values import ScoreLine
+from trainer.contract.records import Rating
+
+HEIGHT = 148
+PEN_STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
+LEGEND_LINES = 4
+
+
+class ScoreStrip(QWidget):
+    """Scores from 0 to 1 over the steps. Lines differ by stroke and marker, not by colour alone.
+
+    Signals:
+        jumped(int): go to this step.
+    """
+
+    jumped = Signal(int)
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._lines: tuple[ScoreLine, ...] = ()
+        self._ratings: tuple[Rating | None, ...] = ()
+        self._current: int | None = None
+        self._empty = ""
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName(self.tr("Scores over the steps"))
+        theme.switched.connect(self.updateGeometry)
+        theme.switched.connect(self.update)
+
+    def set_trace(self, lines: Sequence[ScoreLine], ratings: Sequence[Rating | None], *, empty: str = "") -> None:
+        """Show these scorers (`values` in step order) and ratings; `empty` is said when there is no scorer."""
+        self._lines, self._ratings, self._empty = tuple(lines), tuple(ratings), empty
+        self._describe()
+        self.update()
+
+    def set_current(self, ordinal: int | None) -> None:
+        """Mark the current step."""
+        self._current = ordinal
+        self._describe()
+        self.update()
+
+    @property
+    def count(self) -> int:
+        """How many steps the strip has."""
+        return max([len(self._ratings), *(len(line.values) for line in self._lines)], default=0)
+
+    def sizeHint(self) -> QSize:
+        """As wide as there is room."""
+        return QSize(self._theme.px(420), self._theme.px(HEIGHT))
+
+    def minimumSizeHint(self) -> QSize:
+        """Low enough for small windows."""
+        return QSize(self._theme.px(160), self._theme.px(HEIGHT))
+
+    def plot_rect(self) -> QRectF:
+        """Where scores are drawn: 1 at the top, 0 at the bottom."""
+        px = self._theme.px
+        legend = px(190) if self._lines and self.width() > px(480) else 0
+        return QRectF(px(34), px(30), max(self.width() - px(48) - legend, px(60)), self.height() - px(54))
+
+    def point(self, ordinal: int, value: float) -> QPointF:
+        """Where a score is drawn."""
+        plot = self.plot_rect()
+        x = plot.left() + plot.width() * (ordinal + 0.5) / max(1, self.count)
+        return QPointF(x, plot.bottom() - plot.height() * value)
+
+    def step_at(self, x: float) -> int | None:
+        """The step at a horizontal position."""
+        plot = self.plot_rect()
+        if not self.count or not plot.left() - 2 <= x <= plot.right() + 2:
+            return None
+        return min(self.count - 1, max(0, int((x - plot.left()) / plot.width() * self.count)))
+
+    # -- Qt -----------------------------------------------------------------------------------------------------------
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw grid, lines, ratings and the legend."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.fillRect(self.rect(), self._theme.colours.q("surface"))
+        self._grid(painter)
+        if not self._lines:
+            self._say(painter, self._empty)
+        for place, line in enumerate(self._lines):
+            self._draw_line(painter, line, place)
+        self._draw_ratings(painter)
+        self._legend(painter)
+        if self.hasFocus():
+            painter.setPen(QPen(self._theme.colours.q("focus"), 1.2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 4, 4)
+        painter.end()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Jump to the step under the pointer."""
+        ordinal = self.step_at(event.position().x())
+        if ordinal is not None:
+            self.jumped.emit(ordinal)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Arrows, Home and End jump."""
+        last = self.count - 1
+        here = -1 if self._current is None else self._current
+        goals = {
+            Qt.Key.Key_Left: max(0, here - 1),
+            Qt.Key.Key_Right: min(last, here + 1),
+            Qt.Key.Key_Home: 0,
+            Qt.Key.Key_End: last,
+        }
+        if last < 0 or event.key() not in goals:
+            event.ignore()
+            return
+        self.jumped.emit(goals[Qt.Key(event.key())])
+
+    def event(self, event: QEvent) -> bool:
+        """A tool tip for the step under the pointer."""
+        if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
+            ordinal = self.step_at(event.pos().x())
+            QToolTip.showText(event.globalPos(), "" if ordinal is None else self.words(ordinal), self)
+            return True
+        return super().event(event)
+
+    def words(self, ordinal: int) -> str:
+        """What the strip says of a step, in words."""
+        said = [f"step {ordinal + 1}"]
+        rating = self._ratings[ordinal] if ordinal < len(self._ratings) else None
+        if rating is not None:
+            said.append(f"rated {WORDS[rating]}")
+        for line in self._lines:
+            value = line.values[ordinal] if ordinal < len(line.values) else None
+            if value is not None:
+                said.append(f"{line.name} {value:.2f}" + (f" ({line.note})" if line.note else ""))
+        return "\n".join(said)
+
+    # -- parts --------------------------------------------------------------------------------------------------------
+
+    def line_colour(self, place: int) -> QColor:
+        """The colour of a scorer's line."""
+        colours = self._theme.colours
+        return colours.q(("accent", "unsure", "secondary", "positive")[place % 4])
+
+    def _grid(self, painter: QPainter) -> None:
+        colours, plot = self._theme.colours, self.plot_rect()
+        painter.setFont(self._theme.font(8.5))
+        for value in (0.0, 0.5, 1.0):
+            y = plot.bottom() - plot.height() * value
+            painter.setPen(QPen(colours.q("border"), 1, Qt.PenStyle.SolidLine if value != 0.5 else Qt.PenStyle.DotLine))
+            painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
+            painter.setPen(colours.q("secondary"))
+            box = QRectF(0, y - 8, plot.left() - self._theme.px(6), 16)
+            painter.drawText(box, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, f"{value:g}")
+        if self._current is not None and self._current < self.count:
+            middle = self.point(self._current, 0).x()
+            half = max(4.0, plot.width() / self.count / 2)
+            painter.fillRect(
+                QRectF(middle - half, plot.top() - 4, 2 * half, plot.height() + 8), colours.q("accent_soft")
+            )
+        self._numbers(painter, plot)
+
+    def _numbers(self, painter: QPainter, plot: QRectF) -> None:
+        if not self.count:
+            return
+        room = QFontMetricsF(painter.font()).horizontalAdvance("0000")
+        every = next((n for n in (1, 2, 5, 10, 20, 50, 100, 200, 500) if plot.width() / self.count * n >= room), 1000)
+        for ordinal in range(self.count):
+            if ordinal == self._current or (ordinal + 1) % every == 0 or (every > 1 and ordinal == 0):
+                here = ordinal == self._current
+                painter.setPen(self._theme.colours.q("accent" if here else "secondary"))
+                x = self.point(ordinal, 0).x()
+                box = QRectF(x - room, plot.bottom() + self._theme.px(4), 2 * room, self._theme.px(16))
+                painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, str(ordinal + 1))
+
+    def _draw_line(self, painter: QPainter, line: ScoreLine, place: int) -> None:
+        points = [self.point(n, value) for n, value in enumerate(line.values) if value is not None]
+        if not points:
+            return
+        colour = self.line_colour(place)
+        if line.note:
+            self._hatch(painter, points, colour)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(colour, 1.8 if not line.note else 1.2, PEN_STYLES[place % 4]))
+        painter.drawPolyline(QPolygonF(points))
+        if self.plot_rect().width() / self.count >= 7:
+            painter.setPen(QPen(self._theme.colours.q("surface"), 1.2))
+            painter.setBrush(colour)
+            for point in points:
+                self._marker(painter, point, place)
+
+    def _hatch(self, painter: QPainter, points: list[QPointF], colour: QColor) -> None:
+        plot = self.plot_rect()
+        area = [QPointF(points[0].x(), plot.bottom()), *points, QPointF(points[-1].x(), plot.bottom())]
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(faces.hatched(self._theme.colours.q("hatch")))
+        painter.drawPolygon(QPolygonF(area))
+
+    def _marker(self, painter: QPainter, point: QPointF, place: int) -> None:
+        size = float(self._theme.px(4))
+        if place % 2 == 0:
+            painter.drawEllipse(point, size, size)
+        else:
+            painter.drawRect(QRectF(point.x() - size, point.y() - size, 2 * size, 2 * size))
+
+    def _draw_ratings(self, painter: QPainter) -> None:
+        px, colours, plot = self._theme.px, self._theme.colours, self.plot_rect()
+        size = min(float(px(13)), plot.width() / max(1, self.count))
+        for ordinal, rating in enumerate(self._ratings):
+            if rating is None:
+                continue
+            box = QRectF(self.point(ordinal, 0).x() - size / 2, px(8), size, size)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(colours.rating(rating))
+            painter.drawPath(faces.shape(box, rating))
+            if size >= px(11):
+                painter.setPen(colours.q("on_rating"))
+                painter.setFont(self._theme.font(8, self._theme.font().weight().Bold))
+                painter.drawText(box, Qt.AlignmentFlag.AlignCenter, faces.SIGNS[rating])
+
+    def _legend(self, painter: QPainter) -> None:
+        px, colours, plot = self._theme.px, self._theme.colours, self.plot_rect()
+        if not self._lines or self.width() <= px(480):
+            return
+        left, top, tall = plot.right() + px(16), float(px(8)), px(34)
+        for place, line in enumerate(self._lines[:LEGEND_LINES]):
+            y = top + place * tall
+            painter.setPen(QPen(self.line_colour(place), 2, PEN_STYLES[place % 4]))
+            painter.drawLine(QPointF(left, y + px(8)), QPointF(left + px(18), y + px(8)))
+            painter.setPen(colours.q("text"))
+            painter.setFont(self._theme.font(9, self._theme.font().weight().DemiBold))
+            room = self.width() - left - px(30)
+            name = QFontMetricsF(painter.font()).elidedText(line.name, Qt.TextElideMode.ElideMiddle, room)
+            painter.drawText(QPointF(left + px(24), y + px(12)), name)
+            painter.setPen(colours.q("secondary"))
+            painter.setFont(self._theme.font(8.5))
+            painter.drawText(QPointF(left + px(24), y + px(26)), summary(line))
+
+    def _say(self, painter: QPainter, words: str) -> None:
+        painter.setPen(self._theme.colours.q("secondary"))
+        painter.setFont(self._theme.font(9.5))
+        painter.drawText(self.plot_rect(), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, words)
+
+    def _describe(self) -> None:
+        said = [f"{line.name}: {summary(line)}" + (f", {line.note}" if line.note else "") for line in self._lines]
+        here = [] if self._current is None else [self.words(self._current).replace("\n", ", ")]
+        self.setAccessibleDescription("; ".join([*said, *here]) or self._empty)
+
+
+def summary(line: ScoreLine) -> str:
+    """Product, minimum and last score of a scorer, in words."""
+    if line.product is None or line.low is None or line.last is None:
+        return "no scores"
+    product = f"{line.product:.2f}" if line.product >= 0.005 else f"{line.product:.0e}"
+    return f"product {product} · min {line.low:.2f} · last {line.last:.2f}"
