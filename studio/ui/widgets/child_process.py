@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, QObject, QProcess, QProcessEnvironment, QTimer, Signal
+
+from studio.jobs import children
 
 CANCELLED_CODE = 130
 KILL_AFTER_MS = 20_000
+STOP_WAIT_MS = 3_000
 KEPT_STDERR = 64 * 1024
 SHOWN_STDERR = 4_000
 
@@ -53,8 +55,9 @@ class ChildProcess(QObject):
         self._asked_to_stop = False
         self._over = False
         self._process = QProcess(self)
-        environment = QProcessEnvironment.systemEnvironment()
-        environment.insert("PYTHONUNBUFFERED", "1")
+        environment = QProcessEnvironment()
+        for name, value in children.environment().items():
+            environment.insert(name, value)
         self._process.setProcessEnvironment(environment)
         self._process.readyReadStandardOutput.connect(self._on_output)
         self._process.readyReadStandardError.connect(self._on_errors)
@@ -65,7 +68,12 @@ class ChildProcess(QObject):
 
     def start(self) -> None:
         """Start the child; signals follow."""
-        self._process.start(sys.executable, ["-m", "studio", *self.arguments, "--progress", "json"])
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.stop_now)
+        verb, *rest = self.arguments
+        program, *command = children.command(verb, "--progress", "json", *rest)
+        self._process.start(program, command)
 
     @property
     def running(self) -> bool:
@@ -79,13 +87,13 @@ class ChildProcess(QObject):
             self._process.terminate()
             self._killer.start()
 
-    def stop_now(self, wait_ms: int = 3_000) -> None:
-        """Stop the child before its window goes away; a batch it leaves is removed at the next start."""
+    def stop_now(self) -> None:
+        """Stop the child because the program ends; a batch it leaves is removed at the next start."""
         if not self.running:
             return
         self._over = True
         self._process.terminate()
-        if not self._process.waitForFinished(wait_ms):
+        if not self._process.waitForFinished(STOP_WAIT_MS):
             self._process.kill()
             self._process.waitForFinished(1_000)
 
@@ -128,7 +136,7 @@ class ChildProcess(QObject):
     def _on_error(self, error: QProcess.ProcessError) -> None:
         if error == QProcess.ProcessError.FailedToStart and not self._over:
             self._over = True
-            self.failed.emit(f"{sys.executable} could not be started: {self._process.errorString()}")
+            self.failed.emit(f"{self._process.program()} could not be started: {self._process.errorString()}")
             self.ended.emit()
 
     def _on_finished(self, code: int, status: QProcess.ExitStatus) -> None:
@@ -147,6 +155,5 @@ class ChildProcess(QObject):
             self.cancelled.emit()
         else:
             how = f"exit code {code}" if status == QProcess.ExitStatus.NormalExit else "it was killed or crashed"
-            verb = self.arguments[0] if self.arguments else "the command"
-            self.failed.emit(f"{verb} did not finish ({how}).\n{self.error_text()}".strip())
+            self.failed.emit(f"{self.arguments[0]} did not finish ({how}).\n{self.error_text()}".strip())
         self.ended.emit()

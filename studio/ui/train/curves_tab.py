@@ -1,0 +1,185 @@
+"""The curves of the ticked runs: smooth over raw, runs overlaid, validation beside its baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QStackedLayout, QVBoxLayout, QWidget
+
+from studio.jobs.values import Curve
+from studio.ui.train.run_table import Ticked
+from studio.ui.widgets.charts import Baseline, ChartGrid, ChartSpec, Line, series_colour
+from studio.ui.widgets.parts import EmptyState, Quiet, button
+
+if TYPE_CHECKING:
+    from studio.ui.context import Context
+
+
+def _baselines(figure: str) -> tuple[Baseline, ...]:
+    return (
+        Baseline(f"validation/baseline_step_index_{figure}", "step index"),
+        Baseline(f"validation/baseline_tfidf_{figure}", "TF-IDF + LR"),
+        Baseline(f"validation/hint_last_rated_{figure}", "hint: is the last rated step", hint=True),
+    )
+
+
+CHARTS = (
+    ChartSpec("Loss", (Line("train/loss", smooth=True), Line("validation/loss", points=True))),
+    ChartSpec("Validation AUC", (Line("validation/auc", points=True),), _baselines("auc"), low=0.4, high=1.0),
+    ChartSpec(
+        "Accuracy of steps",
+        (Line("train/accuracy", smooth=True), Line("validation/accuracy", points=True)),
+        low=0.0,
+        high=1.0,
+    ),
+    ChartSpec(
+        "First-error accuracy",
+        (Line("validation/first_error_accuracy", points=True),),
+        _baselines("first_error_accuracy"),
+        low=0.0,
+        high=1.0,
+    ),
+    ChartSpec("Calibration error (ECE)", (Line("validation/ece", points=True),), _baselines("ece")),
+    ChartSpec("Tokens per second", (Line("train/tokens_per_second", smooth=True),)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A run that is drawn: who, in which colour, with which curves."""
+
+    run_id: int
+    name: str
+    colour: int
+    curves: Mapping[str, Curve]
+
+
+class CurvesTab(QWidget):
+    """Charts of the ticked runs. pyqtgraph is imported when the first run is drawn."""
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._context = context
+        self.grid: ChartGrid | None = None
+        self._drawn: tuple[Drawn, ...] = ()
+        self._legend = QHBoxLayout()
+        self._legend.setSpacing(16)
+        self._hint = Quiet(
+            "Bold: moving average · faint: raw · dots: validation · dashed: what step index and TF-IDF reach · "
+            "dotted: a hint no causal PRM can know"
+        )
+        self._empty = EmptyState(
+            "Nothing to draw yet", "Curves appear when the selected run has taken its first steps.", parent=self
+        )
+        self._page = QWidget(self)
+        column = QVBoxLayout(self._page)
+        column.setContentsMargins(0, 8, 0, 0)
+        top = QHBoxLayout()
+        top.addLayout(self._legend)
+        top.addStretch(1)
+        top.addWidget(button("Show all", self._on_show_all, tip="Forget zoom and pan", parent=self))
+        top.addWidget(button("Save CSV…", self._on_csv, tip="Every point of the drawn runs", parent=self))
+        top.addWidget(button("Save PNG…", self._on_png, tip="A picture of these charts", parent=self))
+        column.addLayout(top)
+        self._charts = QVBoxLayout()
+        column.addLayout(self._charts, 1)
+        column.addWidget(self._hint)
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self._empty)
+        self._stack.addWidget(self._page)
+
+    def show_runs(self, ticked: tuple[Ticked, ...], chosen: int | None, *, fresh: frozenset[int] | None = None) -> None:
+        """Draw these runs, with the chosen one's baselines; `fresh`: only these have new points."""
+        jobs = self._context.jobs
+        known = {view.id: view.name for view in jobs.runs()}
+        drawn = tuple(
+            Drawn(t.run_id, known[t.run_id], t.colour, jobs.curves(t.run_id)) for t in ticked if t.run_id in known
+        )
+        self._drawn = drawn
+        any_points = any(d.curves for d in drawn)
+        self._stack.setCurrentIndex(1 if any_points else 0)
+        if not any_points:
+            return
+        grid = self._made_grid()
+        for chart in grid.charts:
+            if fresh is None:
+                chart.keep_runs({d.run_id for d in drawn})
+            for each in drawn:
+                if fresh is None or each.run_id in fresh:
+                    chart.show_run(each.run_id, each.colour, each.curves)
+            chart.show_baselines(_last_values(next((d for d in drawn if d.run_id == chosen), drawn[0])))
+        if fresh is None:
+            self._show_legend()
+
+    def save_csv(self, path: Path) -> None:
+        """Write run, series, step, value of every drawn point, in the background."""
+        drawn = self._drawn
+        self._context.background.call(
+            self, lambda: write_csv(path, drawn), lambda rows: self._context.say(f"{rows:,} points saved to {path}")
+        )
+
+    def save_png(self, path: Path) -> None:
+        """Write a picture of the charts. Raises OSError."""
+        self._made_grid().save_png(path)
+        self._context.say(f"Charts saved to {path}")
+
+    def _made_grid(self) -> ChartGrid:
+        if self.grid is None:
+            self.grid = ChartGrid(CHARTS, columns=3, parent=self)
+            self._charts.addWidget(self.grid)
+        return self.grid
+
+    def _show_legend(self) -> None:
+        while (item := self._legend.takeAt(0)) is not None:
+            if (old := item.widget()) is not None:
+                old.deleteLater()
+        for each in self._drawn:
+            colour = series_colour(each.colour, self.palette()).name()
+            label = QLabel(f'<span style="color:{colour}">●</span>&nbsp; {_plain(each.name)}', self)
+            self._legend.addWidget(label)
+
+    def _on_show_all(self) -> None:
+        for chart in self._made_grid().charts:
+            chart.show_everything()
+
+    def _on_csv(self) -> None:
+        chosen, _ = QFileDialog.getSaveFileName(self, "Save the curves", "curves.csv", "CSV (*.csv)")
+        if chosen:
+            self.save_csv(Path(chosen))
+
+    def _on_png(self) -> None:
+        chosen, _ = QFileDialog.getSaveFileName(self, "Save the charts", "curves.png", "PNG (*.png)")
+        if not chosen:
+            return
+        try:
+            self.save_png(Path(chosen))
+        except OSError as error:
+            self._context.fail(error)
+
+
+def write_csv(path: Path, drawn: tuple[Drawn, ...]) -> int:
+    """Write run, series, step, value; returns the number of points. Raises OSError."""
+    import csv
+
+    rows = 0
+    with path.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out)
+        writer.writerow(("run", "series", "step", "value"))
+        for each in drawn:
+            for name, curve in sorted(each.curves.items()):
+                points = zip(curve.steps.tolist(), curve.values.tolist(), strict=True)
+                writer.writerows((each.name, name, step, value) for step, value in points)
+                rows += len(curve.steps)
+    return rows
+
+
+def _last_values(drawn: Drawn) -> dict[str, float]:
+    return {name: float(np.asarray(curve.values)[-1]) for name, curve in drawn.curves.items() if len(curve.values)}
+
+
+def _plain(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")

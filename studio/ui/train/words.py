@@ -1,0 +1,102 @@
+"""What the Train page says of runs: sections, sentences, times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from studio.jobs.values import RunView
+from studio.ui.widgets.parts import duration
+from trainer.contract.records import RunState
+
+
+class Section(StrEnum):
+    """Where a run stands in the table, in this order."""
+
+    NOW = "now"
+    UNKNOWN = "?"
+    NEXT = "next"
+    PAUSED = "paused"
+    DONE = "done"
+
+
+_SECTIONS = {
+    RunState.STARTING: Section.NOW,
+    RunState.RUNNING: Section.NOW,
+    RunState.SILENT: Section.UNKNOWN,
+    RunState.LOST: Section.UNKNOWN,
+    RunState.QUEUED: Section.NEXT,
+    RunState.PAUSED: Section.PAUSED,
+}
+RECIPE_NAMES = {"prm": "Train a PRM", "score": "Score traces"}
+
+
+def section(view: RunView) -> Section:
+    """The part of the table a run belongs to."""
+    return _SECTIONS.get(view.state, Section.DONE)
+
+
+def ordered(views: tuple[RunView, ...]) -> list[RunView]:
+    """Now, unknown, next (as they will start), paused, done; the newest first where no queue says otherwise."""
+    rank = list(Section)
+    return sorted(views, key=lambda v: (rank.index(section(v)), v.place if section(v) is Section.NEXT else -v.id))
+
+
+def state_text(view: RunView) -> str:
+    """A run's state in a few words."""
+    if view.asked:
+        return {"pause": "pausing…", "cancel": "cancelling…"}.get(view.asked, view.asked)
+    if view.state in (RunState.SILENT, RunState.LOST) and view.silent_seconds is not None:
+        return f"{view.state.value} for {duration(view.silent_seconds)}"
+    return str(view.state.value)
+
+
+def sentence(view: RunView) -> str:
+    """A run's state as a sentence a person can act on."""
+    if view.asked == "pause":
+        return "Pausing: the worker writes a checkpoint, ends and frees the device."
+    if view.asked == "cancel":
+        return "Cancelling: the worker stops within a few seconds. Cancel again to end the process at once."
+    text = _SENTENCES[view.state].format(
+        device=view.device,
+        phase=view.phase or "running",
+        host=view.host or "its host",
+        ended=local_time(view.ended_at),
+        silent="a while" if view.silent_seconds is None else duration(view.silent_seconds),
+    )
+    return f"{text} {view.message}".strip() if view.message else text
+
+
+_SENTENCES = {
+    RunState.QUEUED: "Waits for {device}.",
+    RunState.STARTING: "Starting on {device}: loading the model and the rows.",
+    RunState.RUNNING: "Running on {device}: {phase}.",
+    RunState.SILENT: "No news for {silent}; the process on {host} still lives.",
+    RunState.LOST: "Lost contact with {host}: no news for {silent}. It may still run there.",
+    RunState.PAUSED: "Paused; the device is free. Resume goes on from the last checkpoint.",
+    RunState.FINISHED: "Finished {ended}.",
+    RunState.CANCELLED: "Cancelled {ended}. Resume goes on from the last checkpoint.",
+    RunState.FAILED: "Failed {ended}.",
+    RunState.CRASHED: "Crashed: the process ended without a last word. The log may say why.",
+}
+
+
+def progress_text(view: RunView) -> str:
+    """How far a run is."""
+    return f"{view.done:,} / {view.total:,}" if view.total else ""
+
+
+def left_text(view: RunView) -> str:
+    """What is left, or when it ended."""
+    if view.state is RunState.RUNNING and view.eta is not None:
+        return f"{duration(view.eta)} left"
+    return local_time(view.ended_at) if view.state.is_final else ""
+
+
+def local_time(text: str | None) -> str:
+    """A stored UTC time as this place writes it: "14:05" today, else with the date."""
+    if not text:
+        return ""
+    moment = datetime.fromisoformat(text).replace(tzinfo=UTC).astimezone()
+    today = datetime.now(UTC).astimezone().date()
+    return moment.strftime("%H:%M" if moment.date() == today else "%d %b %H:%M")
