@@ -60,7 +60,7 @@ class Instruction:
             case Verb.ADD:
                 return f"Add {self.operand}."
             case Verb.TAKE:
-                return f"Take away {self.operand}."
+                return f"Subtract {self.operand}."
             case Verb.DOUBLE:
                 return "Double it."
             case Verb.HALVE:
@@ -121,7 +121,7 @@ def make_stories(count: int, *, seed: int, traces_per_problem: int = 2) -> Itera
     made = 0
     while made < count:
         start, plan = _draw_problem(draw)
-        problem = " ".join([f"Start with {start}.", *(i.sentence for i in plan), "What is the result?"])
+        problem = " ".join([f"Start with {start}.", *(i.sentence for i in plan)])
         if problem in seen:
             continue
         seen.add(problem)
@@ -133,7 +133,9 @@ def make_stories(count: int, *, seed: int, traces_per_problem: int = 2) -> Itera
 def story_row(story: Story, number: int) -> InputRow:
     """The story as a row of input.jsonl, in the split of its problem."""
     votes = tuple(
-        None if rating is None else Votes(negative=rating is Rating.NEGATIVE, positive=rating is Rating.POSITIVE)
+        None
+        if rating is None
+        else Votes(negative=float(rating is Rating.NEGATIVE), positive=float(rating is Rating.POSITIVE))
         for rating in story.ratings
     )
     return InputRow(
