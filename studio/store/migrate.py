@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +13,9 @@ from studio.store.schema import SCHEMA_REVISION
 
 if TYPE_CHECKING:
     from studio.store.database import Database
+
+PIECE = 512  # pages of 4 KiB in one step of a copy
+PAUSE = 0.004  # seconds between two steps
 
 
 def upgrade(database: Database, found: str | None) -> None:
@@ -33,14 +39,43 @@ def upgrade(database: Database, found: str | None) -> None:
 
 
 def backup_file(source: Path, target: Path) -> None:
-    """Copy a live database consistently (the online backup API), without holding writers up."""
+    """Copy a live database consistently, without holding writers up; `target` appears whole or not at all.
+
+    One read transaction spans the copy: without it SQLite's backup begins anew whenever another process commits. It
+    goes in pieces with pauses, each piece on the disk before the next, so that a commit meanwhile need not wait for
+    a flood of writing.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.part")
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     aside.unlink(missing_ok=True)
-    origin, copy = sqlite3.connect(source), sqlite3.connect(aside)
     try:
-        origin.backup(copy, pages=256, sleep=0.002)
+        with closing(sqlite3.connect(source, isolation_level=None)) as origin:
+            origin.execute("BEGIN")
+            origin.execute("SELECT 1 FROM sqlite_master").fetchall()
+            _copy(origin, aside)
+        aside.replace(target)
+        flush(target.parent)
     finally:
-        copy.close()
-        origin.close()
-    aside.replace(target)
+        aside.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _copy(origin: sqlite3.Connection, aside: Path) -> None:
+    with closing(sqlite3.connect(aside, isolation_level=None)) as copy:
+        copy.execute("PRAGMA journal_mode=OFF")  # nobody reads it before it is whole
+        copy.execute("PRAGMA synchronous=OFF")
+
+        def flushed(*_: int) -> None:
+            flush(aside)
+            time.sleep(PAUSE)
+
+        origin.backup(copy, pages=PIECE, progress=flushed, sleep=PAUSE)
+    flush(aside)

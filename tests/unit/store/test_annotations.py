@@ -66,8 +66,8 @@ def test_the_same_rating_again_changes_nothing(here: Small) -> None:
 
 
 def test_steps_are_rated_in_order(here: Small) -> None:
+    rate(here, GREAT)
     with pytest.raises(ConflictError, match="step 3 cannot be rated before step 2"):
-        rate(here, GREAT)
         here.database.run(lambda c: annotations.rate(c, here.work(), 2, GREAT))
 
 
