@@ -105,6 +105,13 @@ def take_traces(c: Connection, id: int, traces: Iterable[int]) -> Changes:
     return changed(Topic.PROJECTS, Topic.TRACES, traces=gone)
 
 
+def of_trace(c: Connection, trace_id: int) -> tuple[int, ...]:
+    """The projects a trace stands in."""
+    placed = s.project_trace.c
+    query = select(placed.project_id).where(placed.trace_id == trace_id).order_by(placed.project_id)
+    return tuple(c.scalars(query))
+
+
 def annotators(c: Connection) -> tuple[Annotator, ...]:
     """Everybody who rates here or came with a published import, by name."""
     seen = exists().where(

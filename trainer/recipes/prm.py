@@ -84,7 +84,7 @@ def load(worker: Worker, spec: PrmSpec, rows: Labelled) -> Loaded:
     """The model with a fresh head, and which of its weights are trained."""
     worker.progress("loading the model", 0, 1, unit="models", force=True)
     source = str(worker.folder.path / worker.spec.models[0].path) if worker.spec.models else spec.model
-    domain = ", ".join(sorted({row.origin for row in worker.folder.read_input() if row.origin}))
+    domain = ", ".join(sorted({name for row in worker.folder.read_input() if (name := row.project or row.origin)}))
     settings = PrmSettings(classes_of(spec.neutral), spec.separator, spec.max_length, spec.neutral.value, domain)
     texts = (text for row in rows.of(Split.TRAIN) for text in (row.problem, spec.separator.join(row.steps)))
     loaded = load_for_training(
