@@ -107,7 +107,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("unrate", "&Clear rating", ("Backspace",), "clear", Page.LABEL, "Label", physical=True),
     Action(
         "unsure",
-        "Mark &unsure",
+        "&Unsure",
         ("U",),
         "unsure",
         Page.LABEL,
@@ -155,9 +155,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("choose_project", "C&hoose project…", ("Ctrl+L",), "project", Page.LABEL, "Label"),
     Action("inspect_this", "&Inspect this trace", ("Ctrl+Shift+I",), "inspect", Page.LABEL, "Label"),
     Action("label_this", "&Rate this trace", ("L",), "label", Page.INSPECT, "Inspect"),
+    Action("step_below", "Step &down", ("J",), page=Page.INSPECT, menu="Inspect"),
+    Action("step_above", "Step &up", ("K",), page=Page.INSPECT, menu="Inspect"),
+    Action("trace_below", "N&ext trace", ("]", "Alt+Down"), page=Page.INSPECT, menu="Inspect"),
+    Action("trace_above", "Pre&vious trace", ("[", "Alt+Up"), page=Page.INSPECT, menu="Inspect"),
     Action("next_hit", "&Next hit", ("N",), "next", Page.INSPECT, "Inspect"),
     Action("previous_hit", "&Previous hit", ("Shift+N",), "previous", Page.INSPECT, "Inspect"),
     Action("score_this", "&Score this trace", ("S",), "score", Page.INSPECT, "Inspect", "Ask a PRM for step scores"),
+    Action("inspect_source", "Show &source", ("V",), page=Page.INSPECT, menu="Inspect", tip="Steps as they were written"),
+    Action("search_traces", "Search &traces", ("/", "Ctrl+F"), "search", Page.INSPECT, "Inspect"),
     Action("copy_latex", "Copy step as LaTe&X", ("Ctrl+Shift+C",), "copy", Page.INSPECT, "Inspect"),
     Action("new_run", "&New run…", ("N",), "plus", Page.TRAIN, "Train"),
     Action("score_traces", "&Score traces…", ("S",), "score", Page.TRAIN, "Train"),
@@ -318,7 +324,9 @@ class Actions(QObject):
             self.enabledChanged.emit(id, on)
 
 
-REPEATING = frozenset({"undo", "redo", "larger", "smaller", "step_up", "step_down"})
+REPEATING = frozenset(
+    {"undo", "redo", "larger", "smaller", "step_up", "step_down", "step_below", "step_above", "next_hit", "previous_hit"}
+)
 
 
 def shown_key(key: str) -> str:

@@ -107,6 +107,8 @@ class Background(QObject):
         failed: Callable[[Exception], None] | None = None,
     ) -> None:
         """Queue `verb` for the writer thread; `done` is called after its commit returned."""
+        if self._closed:
+            return
         self._writes += 1
         if self._writes == 1:
             self.busy.emit()
@@ -118,7 +120,7 @@ class Background(QObject):
         self._database.poll()
 
     def close(self) -> None:
-        """Stop delivering; waits for what is running."""
+        """Stop delivering and taking work; waits for what is running."""
         self._closed = True
         self._timer.stop()
         self._unsubscribe()
@@ -131,7 +133,8 @@ class Background(QObject):
         done: Callable[[T], None] | None,
         failed: Callable[[Exception], None] | None,
     ) -> None:
-        self._deliver_later(_Delivery(owner, self._pool.submit(run), done, failed))
+        if not self._closed:
+            self._deliver_later(_Delivery(owner, self._pool.submit(run), done, failed))
 
     def _deliver_later(self, delivery: _Delivery) -> None:
         def on_done(_future: Future[Any]) -> None:

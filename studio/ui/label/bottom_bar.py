@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.ui.actions import Actions
 from studio.ui.dialogs import set_role
 from studio.ui.label.key_button import KeyButton
+from studio.ui.theme import Theme
+
+OTHERS = ("give_up", "bad_problem", "unsure", "comment", "undo", "guideline")
 
 
 class BottomBar(QFrame):
     """Drawn from the table of commands; says what stands between the annotator and Submit."""
 
-    def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
+    def __init__(self, actions: Actions, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("card", True)
         self.setAccessibleName("Commands")
-        self.submit = KeyButton(actions, "submit", primary=True)
+        self.submit = KeyButton(actions, theme, "submit", primary=True)
         self.missing = QLabel()
         self.missing.setAccessibleName("What is missing")
+        self.missing.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         set_role(self.missing, "quiet")
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 10, 12, 10)
@@ -30,9 +35,7 @@ class BottomBar(QFrame):
         row.addWidget(self.submit)
         row.addSpacing(12)
         row.addWidget(self.missing, 1)
-        self.buttons = [
-            KeyButton(actions, id) for id in ("give_up", "bad_problem", "unsure", "comment", "undo", "guideline")
-        ]
+        self.buttons = [KeyButton(actions, theme, id) for id in OTHERS]
         for button in self.buttons:
             row.addWidget(button)
 
@@ -94,6 +97,7 @@ class ReasonPanel(QFrame):
         leave = QPushButton("Esc Leave")
         leave.setProperty("flat", True)
         leave.clicked.connect(self._on_leave)
+        self.offers: list[QPushButton] = []
         self._offers = QHBoxLayout()
         self._offers.setSpacing(6)
         entry = QHBoxLayout()
@@ -137,12 +141,16 @@ class ReasonPanel(QFrame):
         while (item := self._offers.takeAt(0)) is not None:
             if (old := item.widget()) is not None:
                 old.deleteLater()
-        for text in offers:
-            button = QPushButton(text)
+        self.offers = [QPushButton(text) for text in offers]
+        for text, button in zip(offers, self.offers, strict=True):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            button.clicked.connect(lambda _checked=False, text=text: self.line.setText(text))
+            button.clicked.connect(partial(self._on_offer, text))
             self._offers.addWidget(button)
         self._offers.addStretch(1)
+
+    def _on_offer(self, text: str, _checked: bool = False) -> None:
+        self.line.setText(text)
+        self.line.setFocus()
 
     def _on_text(self, text: str) -> None:
         self.take.setEnabled(self._ask is Ask.COMMENT or bool(text.strip()))

@@ -82,12 +82,12 @@ class TraceWork:
     def missing(self) -> str:
         """What stands between the annotator and Submit, for a person; empty when nothing does."""
         if self.is_submitted:
-            return "submitted — correct a rating, or go on"
+            return "submitted · correct it, or go on"
         if self.unsaved:
             return f"step {self.unsaved[0] + 1} is not saved"
         if self._is_complete:
             return ""
-        return f"{self.rated} of {self.count} rated — find the first negative step, or rate them all"
+        return f"{self.rated} of {self.count} rated · first negative, or all"
 
     def value(self, ordinal: int) -> Rating | None:
         """The rating of a step."""

@@ -130,7 +130,7 @@ class ProblemView(QAbstractScrollArea):
         colours, px = self._theme.colours, self._theme.px
         laid = self._answer()
         width = min(laid.natural_width, self._box_width())
-        left = self.viewport().width() - px(14) - width - px(24)
+        left = self.viewport().width() - px(14) - max(width + px(24), px(72))  # the caption's width, too
         self._caption(painter, QPointF(left, px(6)), self.tr("Reference"))
         box = QRectF(left, self._top(), width + px(24), laid.height + px(12))
         painter.setPen(QPen(colours.q("accent"), 1.4))
