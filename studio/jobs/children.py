@@ -33,30 +33,23 @@ def environment() -> dict[str, str]:
 
 def call(arguments: Sequence[str], *, given: bytes = b"", progress: Progress | None = None) -> dict[str, Any]:
     """Run a verb that speaks the JSON protocol to its end; its report. Raises RunError, and what `progress` raises."""
+    pipe = subprocess.PIPE
     with tempfile.TemporaryFile() as errors:
-        child = subprocess.Popen(
-            command(*arguments),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment(),
-        )
-        assert child.stdin is not None
-        feeder = threading.Thread(target=_feed, args=(child, given), daemon=True)
-        feeder.start()
-        try:
-            report = _listen(child, progress)
-        except BaseException:
-            child.terminate()
-            child.communicate()
-            raise
-        feeder.join()
-        code = child.wait()
+        with subprocess.Popen(command(*arguments), stdin=pipe, stdout=pipe, stderr=errors, env=environment()) as child:
+            feeder = threading.Thread(target=_feed, args=(child, given), daemon=True)
+            feeder.start()
+            try:
+                report = _listen(child, progress)
+            except BaseException:
+                child.terminate()
+                raise
+            finally:
+                feeder.join()
         errors.seek(0)
         text = errors.read().decode("utf-8", "replace").strip()
-    if code == 0 and report is not None:
+    if child.returncode == 0 and report is not None:
         return report
-    raise RunError(text.rpartition("steplens: ")[2] or f"{' '.join(arguments[:2])} left with code {code} and no word")
+    raise RunError(text.rpartition("steplens: ")[2] or f"{arguments[0]} left with code {child.returncode} and no word")
 
 
 def _feed(child: subprocess.Popen[bytes], given: bytes) -> None:

@@ -74,7 +74,7 @@ class Follower:
     def tick(self) -> None:
         """Read what was appended to runs that are started or wanted, derive, settle, tell."""
         with self._lock:
-            self._launched = reap(self._launched, _log_exit)
+            self._launched = reap(self._launched)
             active = [run for run in self._stored.values() if run.state is StoredState.STARTED]
             active += [self._stored[i] for i in self._wanted if i in self._stored and self._stored[i] not in active]
         budget = BYTES_A_TICK
@@ -213,7 +213,3 @@ def _first(run: StoredRun) -> Derived:
     if run.state is StoredState.STARTED:
         return Derived(RunState.STARTING)
     return Derived(RunState(run.state.value), run.message)
-
-
-def _log_exit(launched: Launched) -> None:
-    log.info("worker %d of run %d left with code %s", launched.child.pid, launched.run_id, launched.child.returncode)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from typing import Any
 
 import msgspec
 
 from studio.errors import CancelledError, RunError
+from studio.exchange.telling import CANCELLED, Stop, Teller, cancellable
 from studio.jobs import ingest as ingesting
 from studio.jobs import prepare
 from studio.jobs.follower import Follower
@@ -28,7 +26,6 @@ from studio.workspace import Workspace
 from trainer.contract.records import RunState
 from trainer.contract.spec import SpecError
 
-CANCELLED_CODE = 130
 POLL_SECONDS = 0.2
 _LISTS = {"projects", "annotators", "origins", "traces"}
 _SINGULAR = {"project": "projects", "annotator": "annotators", "origin": "origins", "trace": "traces"}
@@ -37,22 +34,23 @@ _SHORT = {"drop": Resolution.DROP, "soft": Resolution.SOFT}
 
 def run(args: argparse.Namespace) -> int:
     """Make a run and start it when its device is free; with --wait, 0 only if it finished and is in the store."""
-    said = Says(args.progress)
+    teller = Teller(args.progress)
     try:
-        with Workspace.open(args.workspace) as workspace, _cancellable() as cancelled:
-            uid = prepare.create_run(workspace, _order(args), _guarded(said, cancelled))
+        with Workspace.open(args.workspace) as workspace, cancellable() as stop:
+            uid = prepare.create_run(workspace, _order(args), _guarded(teller, stop))
             with workspace.database.read() as c:
                 made = run_store.by_uid(c, uid)
             if args.wait:
-                return _wait(workspace, made.id, said, cancelled)
+                return _wait(workspace, made.id, teller, stop)
             if not args.order:
                 _start_if_free(workspace, made.id)
-            said.report({"run": uid, "id": made.id, "rows": made.rows}, f"queued {made.name!r}, run {uid}")
+            teller.report(Queued(uid, made.id, made.name, made.rows))
             return 0
     except SpecError as error:
         raise RunError(str(error)) from error
-    except CancelledError:
-        return CANCELLED_CODE
+    except CancelledError as error:
+        teller.say(str(error))
+        return CANCELLED
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -73,44 +71,44 @@ def runs(args: argparse.Namespace) -> int:
 
 def ingest(args: argparse.Namespace) -> int:
     """Bring what a run made into the store, exactly once."""
-    said = Says(args.progress)
+    teller = Teller(args.progress)
     try:
-        with Workspace.open(args.workspace) as workspace, _cancellable() as cancelled:
-            done = ingesting.ingest(workspace, args.run, _guarded(said, cancelled))
-    except CancelledError:
-        return CANCELLED_CODE
-    text = "another studio has done it" if done.elsewhere else f"{done.stored} records stored, {done.known} known"
-    said.report(msgspec.to_builtins(done), text)
+        with Workspace.open(args.workspace) as workspace, cancellable() as stop:
+            done = ingesting.ingest(workspace, args.run, _guarded(teller, stop))
+    except CancelledError as error:
+        teller.say(str(error))
+        return CANCELLED
+    teller.report(done)
     return 0
 
 
-class Says:
-    """How a verb tells its progress: text to stderr, JSON lines to stdout, or nothing."""
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A run that was made."""
 
-    def __init__(self, how: str) -> None:
-        self.how = how
-        self._last = 0.0
+    run: str
+    id: int
+    name: str
+    rows: int
 
-    def progress(self, phase: str, done: int, total: int, text: str = "") -> None:
-        """At most ten lines a second, and always the last of a phase."""
-        moment = time.monotonic()
-        if done < total and moment - self._last < 0.1:
-            return
-        self._last = moment
-        if self.how == "json":
-            line = msgspec.json.encode({"phase": phase, "done": done, "total": total, "text": text})
-            sys.stdout.write(line.decode() + "\n")
-            sys.stdout.flush()
-        elif self.how == "text":
-            sys.stderr.write(f"{phase} {done}/{total} {text}".rstrip() + "\n")
+    def sentences(self) -> Iterator[str]:
+        """For a person."""
+        yield f"queued {self.name!r} with {self.rows} rows, run {self.run}"
 
-    def report(self, report: dict[str, Any], text: str) -> None:
-        """The last word."""
-        if self.how == "json":
-            sys.stdout.write(msgspec.json.encode({"report": report}).decode() + "\n")
-        elif self.how == "text":
-            sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A run that was waited for."""
+
+    run: RunView
+
+    def sentences(self) -> Iterator[str]:
+        """For a person."""
+        yield f"{self.run.name!r} {self.run.state.value}, {self.run.records} records stored; run {self.run.uid}"
+        if self.run.model_folder:
+            yield f"model: {self.run.model_folder}"
+        if self.run.message:
+            yield self.run.message
 
 
 def selection_of(settings: dict[str, str]) -> Selection:
@@ -158,22 +156,22 @@ def _start_if_free(workspace: Workspace, run_id: int) -> None:
     scheduler.close()
 
 
-def _wait(workspace: Workspace, run_id: int, said: Says, cancelled: threading.Event) -> int:
+def _wait(workspace: Workspace, run_id: int, teller: Teller, stop: Stop) -> int:
     jobs = Jobs(workspace, interpreter=Settings.load().interpreter or None)
     jobs.start()
     asked = False
     try:
         while True:
             time.sleep(POLL_SECONDS)
-            if cancelled.is_set() and not asked:
+            if stop() and not asked:
                 asked = True
                 jobs.cancel(run_id)
             view = next((each for each in jobs.runs() if each.id == run_id), None)
             if view is None:
                 continue
-            said.progress(view.phase or view.state.value, view.done, max(view.total, view.done + 1), view.message)
+            teller(view.phase or view.state.value, view.done, view.total, view.message)
             if _is_over(view):
-                return _last_word(view, said, cancelled.is_set())
+                return _last_word(view, teller, asked)
     finally:
         jobs.stop()
 
@@ -184,14 +182,15 @@ def _is_over(view: RunView) -> bool:
     return view.state.is_final and (view.ingested or "not in the store" in view.message)
 
 
-def _last_word(view: RunView, said: Says, cancelled: bool) -> int:
-    text = f"{view.name!r} {view.state.value}, {view.records} records stored {view.message}".rstrip()
-    said.report(_document(view), text)
+def _last_word(view: RunView, teller: Teller, asked_to_stop: bool) -> int:
+    teller.report(Over(view))
+    if view.state is RunState.FINISHED and view.ingested:
+        return 0
+    if asked_to_stop and view.state is RunState.CANCELLED:
+        return CANCELLED
     if view.state is not RunState.FINISHED:
         sys.stderr.write(f"steplens: run {view.uid} {view.state.value}: {view.message or 'see its worker.log'}\n")
-    if cancelled and view.state is RunState.CANCELLED:
-        return CANCELLED_CODE
-    return 0 if view.state is RunState.FINISHED and view.ingested else 1
+    return 1
 
 
 def _document(view: RunView) -> dict[str, Any]:
@@ -199,22 +198,10 @@ def _document(view: RunView) -> dict[str, Any]:
     return document
 
 
-def _guarded(said: Says, cancelled: threading.Event) -> Callable[[str, int, int], None]:
+def _guarded(teller: Teller, stop: Stop) -> Callable[[str, int, int], None]:
     def tell(phase: str, done: int, total: int) -> None:
-        if cancelled.is_set():
+        if stop():
             raise CancelledError("cancelled; nothing was kept")
-        said.progress(phase, done, total)
+        teller(phase, done, total, "")
 
     return tell
-
-
-@contextmanager
-def _cancellable(signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)) -> Iterator[threading.Event]:
-    """SIGTERM and Ctrl-C set the event instead of killing."""
-    asked = threading.Event()
-    before = {each: signal.signal(each, lambda _number, _frame: asked.set()) for each in signals}
-    try:
-        yield asked
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,17 @@ class Ingested:
     lost: int = 0
     model: str = ""
     elsewhere: bool = False
+
+    def sentences(self) -> Iterator[str]:
+        """For a person."""
+        if self.elsewhere:
+            yield "another studio has done it, or is at it"
+            return
+        yield f"{self.stored} records stored, {self.known} known before"
+        if self.lost:
+            yield f"{self.lost} records belong to traces that are no longer here"
+        if self.model:
+            yield f"model registered, checksum {self.model[:12]}"
 
 
 def ingest(workspace: Workspace, uid: str, progress: Progress | None = None) -> Ingested:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +30,11 @@ NICENESS = 5
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A worker that this process started; poll `child`, so that it leaves no zombie."""
+    """A worker that this process started and has to collect, so that it leaves no zombie."""
 
     run_id: int
     attempt: int
-    child: subprocess.Popen[bytes]
+    pid: int
 
 
 def launch(workspace: Workspace, run: StoredRun, interpreter: str) -> Launched | None:
@@ -63,14 +62,15 @@ def _launch_alone(workspace: Workspace, run: StoredRun, interpreter: str) -> Lau
         return None
     try:
         child = start_worker(folder, interpreter, _path_of_trainer(workspace, interpreter))
-        _name(folder, child)
+        child.returncode = 0  # it outlives this object, which is told so; `reap` collects it by its number
+        _name(folder, child.pid)
     except (OSError, psutil.Error) as error:
         message = f"{interpreter} could not be started: {error}; choose another interpreter in the preferences"
         workspace.database.run(lambda c: runs.settle(c, run.id, attempt, StoredState.FAILED, message=message))
         raise RunError(f"run {run.name!r}: {message}") from error
     if run.device == "cpu":
         _step_back(child.pid)
-    return Launched(run.id, attempt, child)
+    return Launched(run.id, attempt, child.pid)
 
 
 def start_worker(folder: RunFolder, interpreter: str, path: Path) -> subprocess.Popen[bytes]:
@@ -97,13 +97,13 @@ def _announce(folder: RunFolder) -> None:
     folder.write_process(Process(host=host_name(), boot=boot_id(), pid=0, created=time.time(), attempt=attempt))
 
 
-def _name(folder: RunFolder, child: subprocess.Popen[bytes]) -> None:
+def _name(folder: RunFolder, pid: int) -> None:
     """Name the process; the worker writes the same of itself."""
     announced = folder.read_process()
     if announced is not None and announced.pid == 0:
-        created = psutil.Process(child.pid).create_time()
+        created = psutil.Process(pid).create_time()
         folder.write_process(
-            Process(host=host_name(), boot=boot_id(), pid=child.pid, created=created, attempt=announced.attempt)
+            Process(host=host_name(), boot=boot_id(), pid=pid, created=created, attempt=announced.attempt)
         )
 
 
@@ -131,12 +131,16 @@ def _path_of_trainer(workspace: Workspace, interpreter: str) -> Path:
     return folder
 
 
-def reap(launched: list[Launched], told: Callable[[Launched], None]) -> list[Launched]:
-    """Collect the exit codes of workers that have ended; those that live are returned."""
-    living = []
-    for each in launched:
-        if each.child.poll() is None:
-            living.append(each)
-        else:
-            told(each)
-    return living
+def reap(launched: list[Launched]) -> list[Launched]:
+    """Collect the workers that have ended; those that live are returned."""
+    return [each for each in launched if not _collected(each)]
+
+
+def _collected(launched: Launched) -> bool:
+    try:
+        pid, status = os.waitpid(launched.pid, os.WNOHANG)
+    except ChildProcessError:
+        return True
+    if pid:
+        log.info("worker %d of run %d left with %d", pid, launched.run_id, os.waitstatus_to_exitcode(status))
+    return bool(pid)

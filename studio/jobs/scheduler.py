@@ -52,8 +52,13 @@ class Scheduler:
         self._stop_hearing = workspace.database.subscribe(self._hear)
 
     def close(self) -> None:
-        """Listen no more. An ingest that goes on is left to itself."""
+        """Listen no more. An ingest that goes on is left to itself: it needs nobody."""
         self._stop_hearing()
+        if self._ingesting is not None:
+            if self._ingesting.child.poll() is None:
+                self._ingesting.child.returncode = 0  # nobody will wait for it; its object is told so
+            self._ingesting.errors.close()
+            self._ingesting = None
 
     def tick(self) -> None:
         """Start, ingest, mark; whatever changed the table, the follower reads it again."""
