@@ -19,6 +19,7 @@ from studio.render.prose import Piece, PieceKind, is_rtl, pieces, visible
 
 HOLDER = "\u00a0"
 NEW_LINE = "\u2028"
+BLANKS = " \t\u2028"
 LONGEST_TEXT = 20_000  # characters laid out of one step; what is beyond is announced, and copied whole
 LEADING = 1.28
 MATHS_SCALE = 1.12  # STIX has smaller letters than the interface font at the same em size
@@ -203,11 +204,13 @@ class ProseLayout:
         self._text.setCacheEnabled(True)
         self._text.beginLayout()
         y, next_held = 0.0, 0
+        shown = self._text.text()
         least = self._metrics.height() * LEADING
         while (line := self._text.createLine()).isValid():
             line.setLineWidth(self._width)
             ascent, descent = line.ascent(), line.descent()
-            spare = max(0.0, least - ascent - descent)
+            blank = not shown[line.textStart() : line.textStart() + line.textLength()].strip(BLANKS)
+            spare = max(0.0, least - ascent - descent) if not blank else -0.5 * (ascent + descent)
             ascent, descent = ascent + spare / 2, descent + spare / 2
             end = line.textStart() + line.textLength()
             while next_held < len(self._held) and self._held[next_held].position < end:

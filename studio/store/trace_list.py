@@ -25,6 +25,7 @@ class TraceOrder(StrEnum):
     POSITION = "position"  # as they stand in the project
     NEWEST = "newest"
     LOW_SCORE = "lowest score first"
+    FIRST_ERROR = "earliest error first"
 
 
 class ErrorFilter(StrEnum):
@@ -93,7 +94,23 @@ def _wanted(query: TraceQuery) -> Select[Any]:
             select(func.min(score.c.low)).where(score.c.trace_id == trace_id).where(batches.visible(score.c.batch_id))
         )
         return wanted.order_by(lowest.scalar_subquery().asc().nulls_last(), position)
+    if query.order is TraceOrder.FIRST_ERROR:
+        return wanted.order_by(_first_error(trace_id, query.project).asc().nulls_last(), position)
     return wanted.order_by(position)
+
+
+def _first_error(trace_id: ColumnElement[int], project: int | None) -> ColumnElement[int]:
+    """Position of the first negative step of the submitted annotations of a trace."""
+    a = annotation.c
+    error = (
+        select(func.min(rating.c.ordinal))
+        .join(annotation, a.id == rating.c.annotation_id)
+        .where(a.trace_id == trace_id, a.state == "submitted", batches.visible(a.batch_id))
+        .where(rating.c.option == 0, rating.c.value == -1)
+    )
+    if project is not None:
+        error = error.where(a.project_id == project)
+    return error.scalar_subquery()
 
 
 def _by_annotations(wanted: Select[Any], trace_id: ColumnElement[int], query: TraceQuery) -> Select[Any]:

@@ -162,7 +162,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("next_hit", "&Next hit", ("N",), "next", Page.INSPECT, "Inspect"),
     Action("previous_hit", "&Previous hit", ("Shift+N",), "previous", Page.INSPECT, "Inspect"),
     Action("score_this", "&Score this trace", ("S",), "score", Page.INSPECT, "Inspect", "Ask a PRM for step scores"),
-    Action("inspect_source", "Show &source", ("V",), page=Page.INSPECT, menu="Inspect", tip="Steps as they were written"),
+    Action(
+        "inspect_source", "Show &source", ("V",), page=Page.INSPECT, menu="Inspect", tip="Steps as they were written"
+    ),
     Action("search_traces", "Search &traces", ("/", "Ctrl+F"), "search", Page.INSPECT, "Inspect"),
     Action("copy_latex", "Copy step as LaTe&X", ("Ctrl+Shift+C",), "copy", Page.INSPECT, "Inspect"),
     Action("new_run", "&New run…", ("N",), "plus", Page.TRAIN, "Train"),
@@ -325,7 +327,18 @@ class Actions(QObject):
 
 
 REPEATING = frozenset(
-    {"undo", "redo", "larger", "smaller", "step_up", "step_down", "step_below", "step_above", "next_hit", "previous_hit"}
+    {
+        "undo",
+        "redo",
+        "larger",
+        "smaller",
+        "step_up",
+        "step_down",
+        "step_below",
+        "step_above",
+        "next_hit",
+        "previous_hit",
+    }
 )
 
 

@@ -26,7 +26,7 @@ from trainer.contract.records import Rating
 
 HEIGHT = 148
 PEN_STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
-LEGEND_LINES = 4
+LEGEND_LINES, LEGEND = 4, 236
 
 
 class ScoreStrip(QWidget):
@@ -79,7 +79,7 @@ class ScoreStrip(QWidget):
     def plot_rect(self) -> QRectF:
         """Where scores are drawn: 1 at the top, 0 at the bottom."""
         px = self._theme.px
-        legend = px(190) if self._lines and self.width() > px(480) else 0
+        legend = px(LEGEND) if self._lines and self.width() > px(520) else 0
         return QRectF(px(34), px(30), max(self.width() - px(48) - legend, px(60)), self.height() - px(54))
 
     def point(self, ordinal: int, value: float) -> QPointF:
@@ -241,7 +241,7 @@ class ScoreStrip(QWidget):
 
     def _legend(self, painter: QPainter) -> None:
         px, colours, plot = self._theme.px, self._theme.colours, self.plot_rect()
-        if not self._lines or self.width() <= px(480):
+        if not self._lines or self.width() <= px(520):
             return
         left, top, tall = plot.right() + px(16), float(px(8)), px(34)
         for place, line in enumerate(self._lines[:LEGEND_LINES]):

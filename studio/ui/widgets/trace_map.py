@@ -13,7 +13,7 @@ from studio.ui.widgets import faces
 from studio.ui.widgets.step_model import WORDS
 from studio.ui.widgets.trace_values import StepSigns
 
-WIDTH = 58
+WIDTH = 76
 TALLEST_BAR = 22
 
 

@@ -1,0 +1,223 @@
+"""The evidence panel: what scorers and people said of the current step, and the history of the trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QBrush, QColor, QFont, QIcon, QPainter, QPixmap
+from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
+
+from studio.render.prose import visible
+from studio.ui.inspect.opened import Moment, Opened, Voice
+from studio.ui.theme import Theme
+from studio.ui.widgets import faces
+from studio.ui.widgets.score_strip import summary
+from studio.ui.widgets.step_model import WORDS
+from trainer.contract.records import FinishReason, Rating
+
+SHOWN_HISTORY = 200
+FINISHES = {
+    FinishReason.FOUND_ERROR: "found an error",
+    FinishReason.SOLUTION: "rated all steps",
+    FinishReason.GIVE_UP: "gave up",
+    FinishReason.BAD_PROBLEM: "bad problem",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A line of the panel."""
+
+    name: str
+    value: str
+    rating: Rating | None = None
+    hatched: bool = False
+    tip: str = ""
+
+
+class EvidencePanel(QTreeWidget):
+    """Sections of facts: this step, scores, annotations, history."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._opened: Opened | None = None
+        self._ordinal: int | None = None
+        self._closed: set[str] = set()
+        self._icons: dict[Rating, QIcon] = {}
+        self.setColumnCount(2)
+        self.setHeaderHidden(True)
+        self.setRootIsDecorated(False)
+        self.setIndentation(theme.px(6))
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setWordWrap(True)
+        self.setUniformRowHeights(False)
+        self.setAccessibleName(self.tr("Evidence"))
+        self.setObjectName("evidence")
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setStyleSheet("#evidence { border: none; background: transparent; }")
+        self.setMinimumWidth(theme.px(230))
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.header().setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
+        self.header().setStretchLastSection(False)
+        self.itemExpanded.connect(lambda item: self._closed.discard(item.text(0)))
+        self.itemCollapsed.connect(lambda item: self._closed.add(item.text(0)))
+        theme.switched.connect(self._on_theme_switched)
+
+    def sizeHint(self) -> QSize:
+        """A column beside the transcript."""
+        return QSize(self._theme.px(270), self._theme.px(300))
+
+    def show_trace(self, opened: Opened | None) -> None:
+        """Show another trace."""
+        self._opened = opened
+        self._fill()
+
+    def show_step(self, ordinal: int | None) -> None:
+        """Show another step."""
+        if ordinal != self._ordinal:
+            self._ordinal = ordinal
+            self._fill()
+
+    def facts(self) -> tuple[tuple[str, tuple[Fact, ...]], ...]:
+        """The sections with their facts."""
+        opened = self._opened
+        if opened is None:
+            return ()
+        sections = []
+        if self._ordinal is not None and self._ordinal < opened.count:
+            sections.append((f"Step {self._ordinal + 1} of {opened.count}", tuple(_of_step(opened, self._ordinal))))
+        if opened.lines:
+            sections.append(("Scorers", tuple(_scorers(opened))))
+        sections.append(("Annotations", tuple(_annotation(voice) for voice in opened.voices) or (_NOBODY,)))
+        if opened.history:
+            sections.append(("History", tuple(_moment(moment) for moment in opened.history[:SHOWN_HISTORY])))
+        sections.append(("Trace", tuple(_trace(opened))))
+        return tuple(sections)
+
+    # -- drawing ------------------------------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        self.setUpdatesEnabled(False)
+        place = self.verticalScrollBar().value()
+        self.blockSignals(True)
+        self.clear()
+        for name, facts in self.facts():
+            self._section(name, facts)
+        self.blockSignals(False)
+        self.verticalScrollBar().setValue(place)
+        self.setUpdatesEnabled(True)
+
+    def _section(self, name: str, facts: Iterable[Fact]) -> None:
+        head = QTreeWidgetItem(self, [name])
+        head.setFont(0, self._theme.font(9.2, QFont.Weight.DemiBold))
+        head.setForeground(0, self._theme.colours.q("secondary"))
+        head.setFirstColumnSpanned(True)
+        head.setFlags(Qt.ItemFlag.ItemIsEnabled)
+        for fact in facts:
+            self._line(head, fact)
+        head.setExpanded(name.split(" ")[0] not in {closed.split(" ")[0] for closed in self._closed})
+
+    def _line(self, head: QTreeWidgetItem, fact: Fact) -> None:
+        item = QTreeWidgetItem(head, [fact.name, fact.value])
+        item.setFont(0, self._theme.font(9.5))
+        item.setFont(1, self._theme.font(9.5))
+        item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop)
+        item.setData(
+            0, Qt.ItemDataRole.AccessibleTextRole, f"{fact.name}: {fact.value}" + (f", {fact.tip}" if fact.tip else "")
+        )
+        if fact.rating is not None:
+            item.setIcon(0, self._icon(fact.rating))
+            item.setForeground(1, self._theme.colours.rating(fact.rating))
+        if fact.hatched:
+            item.setBackground(1, QBrush(self._theme.colours.q("border"), Qt.BrushStyle.BDiagPattern))
+            item.setForeground(1, self._theme.colours.q("secondary"))
+        if fact.tip:
+            item.setToolTip(0, fact.tip)
+            item.setToolTip(1, fact.tip)
+
+    def _icon(self, value: Rating) -> QIcon:
+        if value not in self._icons:
+            size = self._theme.px(16)
+            ratio = self.devicePixelRatioF()
+            pixmap = QPixmap(round(size * ratio), round(size * ratio))
+            pixmap.setDevicePixelRatio(ratio)
+            pixmap.fill(QColor(0, 0, 0, 0))
+            painter = QPainter(pixmap)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            colours = self._theme.colours
+            faces.draw(
+                painter, QRectF(0, 0, size, size), value, fill=colours.rating(value), line=colours.q("on_rating")
+            )
+            painter.end()
+            self._icons[value] = QIcon(pixmap)
+        return self._icons[value]
+
+    def _on_theme_switched(self) -> None:
+        self._icons.clear()
+        self._fill()
+
+
+_NOBODY = Fact("nobody has rated this trace", "")
+
+
+def _of_step(opened: Opened, ordinal: int) -> Iterable[Fact]:
+    for voice in opened.voices:
+        rating = voice.values[ordinal]
+        if rating is not None:
+            name = f"{voice.name} (you)" if voice.mine else voice.name
+            yield Fact(name, WORDS[rating] + (", unsure" if voice.unsure[ordinal] else ""), rating)
+    for line in opened.lines:
+        value = line.values[ordinal]
+        if value is not None:
+            yield Fact(line.name, f"{value:.3f}", hatched=bool(line.note), tip=line.note)
+    if opened.is_disputed(ordinal):
+        yield Fact("disagreement", "", tip="people contradict each other, or the newest scorer contradicts them")
+
+
+def _scorers(opened: Opened) -> Iterable[Fact]:
+    for line in opened.lines:
+        version = f" · {line.version[:8]}" if line.version else ""
+        yield Fact(line.name + version, summary(line).replace(" · ", "\n"), hatched=bool(line.note), tip=line.note)
+
+
+def _annotation(voice: Voice) -> Fact:
+    annotation = voice.annotation
+    name = f"{voice.name} (you)" if voice.mine else voice.name
+    what = "not submitted" if annotation.finish_reason is None else FINISHES[annotation.finish_reason]
+    parts = [what]
+    if annotation.first_negative is not None:
+        parts.append(f"first error {annotation.first_negative + 1}")
+    if annotation.total_time_ms:
+        parts.append(f"{annotation.total_time_ms / 1000:.0f} s")
+    if voice.stale:
+        parts.append("for an older version of the steps")
+    tips = [visible(text) for text in (annotation.reason, annotation.comment) if text]
+    if tips:
+        parts.append("“" + "” “".join(tips) + "”")
+    return Fact(name, "\n".join(parts), tip=f"revision {annotation.revision}")
+
+
+def _moment(moment: Moment) -> Fact:
+    entry = moment.entry
+    role = {"undo": "took back ", "redo": "did again "}.get(entry.role, "")
+    value = entry.new.get("value") if entry.verb == "rate" else None
+    rating = Rating(value) if isinstance(value, int) else None
+    return Fact(f"{role}{entry}", f"{moment.name}\n{moment.at[:10]} {moment.at[11:16]}", rating)
+
+
+def _trace(opened: Opened) -> Iterable[Fact]:
+    trace = opened.trace
+    yield Fact("number", str(trace.id), tip=trace.uid)
+    if opened.projects:
+        yield Fact("project", "\n".join(opened.projects))
+    if trace.model:
+        yield Fact("model", trace.model)
+    if trace.answer is not None:
+        outcome = {1: " · right", 0: " · wrong"}.get(trace.outcome if trace.outcome is not None else -1, "")
+        yield Fact("answer", visible(trace.answer) + outcome)
+    if trace.problem.source:
+        yield Fact("source", trace.problem.source)
