@@ -14,8 +14,8 @@ from studio.store.schema import SCHEMA_REVISION
 if TYPE_CHECKING:
     from studio.store.database import Database
 
-PIECE = 512  # pages of 4 KiB in one step of a copy
-PAUSE = 0.004  # seconds between two steps
+PIECE = 128  # pages of 4 KiB in one step of a copy
+PAUSE = 0.006  # seconds between two steps
 
 
 def upgrade(database: Database, found: str | None) -> None:

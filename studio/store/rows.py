@@ -290,7 +290,8 @@ def _votes(row: Row[Any]) -> Votes | None:
     return None if row.negative is None else Votes(row.negative, row.neutral, row.positive)
 
 
-# `said`: the annotations of the selection, with the reason why one is not used. `votes`: what they said of each step,
+# `said`: the annotations of the selection, with the reason why one is not used; `end_at`: of one made here the ratings
+# behind its first negative do not count, as in `Annotation.counted`. `votes`: what they said of each step,
 # adjudications and gold before plain ratings. `resolved`: the weights that come of it, no row for a dropped tie.
 _SCOPE = """
 WITH scope AS MATERIALIZED (
@@ -301,11 +302,17 @@ WITH scope AS MATERIALIZED (
 ),
 said AS MATERIALIZED (
   SELECT a.id, a.uid, a.revision, a.trace_id, a.project_id, a.kind IN ('adjudication', 'gold') AS judged,
+    CASE WHEN a.batch_id IS NULL THEN (  -- ratings behind it do not count: Annotation.counted
+      SELECT min(n.ordinal) FROM rating AS n WHERE n.annotation_id = a.id AND n.option = 0 AND n.value = -1
+    ) END AS end_at,
     CASE WHEN a.state = 'open' AND :only_submitted THEN 'not submitted'
          WHEN a.segmentation_id <> scope.segmentation_id THEN 'older steps'
          WHEN a.finish_reason = 'bad_problem' THEN 'bad problem'
          WHEN a.finish_reason = 'give_up' THEN 'given up'
-         ELSE '' END AS why
+         ELSE '' END AS why,
+    CASE WHEN a.batch_id IS NULL THEN (
+      SELECT min(n.ordinal) FROM rating AS n WHERE n.annotation_id = a.id AND n.option = 0 AND n.value = -1
+    ) END AS end_at
   FROM scope JOIN annotation AS a ON a.trace_id = scope.id LEFT JOIN batch ON batch.id = a.batch_id
   WHERE :labelled AND a.state <> 'void' AND (batch.id IS NULL OR batch.state = 'published')
     AND (:any_project OR a.project_id IN (SELECT value FROM json_each(:projects)))
@@ -318,7 +325,9 @@ votes AS MATERIALIZED (
     sum(judged AND value = -1) AS jn, sum(judged AND value = 0) AS jz, sum(judged AND value = 1) AS jp
   FROM said JOIN rating ON rating.annotation_id = said.id AND rating.option = 0 AND rating.value IS NOT NULL
     AND NOT (:skip_unsure AND (rating.unsure OR coalesce(rating.flagged, 0)))
-  WHERE said.why = '' GROUP BY said.trace_id, rating.ordinal
+    AND (said.end_at IS NULL OR rating.ordinal <= said.end_at)
+  WHERE said.why = '' AND (said.end_at IS NULL OR rating.ordinal <= said.end_at)
+  GROUP BY said.trace_id, rating.ordinal
 ),
 heard AS (
   SELECT trace_id, ordinal, iif(judged, jn, n) AS n, iif(judged, jz, z) AS z, iif(judged, jp, p) AS p FROM votes
