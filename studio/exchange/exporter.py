@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
+from studio.domain import AnnotationState
 from studio.exchange.prm800k import Record
 from studio.exchange.prm800k_build import (
     StoredAnnotation,
@@ -65,13 +66,13 @@ def encoded(c: Connection, query: ExportQuery) -> Iterator[bytes]:
 
 def _conditions(query: ExportQuery) -> list[ColumnElement[bool]]:
     a = s.annotation.c
-    wanted = [batches.visible(a.batch_id), a.kind == "rating"]
+    wanted = [batches.visible(a.batch_id), a.kind == "rating", a.state != AnnotationState.VOID.value]
     if query.project is not None:
         wanted.append(a.project_id == query.project)
     if query.annotator is not None:
         wanted.append(a.annotator_id == query.annotator)
     if query.submitted:
-        wanted.append(a.state == "submitted")
+        wanted.append(a.state == AnnotationState.SUBMITTED.value)
     if query.source is not Origin.ALL:
         wanted.append(a.batch_id.is_(None) if query.source is Origin.HERE else a.batch_id.is_not(None))
     return wanted
@@ -79,17 +80,15 @@ def _conditions(query: ExportQuery) -> list[ColumnElement[bool]]:
 
 def _rows(ids: Sequence[int]) -> Select[Any]:
     a, first = s.annotation, s.segmentation
-    placed = and_(s.project_trace.c.project_id == a.c.project_id, s.project_trace.c.trace_id == a.c.trace_id)
     return (
         select(a, s.annotator.c.uid.label("labeler"), first.c.id.label("first_segmentation"))
         .add_columns(s.trace.c.text, s.trace.c.answer, s.trace.c.extra.label("trace_extra"))
         .add_columns(s.problem.c.prompt, s.problem.c.reference_answer, s.problem.c.reference_solution)
-        .add_columns(s.problem.c.extra.label("problem_extra"), s.project_trace.c.generation.label("trace_generation"))
+        .add_columns(s.problem.c.extra.label("problem_extra"))
         .join(s.trace, s.trace.c.id == a.c.trace_id)
         .join(s.problem, s.problem.c.id == s.trace.c.problem_id)
         .join(first, and_(first.c.trace_id == a.c.trace_id, first.c.version == 1))
         .outerjoin(s.annotator, s.annotator.c.id == a.c.annotator_id)
-        .outerjoin(s.project_trace, placed)
         .where(a.c.id.in_(ids))
     )
 
@@ -109,11 +108,10 @@ def _page(c: Connection, ids: Sequence[int]) -> Iterator[Record]:
             row.trace_extra,
             texts[row.first_segmentation, row.trace_id],
         )
-        generation = row.generation if row.batch_id is not None or row.generation is not None else row.trace_generation
         annotation = StoredAnnotation(
             row.labeler,
             row.submitted_at,
-            generation,
+            row.generation,
             row.quality_control,
             row.screening,
             row.total_time_ms,
@@ -121,6 +119,7 @@ def _page(c: Connection, ids: Sequence[int]) -> Iterator[Record]:
             row.path,
             row.extra,
             label_texts(texts[row.segmentation_id, row.trace_id], question),
+            row.batch_id is not None,
             ratings.get(key, {}),
             candidates.get(key, {}),
         )

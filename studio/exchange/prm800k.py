@@ -148,9 +148,9 @@ def _check_step(step: Record, at: int) -> None:
     if chosen is not None:
         if type(chosen) is not int:
             raise _wrong(f"label.steps[{at}].chosen_completion", chosen, "a whole number or null")
-        if not 0 <= chosen < len(completions or ()):
-            there = f"there are {len(completions or ())} completions"
-            raise BrokenRow(f"label.steps[{at}].chosen_completion is {chosen}", f"{there}, counted from 0")
+        if completions and not 0 <= chosen < len(completions):
+            there = f"it must be one of {len(completions)} completions, counted from 0"
+            raise BrokenRow(f"label.steps[{at}].chosen_completion is {chosen}", there)
     human = step.get("human_completion")
     if type(human) is dict:
         _check_completion(human, at, None)

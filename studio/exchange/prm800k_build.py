@@ -59,6 +59,7 @@ class StoredAnnotation:
     path: Residue | None
     extra: Residue | None
     steps: Sequence[str]
+    imported: bool
     ratings: Mapping[int, Sequence[StoredRating]] = field(default_factory=dict)
     candidates: Mapping[tuple[int, int], StoredCandidate] = field(default_factory=dict)
 
@@ -147,10 +148,18 @@ def _steps(annotation: StoredAnnotation, residue: Residue) -> list[Record]:
         for ordinal, options in annotation.ratings.items()
         if any(each.value is not None or each.option != 0 for each in options)
     ]
+    end = None if annotation.imported else _first_negative(annotation)
+    if end is not None:  # what was rated behind it before a correction does not count
+        said = [ordinal for ordinal in said if ordinal <= end]
     number = max([residue.get("n", 0), *(ordinal + 1 for ordinal in said)])
     unchosen = number - 1 if annotation.finish_reason == "found_error" else -1
     odd = residue.get("steps", {})
     return [_step(annotation, at, None if at == unchosen else 0, odd.get(str(at), {})) for at in range(number)]
+
+
+def _first_negative(annotation: StoredAnnotation) -> int | None:
+    negative = (at for at, rows in annotation.ratings.items() if any(r.option == 0 and r.value == -1 for r in rows))
+    return min(negative, default=None)
 
 
 def _step(annotation: StoredAnnotation, at: int, chosen: int | None, odd: Residue) -> Record:
@@ -177,8 +186,7 @@ def _completions(
     annotation: StoredAnnotation, at: int, rows: Sequence[StoredRating], main: int | None, *, has_human: bool
 ) -> list[Record]:
     if not rows:
-        native = SOURCE not in (annotation.extra or {})
-        return [{"text": annotation.steps[at], "rating": None, "flagged": None}] if native else []
+        return [] if annotation.imported else [{"text": annotation.steps[at], "rating": None, "flagged": None}]
     if len(rows) == 1 and rows[0].option == 0 and main == 0:
         return [_completion(annotation, at, rows[0])]
     own = [row for row in rows if row.option > 0 or (row.option == 0 and main is not None)]

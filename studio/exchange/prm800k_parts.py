@@ -28,7 +28,9 @@ _TOP_ALL = frozenset((*_TOP, "question", "label"))
 _LABEL = ("total_time", "finish_reason")
 _LABEL_ALL = frozenset((*_LABEL, "steps"))
 _STEP = ("completions", "human_completion", "chosen_completion")
+_STEP_ALL = frozenset(_STEP)
 _COMPLETION = ("text", "rating", "flagged")
+_COMPLETION_ALL = frozenset(_COMPLETION)
 _encode = msgspec.json.Encoder().encode
 _sorted = msgspec.json.Encoder(order="deterministic").encode
 
@@ -158,9 +160,11 @@ def chosen_path(label: Record) -> list[str]:
 def _chosen_main(step: Record, label: Record, at: int) -> int | None:
     """Which completion is the step itself on a phase 1 path; None: the written one, or none."""
     chosen: int | None = step.get("chosen_completion")
+    if not step.get("completions"):
+        return None
     if chosen is not None:
         return chosen
-    if step.get("human_completion") is not None or not step.get("completions"):
+    if step.get("human_completion") is not None:
         return None
     return 0 if label.get("finish_reason") == "found_error" and at == len(label["steps"]) - 1 else None
 
@@ -197,7 +201,7 @@ def _annotation(
         if exception:
             path[str(at)] = exception
             more(traps, "chosen otherwise than by the plain rule")
-        if len(step) != 3 or not completions or step.get("human_completion") is not None:
+        if not completions or step.keys() != _STEP_ALL or step["human_completion"] is not None:
             _odd_step(step, at, odd, ratings, candidates, traps)
     return AnnotationPart(
         record.get("labeler"),
@@ -235,7 +239,7 @@ def _completions(
         option = option_of(number, main)
         value = completion.get("rating")
         extra = None
-        if len(completion) != 3 or "rating" not in completion or "flagged" not in completion:
+        if completion.keys() != _COMPLETION_ALL:
             extra = _missing_and_unknown(completion, _COMPLETION, traps)
         ratings.append(RatingPart(at, option, value, completion.get("flagged"), extra))
         if option:
@@ -299,13 +303,13 @@ def _missing_and_unknown(completion: Record, names: Sequence[str], traps: dict[s
 
 def _label_residue(record: Record, label: Record, odd: dict[str, Record], traps: dict[str, int]) -> str:
     residue: Record = {"n": len(label["steps"])}
-    if len(record) != len(_TOP_ALL) or not record.keys() >= _TOP_ALL:
+    if record.keys() != _TOP_ALL:
         absent = [key for key in _TOP if key not in record]
         unknown = {key: value for key, value in record.items() if key not in _TOP_ALL}
         residue |= {"absent": absent, "keys": unknown}
         more(traps, "absent keys", len(absent))
         more(traps, "unknown keys", len(unknown))
-    if len(label) != len(_LABEL_ALL) or not label.keys() >= _LABEL_ALL:
+    if label.keys() != _LABEL_ALL:
         absent = [key for key in _LABEL if key not in label]
         unknown = {key: value for key, value in label.items() if key not in _LABEL_ALL}
         residue |= {"label_absent": absent, "label_keys": unknown}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
+from sqlalchemy.engine.interfaces import DBAPICursor
 
 from studio.domain import Project
 from studio.exchange.prm800k_parts import SOURCE, AnnotationPart, Parts, ProblemPart, TracePart
@@ -88,6 +89,7 @@ _TRACES = (
     "SELECT trace.uid, trace.id, segmentation.id FROM trace "
     "JOIN segmentation ON segmentation.trace_id = trace.id AND segmentation.version = 1 WHERE"
 )
+_ANNOTATOR = "INSERT INTO annotator (uid, name, role, origin, created_at) VALUES (?, ?, 'annotator', 'imported', ?)"
 _NEXT = (
     "SELECT (SELECT coalesce(max(id), 0) + 1 FROM problem), (SELECT coalesce(max(id), 0) + 1 FROM trace), "
     "(SELECT coalesce(max(id), 0) + 1 FROM segmentation), (SELECT coalesce(max(id), 0) + 1 FROM annotation), "
@@ -107,39 +109,38 @@ class Writer:
 
     def store(self, c: Connection, items: Sequence[Item]) -> None:
         """Store these records in the running transaction."""
-        self._look_up(c, items)
-        rows, free = _Rows(), _Next(*c.exec_driver_sql(_NEXT, (self.project.id,)).one())
-        for item in items:
-            problem = self._problem(item.parts.problem, rows, free)
-            trace = self._trace(item, problem, rows, free)
-            self._annotation(item, trace, rows, free)
-            if item.raw is not None:
-                rows.raw_record.append((self.batch_id, item.raw.first_line, "zstd", item.raw.data))
-        for table, statement in _INSERT.items():
-            if values := getattr(rows, table):
-                c.exec_driver_sql(statement, values)
+        cursor = c.connection.cursor()  # bare: SQLAlchemy's share would be a third of the time
+        try:
+            self._look_up(cursor, items)
+            cursor.execute(_NEXT, (self.project.id,))
+            rows, free = _Rows(), _Next(*cursor.fetchall()[0])
+            for item in items:
+                problem = self._problem(item.parts.problem, rows, free)
+                trace = self._trace(item, problem, rows, free)
+                self._annotation(item, trace, rows, free)
+                if item.raw is not None:
+                    rows.raw_record.append((self.batch_id, item.raw.first_line, "zstd", item.raw.data))
+            for table, statement in _INSERT.items():
+                if values := getattr(rows, table):
+                    cursor.executemany(statement, values)
+        finally:
+            cursor.close()
 
-    def _look_up(self, c: Connection, items: Sequence[Item]) -> None:
+    def _look_up(self, cursor: DBAPICursor, items: Sequence[Item]) -> None:
         """Ids of what the items share with rows that exist."""
-        problems = {item.parts.problem.uid for item in items} - self._problems.keys()
-        for uid, key in _by_uid(c, "SELECT uid, id FROM problem WHERE uid IN", problems):
+        problems = {item.parts.problem.uid for item in items if item.parts.problem.uid not in self._problems}
+        for uid, key in _by_uid(cursor, "SELECT uid, id FROM problem WHERE uid IN", problems):
             self._problems[uid] = key
-        traces = {item.trace_uid for item in items} - self._traces.keys()
-        query = (
-            "SELECT trace.uid, trace.id, s.id FROM trace JOIN segmentation s ON s.trace_id = trace.id AND s.version = 1"
-        )
-        for uid, trace, segmentation in _by_uid(c, f"{query} WHERE trace.uid IN", traces):
+        traces = {item.trace_uid for item in items if item.trace_uid not in self._traces}
+        for uid, trace, segmentation in _by_uid(cursor, f"{_TRACES} trace.uid IN", traces):
             self._traces[uid] = _Stored(trace, segmentation)
         said = (item.parts.annotation.labeler for item in items)
-        labelers = {labeler for labeler in said if labeler is not None} - self._annotators.keys()
-        for uid, key in _by_uid(c, "SELECT uid, id FROM annotator WHERE uid IN", labelers):
+        labelers = {labeler for labeler in said if labeler is not None and labeler not in self._annotators}
+        for uid, key in _by_uid(cursor, "SELECT uid, id FROM annotator WHERE uid IN", labelers):
             self._annotators[uid] = key
         for uid in sorted(labelers - self._annotators.keys()):
-            made = c.exec_driver_sql(
-                "INSERT INTO annotator (uid, name, role, origin, created_at) VALUES (?, ?, 'annotator', 'imported', ?)",
-                (uid, _name_of(uid), self.moment),
-            )
-            self._annotators[uid] = made.lastrowid
+            cursor.execute(_ANNOTATOR, (uid, _name_of(uid), self.moment))
+            self._annotators[uid] = cursor.lastrowid
 
     def _problem(self, problem: ProblemPart, rows: _Rows, free: _Next) -> int:
         known = self._problems.get(problem.uid)
@@ -186,11 +187,11 @@ class Writer:
             free.candidate += 1
 
 
-def _by_uid(c: Connection, query: str, uids: Iterable[str]) -> Sequence[Any]:
-    wanted = tuple(uids)
-    if not wanted:
+def _by_uid(cursor: DBAPICursor, query: str, uids: Collection[str]) -> Sequence[Any]:
+    if not uids:
         return ()
-    return c.exec_driver_sql(f"{query} ({', '.join('?' * len(wanted))})", wanted).all()
+    cursor.execute(f"{query} ({', '.join('?' * len(uids))})", tuple(uids))
+    return cursor.fetchall()
 
 
 def _name_of(uid: str) -> str:
