@@ -60,7 +60,6 @@ class ImportDialog(QDialog):
         self.resize(900, 640)
         self.files = QListWidget(self)
         self.files.setAccessibleName("Files to import")
-        self.files.setMaximumHeight(84)
         self.project = QComboBox(self)
         self.project.setEditable(True)
         self.project.setAccessibleName("Project")
@@ -182,6 +181,8 @@ class ImportDialog(QDialog):
         ready = bool(self.paths()) and bool(self.project.currentText().strip())
         report = self.report.report
         self.bar.setVisible(busy)
+        rows = min(3, max(1, self.files.count()))
+        self.files.setFixedHeight(round(rows * self.fontMetrics().height() * 1.75) + 10)
         self.choose.setVisible(not busy and bool(self.paths()))
         self.check.setVisible(self.stage in (Stage.CHOOSING, Stage.CHECKED) and not busy and ready)
         self.go.setVisible(self.stage is Stage.CHECKED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
@@ -41,8 +42,8 @@ class ReportView(QWidget):
         self.errors.setAccessibleName("Rows that are not imported")
         self.errors.setRootIsDecorated(False)
         self.errors.setUniformRowHeights(True)
-        self.errors.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.errors.header().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        for column in (1, 2):
+            self.errors.header().setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
         self.errors.header().setStretchLastSection(False)
         self.errors_title = heading("", self)
         self.more = Quiet("", self)
@@ -71,11 +72,11 @@ class ReportView(QWidget):
         self._show_counts(report)
         self.errors.clear()
         for error in report.errors:
-            item = QTreeWidgetItem(self.errors, [f"{error.file}:{error.line}", error.what, error.remedy])
-            for column in range(3):
+            item = QTreeWidgetItem(self.errors, [f"{Path(error.file).name}:{error.line}", error.what, error.remedy])
+            item.setToolTip(0, f"{error.file}:{error.line}")
+            for column in (1, 2):
                 item.setToolTip(column, item.text(column))
-        self.errors.setColumnWidth(0, 240)
-        self.errors.setColumnWidth(2, 260)
+        self.errors.setColumnWidth(0, 220)
         any_errors = bool(report.errors)
         self.errors.setVisible(any_errors)
         self.errors_title.setVisible(any_errors)
@@ -98,7 +99,7 @@ class ReportView(QWidget):
             "Rows": f"{report.rows:,} read · {report.imported:,} {new} · {report.known:,} known already "
             f"· {report.broken:,} broken",
             "Problems and traces": f"{plural(report.problems, 'problem')} · {plural(report.traces, 'trace')} {new}",
-            "Ratings": _counted(report.ratings),
+            "Ratings": _counted({_RATINGS.get(k, k): report.ratings[k] for k in sorted(report.ratings, key=_rank)}),
             "Finish reasons": _counted(report.finish_reasons),
             "Met on the way": _counted(report.traps),
         }
@@ -144,5 +145,12 @@ def verdict(report: ImportReport) -> str:
     return said + "."
 
 
+_RATINGS = {"-1": "− negative", "0": "0 neutral", "+1": "+ positive", "unrated": "unrated"}
+
+
+def _rank(name: str) -> int:
+    return list(_RATINGS).index(name) if name in _RATINGS else len(_RATINGS)
+
+
 def _counted(counts: dict[str, int]) -> str:
-    return " · ".join(f"{name} {number:,}" for name, number in counts.items())
+    return "   ·   ".join(f"{name}: {number:,}" for name, number in counts.items())

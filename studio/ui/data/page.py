@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
+from studio.ui.data.backups_tab import BackupsTab
 from studio.ui.data.export_dialog import ExportDialog
 from studio.ui.data.import_dialog import ImportDialog
 from studio.ui.data.projects_tab import ProjectsTab
@@ -27,26 +27,34 @@ class DataPage(QWidget):
         self.export_dialog: ExportDialog | None = None
         self.traces = TracesTab(context, self)
         self.projects = ProjectsTab(context, self)
-        self.tabs = QTabWidget(self)
-        self.tabs.setDocumentMode(True)
-        for name, tab in (("Traces", self.traces), ("Projects", self.projects)):
-            self.tabs.addTab(tab, name)
+        self.backups = BackupsTab(context, self)
+        self.tabs = QTabBar(self)
+        self.tabs.setDrawBase(False)
+        self.tabs.setExpanding(False)
+        self._stack = QStackedWidget(self)
+        for name, tab in (("Traces", self.traces), ("Projects", self.projects), ("Backups", self.backups)):
+            self.tabs.addTab(name)
+            self._stack.addWidget(tab)
+        self.tabs.currentChanged.connect(self._stack.setCurrentIndex)
         self.traces.importAsked.connect(self.import_asked)
         context.actions.on("new_project", self._on_new_project)
-        corner = QWidget(self)
-        row = QHBoxLayout(corner)
-        row.setContentsMargins(0, 0, 0, GAP // 2)
-        row.addWidget(button("Export…", self.export_asked, tip="PRM800K JSONL", parent=corner))
-        row.addWidget(button("Import traces…", self.import_asked, primary=True, parent=corner))
-        self.tabs.setCornerWidget(corner, Qt.Corner.TopRightCorner)
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        row.addWidget(self.tabs)
+        row.addStretch(1)
+        row.addWidget(button("Export…", self.export_asked, tip="PRM800K JSONL", parent=self))
+        row.addWidget(button("Import traces…", self.import_asked, primary=True, parent=self))
         column = QVBoxLayout(self)
         column.setContentsMargins(MARGIN, GAP, MARGIN, GAP)
-        column.addWidget(self.tabs)
+        column.setSpacing(0)
+        column.addLayout(row)
+        column.addWidget(self._stack, 1)
 
     def activate(self) -> None:
         """The page is shown: catch up."""
         self.traces.look()
         self.projects.reload()
+        self.backups.reload()
 
     def take_files(self, paths: tuple[str, ...]) -> None:
         """Offer to import these files."""
@@ -80,5 +88,5 @@ class DataPage(QWidget):
         self.export_dialog = None
 
     def _on_new_project(self) -> None:
-        self.tabs.setCurrentWidget(self.projects)
+        self.tabs.setCurrentIndex(self._stack.indexOf(self.projects))
         self.projects.new_project()

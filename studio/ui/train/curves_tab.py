@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 def _baselines(figure: str) -> tuple[Baseline, ...]:
     return (
-        Baseline(f"validation/baseline_step_index_{figure}", "step index"),
-        Baseline(f"validation/baseline_tfidf_{figure}", "TF-IDF + LR"),
-        Baseline(f"validation/hint_last_rated_{figure}", "hint: is the last rated step", hint=True),
+        Baseline(f"validation/baseline_step_index_{figure}", "step index", place=0.02),
+        Baseline(f"validation/baseline_tfidf_{figure}", "TF-IDF + LR", place=0.35),
+        Baseline(f"validation/hint_last_rated_{figure}", "hint: last rated step", place=0.64, hint=True),
     )
 
 
@@ -136,6 +136,7 @@ class CurvesTab(QWidget):
     def _show_legend(self) -> None:
         while (item := self._legend.takeAt(0)) is not None:
             if (old := item.widget()) is not None:
+                old.hide()
                 old.deleteLater()
         for each in self._drawn:
             colour = series_colour(each.colour, self.palette()).name()

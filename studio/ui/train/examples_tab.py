@@ -9,13 +9,13 @@ from PySide6.QtGui import QColor, QPainter, QPalette
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
-    QListWidget,
-    QListWidgetItem,
     QSplitter,
     QStackedLayout,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTableView,
+    QTreeWidget,
+    QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
@@ -92,8 +92,6 @@ class ExampleModel(QAbstractTableModel):
             if target is None:
                 return self._theme.colours.q("secondary")
             return self._theme.colours.rating(1 if target > 0.5 else -1 if target < 0.5 else 0)
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return int(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
             shown = "none" if score is None else f"{score:.2f}"
             return (str(row + 1), example.steps[row], shown, target_text(target))[column]
@@ -116,29 +114,39 @@ class ScoreDelegate(QStyledItemDelegate):
             super().paint(painter, option, index)
             return
         colours = self._theme.colours
-        area = QRectF(option.rect).adjusted(6, 5, -6, 0)
-        height = option.fontMetrics.height()
-        track = QRectF(area.left() + 42, area.top() + height / 2 - 4, area.width() - 42, 8)
+        area = QRectF(option.rect).adjusted(8, 0, -8, 0)
+        track = QRectF(area.left() + 42, area.center().y() - 4, area.width() - 42, 8)
         ink = option.palette.color(QPalette.ColorRole.Text)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(blend(ink, option.palette.color(QPalette.ColorRole.Base), 0.1))
         painter.drawRoundedRect(track, 4, 4)
-        painter.setBrush(score_colour(score, colours.rating(-1), colours.rating(1)))
+        painter.setBrush(score_colour(score, colours.rating(-1), colours.q("unsure"), colours.rating(1)))
         painter.drawRoundedRect(QRectF(track.left(), track.top(), max(8.0, track.width() * score), 8), 4, 4)
         painter.setPen(ink)
-        painter.drawText(QRectF(area.left(), area.top(), 40, height), int(Qt.AlignmentFlag.AlignLeft), f"{score:.2f}")
+        number = QRectF(area.left(), area.top(), 40, area.height())
+        painter.drawText(number, int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter), f"{score:.2f}")
         painter.restore()
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """Room for a short bar."""
-        return QSize(150, option.fontMetrics.height() + 12)
+        return QSize(150, option.fontMetrics.height() + 14)
 
 
-def score_colour(score: float, low: QColor, high: QColor) -> QColor:
-    """Red at 0, green at 1, between them a mixture."""
-    return blend(high, low, min(1.0, max(0.0, score)))
+class RoomyDelegate(QStyledItemDelegate):
+    """Text with air above and below."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """The text's size and some more."""
+        size = super().sizeHint(option, index)
+        return QSize(size.width(), size.height() + 14)
+
+
+def score_colour(score: float, low: QColor, middle: QColor, high: QColor) -> QColor:
+    """The colour of a score: `low` at 0, `middle` at one half, `high` at 1, mixed between them."""
+    score = min(1.0, max(0.0, score))
+    return blend(middle, low, 2 * score) if score < 0.5 else blend(high, middle, 2 * score - 1)
 
 
 class ExamplesTab(QWidget):
@@ -147,14 +155,18 @@ class ExamplesTab(QWidget):
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._examples: tuple[Example, ...] = ()
-        self.rows = QListWidget(self)
-        self.rows.setAccessibleName("Examples")
-        self.rows.setWordWrap(False)
-        self.rows.currentRowChanged.connect(self._on_row)
+        self.rows = QTreeWidget(self)
+        self.rows.setHeaderLabels(["Off by", "Problem"])
+        self.rows.setAccessibleName("Examples, the worst first")
+        self.rows.setRootIsDecorated(False)
+        self.rows.setUniformRowHeights(True)
+        self.rows.header().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
+        self.rows.currentItemChanged.connect(lambda item, _old: self._on_row(self.rows.indexOfTopLevelItem(item)))
         self.model = ExampleModel(context.theme, self)
         self.table = QTableView(self)
         self.table.setModel(self.model)
         self.table.setAccessibleName("Steps with scores and targets")
+        self.table.setItemDelegate(RoomyDelegate(self.table))
         self.table.setItemDelegateForColumn(SCORE, ScoreDelegate(context.theme, self.table))
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -179,10 +191,13 @@ class ExamplesTab(QWidget):
         split.addWidget(self.rows)
         split.addWidget(right)
         split.setStretchFactor(1, 1)
-        split.setSizes([240, 760])
+        split.setSizes([320, 760])
         empty = EmptyState("No examples yet", "They come with the first validation of the run.", parent=self)
-        self._stack = QStackedLayout(self)
-        self._stack.setContentsMargins(0, 8, 0, 0)
+        place = QWidget(self)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 8, 0, 0)
+        outer.addWidget(place)
+        self._stack = QStackedLayout(place)
         self._stack.addWidget(empty)
         self._stack.addWidget(split)
 
@@ -197,11 +212,13 @@ class ExamplesTab(QWidget):
         self.rows.clear()
         for example in self._examples:
             first = " ".join(example.problem.split())
-            item = QListWidgetItem(f"{error_of(example):.2f} off   {first[:70]}", self.rows)
-            item.setToolTip(first[:500])
+            item = QTreeWidgetItem(self.rows, [f"{error_of(example):.2f}", first[:200]])
+            item.setToolTip(1, first[:500])
         self.rows.blockSignals(False)
         found = next((n for n, e in enumerate(self._examples) if e.row == chosen), 0)
-        self.rows.setCurrentRow(found if self._examples else -1)
+        item = self.rows.topLevelItem(found)
+        if item is not None:
+            self.rows.setCurrentItem(item)
         self._on_row(found if self._examples else -1)
 
     def _on_row(self, row: int) -> None:

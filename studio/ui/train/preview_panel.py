@@ -106,6 +106,7 @@ class PreviewPanel(QWidget):
         """There is nothing to count."""
         self.busy.hide()
         self.counts.setText("")
+        self.counts.hide()
         self._set_problem(text)
         self._show_parts(False)
 
@@ -118,6 +119,7 @@ class PreviewPanel(QWidget):
         self.counts.setText(
             f"{plural(c.rows, 'trace')} of {plural(c.problems, 'problem')}, {plural(c.steps, 'step')}{labels}."
         )
+        self.counts.show()
         self.balance.show_counts(c)
         whole = c.labels or 1.0
         parts = ((-1, c.negative), (0, c.neutral), (1, c.positive))

@@ -93,6 +93,7 @@ class RunDialog(QDialog):
         self.form.changed.connect(self._on_changed)
         self.rows.changed.connect(self._on_changed)
         self.device.currentIndexChanged.connect(lambda _index: self._on_changed())
+        self.name.setFocus()
         self._on_preset()
         if values:
             self.form.set_values(values)

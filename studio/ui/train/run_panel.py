@@ -57,6 +57,7 @@ class RunPanel(QWidget):
         self.log = LogTab(context, self)
         self.tabs = QTabWidget(self)
         self.tabs.setDocumentMode(True)
+        self.tabs.tabBar().setDrawBase(False)
         for title, tab in self._titled_tabs():
             self.tabs.addTab(tab, title)
         self.tabs.currentChanged.connect(lambda _index: self._refresh_tab())

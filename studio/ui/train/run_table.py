@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QBrush, QColor, QPainter, QPalette, QPixmap
+from PySide6.QtGui import QBrush, QColor, QIcon, QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -113,6 +113,8 @@ class RunModel(QAbstractTableModel):
         """Column titles."""
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
             return HEADS[number]
+        if role == Qt.ItemDataRole.TextAlignmentRole and number in (LEFT, AUC):
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Qt.ItemDataRole.ToolTipRole and number == TICK:
             return "Tick a run to draw it over the others"
         return None
@@ -180,7 +182,7 @@ class ProgressDelegate(QStyledItemDelegate):
         text, option.text = option.text, ""
         style = option.widget.style()
         style.drawControl(QStyle.ControlElement.CE_ItemViewItem, option, painter, option.widget)
-        if not view.total:
+        if not text:
             return
         palette = option.widget.palette()
         ink, ground = palette.color(QPalette.ColorRole.Text), palette.color(QPalette.ColorRole.Base)
@@ -194,7 +196,7 @@ class ProgressDelegate(QStyledItemDelegate):
         painter.setBrush(blend(ink, ground, 0.18))
         painter.drawRoundedRect(bar, 3, 3)
         over = view.state.is_final or view.state is RunState.PAUSED
-        painter.setBrush(blend(ink, ground, 0.45) if over else palette.color(QPalette.ColorRole.Highlight))
+        painter.setBrush(blend(ink, ground, 0.45) if over else palette.color(QPalette.ColorRole.Accent))
         painter.drawRoundedRect(QRectF(bar.left(), bar.top(), max(6.0, width * share), 6), 3, 3)
         painter.setPen(ink)
         left = QRectF(bar.right() + 10, area.top(), area.right() - bar.right() - 10, area.height())
@@ -276,7 +278,7 @@ class RunTable(QTableView):
         self.setCurrentIndex(self._model.index(row, NAME))
 
 
-def _swatch(colour: QColor) -> QPixmap:
+def _swatch(colour: QColor) -> QIcon:
     picture = QPixmap(10, 10)
     picture.fill(Qt.GlobalColor.transparent)
     painter = QPainter(picture)
@@ -285,7 +287,9 @@ def _swatch(colour: QColor) -> QPixmap:
     painter.setBrush(colour)
     painter.drawEllipse(1, 1, 8, 8)
     painter.end()
-    return picture
+    icon = QIcon(picture)
+    icon.addPixmap(picture, QIcon.Mode.Selected)  # else a selected row tints it
+    return icon
 
 
 def _warning(palette: QPalette) -> QColor:

@@ -150,7 +150,9 @@ class NoticesTab(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.tree = _tree(("", "Step", "What", "Counts"), "Notices", self)
-        self.tree.setWordWrap(True)
+        self.tree.header().setStretchLastSection(False)
+        self.tree.header().setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
+        self.tree.setColumnWidth(3, 360)
         self.note = Quiet("", self)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 8, 0, 0)
@@ -161,13 +163,13 @@ class NoticesTab(QWidget):
         """List them, the newest last."""
         self.tree.clear()
         for notice in notices:
-            counts = ", ".join(f"{name} {count:,}" for name, count in notice.counts.items())
+            counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in notice.counts.items() if count)
             mark = f"{_MARKS.get(notice.level, '')} {notice.level}"
             item = QTreeWidgetItem(self.tree, [mark, f"{notice.step:,}", notice.message, counts])
             item.setToolTip(2, notice.message)
+            item.setToolTip(3, counts.replace(", ", "\n"))
         for column in (0, 1):
             self.tree.resizeColumnToContents(column)
-        self.tree.setColumnWidth(2, max(420, self.width() - 420))
         self.note.setText(
             plural(len(notices), "notice") + " of this run, oldest first."
             if notices

@@ -64,7 +64,7 @@ def sentence(view: RunView) -> str:
         ended=local_time(view.ended_at),
         silent="a while" if view.silent_seconds is None else duration(view.silent_seconds),
     )
-    return f"{text} {view.message}".strip() if view.message else text
+    return f"{text} {view.message}" if view.message not in ("", view.state.value) else text
 
 
 _SENTENCES = {
@@ -82,8 +82,8 @@ _SENTENCES = {
 
 
 def progress_text(view: RunView) -> str:
-    """How far a run is."""
-    return f"{view.done:,} / {view.total:,}" if view.total else ""
+    """How far a run is; nothing for a finished one, whose last phase is not the whole."""
+    return f"{view.done:,} / {view.total:,}" if view.total and view.state is not RunState.FINISHED else ""
 
 
 def left_text(view: RunView) -> str:

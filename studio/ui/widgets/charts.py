@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QPoint, QSize, Qt
-from PySide6.QtGui import QColor, QImage, QPalette
+from PySide6.QtGui import QColor, QFont, QImage, QPalette
 from PySide6.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
 from studio.ui.widgets.parts import blend
@@ -36,6 +36,7 @@ class Baseline:
 
     key: str
     label: str
+    place: float = 0.02  # of the label, as a share of the width
     hint: bool = False
 
 
@@ -90,6 +91,7 @@ class Chart(QWidget):
         self.plot.setDownsampling(auto=True, mode="peak")
         self.plot.setClipToView(True)
         self.plot.setMouseEnabled(x=True, y=False)
+        self.plot.getViewBox().setDefaultPadding(0.06)
         if spec.low is not None and spec.high is not None:
             self.plot.setYRange(spec.low, spec.high, padding=0.02)
         self.setAccessibleName(spec.title)
@@ -154,6 +156,7 @@ class Chart(QWidget):
             axis = self.plot.getAxis(name)
             axis.setPen(self._pg.mkPen(blend(text, base, 0.3)))
             axis.setTextPen(self._pg.mkPen(quiet))
+            axis.setStyle(tickFont=self._small_font())
         self.plot.showGrid(x=False, y=True, alpha=0.12)
         self.plot.setTitle(self.spec.title, color=text.name(), size="10pt")
         for key in list(self._baselines):
@@ -168,6 +171,11 @@ class Chart(QWidget):
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange and hasattr(self, "plot"):
             self.restyle()
+
+    def _small_font(self) -> QFont:
+        font = QFont(self.font())
+        font.setPointSizeF(font.pointSizeF() * 0.82)
+        return font
 
     def _line(self, run: int, line: Line) -> _DrawnLine:
         key = (run, line.key)
@@ -188,13 +196,13 @@ class Chart(QWidget):
         base = self.palette().color(QPalette.ColorRole.Base)
         colour = blend(text, base, 0.4 if baseline.hint else 0.75)
         style = Qt.PenStyle.DotLine if baseline.hint else Qt.PenStyle.DashLine
-        place = 0.02 if not baseline.hint else 0.5
         item = self._pg.InfiniteLine(
             angle=0,
             pen=self._pg.mkPen(colour, width=1, style=style),
             label=baseline.label,
-            labelOpts={"position": place, "color": colour, "anchors": [(0, 1), (0, 1)]},
+            labelOpts={"position": baseline.place, "color": colour, "anchors": [(0, 0.8), (0, 0.8)]},
         )
+        item.label.setFont(self._small_font())
         item.setZValue(-10)
         self.plot.addItem(item, ignoreBounds=self.spec.low is not None)
         return item
@@ -210,7 +218,7 @@ class _DrawnLine:
         self._raw = plot.plot(**options)
         self._bold = plot.plot(**options)
         for item in (self._raw, self._bold):
-            item.setSegmentedLineMode("on")
+            item.curve.setSegmentedLineMode("on")  # five times faster for bold smooth lines
         self.items = (self._raw, self._bold)
 
     def feed(self, points: Points) -> bool:

@@ -35,6 +35,7 @@ class NumberField(QAbstractSpinBox):
         super().__init__(parent)
         self.whole, self.low, self.high, self.unit = whole, low, high, unit
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)  # the arrow keys step
         self.setMinimumWidth(130)
         self.lineEdit().setText(self._shown(value))
         self.lineEdit().textEdited.connect(lambda _text: self._on_edited())
@@ -63,10 +64,10 @@ class NumberField(QAbstractSpinBox):
     def range_text(self) -> str:
         """The allowed range in words."""
         if self.low is not None and self.high is not None:
-            return f"{self._shown(self.low)} to {self._shown(self.high)}"
+            return f"{_grouped(self.low)} to {_grouped(self.high)}"
         if self.low is not None:
-            return f"at least {self._shown(self.low)}"
-        return f"at most {self._shown(self.high)}" if self.high is not None else "any number"
+            return f"at least {_grouped(self.low)}"
+        return f"at most {_grouped(self.high)}" if self.high is not None else "any number"
 
     def set_number(self, value: float) -> None:
         """Show a number; tells nobody."""
@@ -180,6 +181,10 @@ class ModelField(QWidget):
 def mark_invalid(widget: QWidget, invalid: bool) -> None:
     """Give an editor the look of an error, or its own again."""
     set_property(widget, "invalid", invalid)
+
+
+def _grouped(value: float) -> str:
+    return f"{int(value):,}" if value == int(value) else f"{value:g}"
 
 
 def _finite(value: float) -> float:

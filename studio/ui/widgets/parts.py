@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFontDatabase
-from PySide6.QtWidgets import QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 GAP = 12
 MARGIN = 16
@@ -75,15 +75,19 @@ class EmptyState(QWidget):
         super().__init__(parent)
         self.title = heading(title, self, size=1.25)
         self.hint = Quiet(hint, self)
-        self.hint.setMaximumWidth(460)
-        self.hint.setMinimumWidth(320)
+        self.hint.setFixedWidth(440)
         column = QVBoxLayout(self)
         column.setSpacing(GAP)
         centre = Qt.AlignmentFlag.AlignHCenter
         column.addStretch(1)
-        for label in (self.title, self.hint):
-            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
-            column.addWidget(label, 0, centre)
+        self.title.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        column.addWidget(self.title)
+        row = QHBoxLayout()  # a layout of its own asks the wrapped text for its height
+        row.addStretch(1)
+        row.addWidget(self.hint)
+        row.addStretch(1)
+        column.addLayout(row)
         self.button: QPushButton | None = None
         if pressed is not None:
             self.button = button(action, pressed, primary=True, parent=self)
