@@ -11,6 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import sqlalchemy  # noqa: F401 - before PySide6, which reads the source of every module that is imported after it
+
+# isort: split
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtWidgets import QApplication
 
@@ -44,8 +47,9 @@ class Studio(QObject):
 
     uncaught = Signal(object)
 
-    def __init__(self, app: QApplication, settings: Settings) -> None:
+    def __init__(self, app: QApplication, settings: Settings, helpers: HelperPool | None = None) -> None:
         super().__init__(app)
+        self._helpers = helpers  # started before Qt was loaded; the workspaces opened here share them
         self.settings = settings
         self.theme = Theme(app, settings.theme, round(settings.scale * 100))
         self.window: MainWindow | None = None
@@ -71,7 +75,7 @@ class Studio(QObject):
             this_annotator(workspace.database, self.settings),
             self.theme,
             make_jobs=partial(_make_jobs, workspace, self.settings),
-            make_helpers=_make_helpers,
+            make_helpers=self._make_helpers,
         )
         window = MainWindow(context)
         self.close()
@@ -113,21 +117,27 @@ class Studio(QObject):
             self.context.broke.emit(error)
 
 
-def window(args: argparse.Namespace) -> int:
-    """The verb of no verb: open the window; returns the exit code."""
+def window(args: argparse.Namespace, helpers: HelperPool) -> int:
+    """Open the window; returns the exit code. `helpers` have been started already."""
     import platformdirs
 
     app = application(sys.argv[:1])
     start_log(Path(platformdirs.user_log_dir("steplens", appauthor=False)))
     log_qt()
     settings = Settings.load()
-    studio = Studio(app, settings)
+    studio = Studio(app, settings, helpers)
     catch_all(studio.uncaught.emit)
     log.info("Steplens %s starts", __version__)
     known = args.workspace or (Path(settings.last_workspace) if settings.last_workspace else None)
     if known is None or (args.workspace is None and not (known / "workspace.toml").exists()):
         known = default_workspace()
-    return app.exec() if studio.open(known, create=True) else 0
+    if not studio.open(known, create=True):
+        return 0
+    if args.report_first_paint and studio.window is not None:
+        from studio.ui.first_paint import FirstPaint
+
+        FirstPaint(studio.window)
+    return app.exec()
 
 
 def application(argv: Sequence[str]) -> QApplication:

@@ -292,10 +292,10 @@ class Actions(QObject):
         """The keys that differ from the table, for the settings."""
         return {id: list(keys) for id, keys in sorted(self._overrides.items())}
 
-    def dress(self, icon: Callable[[str], QIcon]) -> None:
-        """Give each command its icon in the present theme."""
+    def dress(self, menu: str, icon: Callable[[str], QIcon]) -> None:
+        """Give the commands of a menu their icons in the present theme."""
         for action in ACTIONS:
-            if action.icon:
+            if action.icon and action.menu == menu:
                 self._q[action.id].setIcon(icon(action.icon))
 
     def _make(self, action: Action) -> QAction:

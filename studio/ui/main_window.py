@@ -153,6 +153,8 @@ class MainWindow(QMainWindow):
 
     def _fill_menus(self) -> None:
         menus = {name: self.menuBar().addMenu(f"&{name}") for name in MENUS}
+        for name, menu in menus.items():  # icons take time to draw: when first looked at
+            menu.aboutToShow.connect(partial(self._context.actions.dress, name, self._context.theme.icon))
         for action in ACTIONS:
             menus[action.menu].addAction(self._context.actions.q(action.id))
             if action.id == "new_workspace":
@@ -204,7 +206,6 @@ class MainWindow(QMainWindow):
         ErrorDialog(error, self).show()
 
     def _on_theme(self) -> None:
-        self._context.actions.dress(self._context.theme.icon)
         for id, name in THEMES.items():
             self._context.actions.q(id).setChecked(name == self._context.theme.name)
 

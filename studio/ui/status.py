@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -100,7 +100,9 @@ class StatusBar(QStatusBar):
 
     def dress(self) -> None:
         """Take icons and colours of the present theme."""
-        self.annotator.setIcon(self._context.theme.icon("person", "secondary"))
+        theme = self._context.theme
+        self.annotator.setIcon(theme.icon("person", "secondary"))
+        self.annotator.setIconSize(QSize(theme.px(16), theme.px(16)))
         self._show_annotator(self._context.annotator)
 
     def follow_runs(self) -> None:

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication
 from studio.settings import Theme as ThemeName
 
 BASE_POINTS = 10.5
+ICON_SIZES = (16, 24, 32, 48, 96)  # the last ones for larger text and finer screens
 SCALES = (100, 110, 125, 150, 175, 200)
 
 
@@ -64,7 +65,7 @@ LIGHT = Colours(
     border="#dfe3ea",
     text="#1a1e26",
     secondary="#56606f",
-    faint="#666f7d",
+    faint="#636c7a",
     accent="#3056c8",
     on_accent="#ffffff",
     accent_soft="#ecf1fe",
@@ -105,7 +106,7 @@ CONTRAST = Colours(
     window="#000000",
     surface="#000000",
     raised="#141414",
-    border="#ffffff",
+    border="#8a8a8a",
     text="#ffffff",
     secondary="#f0f0f0",
     faint="#d0d0d0",
@@ -181,9 +182,12 @@ class Theme(QObject):
         if key not in self._icons:
             source = files("resources").joinpath("icons", f"{name}.svg").read_text(encoding="utf-8")
             icon = QIcon()
-            for size in (16, 20, 24, 32, 48):
-                icon.addPixmap(_paint(source, normal, size), QIcon.Mode.Normal)
-                icon.addPixmap(_paint(source, _mix(normal, self.colours.window, 0.55), size), QIcon.Mode.Disabled)
+            for mode, tint in (
+                (QIcon.Mode.Normal, normal),
+                (QIcon.Mode.Disabled, _mix(normal, self.colours.window, 0.55)),
+            ):
+                for picture in _paint(source, tint):
+                    icon.addPixmap(picture, mode)
             self._icons[key] = icon
         return self._icons[key]
 
@@ -227,16 +231,19 @@ def _load_font() -> str:
     return families[0] if families else QApplication.font().family()
 
 
-def _paint(source: str, colour: str, size: int) -> QPixmap:
+def _paint(source: str, colour: str) -> tuple[QPixmap, ...]:
     from PySide6.QtSvg import QSvgRenderer
 
     renderer = QSvgRenderer(QByteArray(source.replace("currentColor", colour).encode()))
-    pixmap = QPixmap(size, size)
-    pixmap.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(pixmap)
-    renderer.render(painter, QRectF(0, 0, size, size))
-    painter.end()
-    return pixmap
+    pictures = []
+    for size in ICON_SIZES:
+        pixmap = QPixmap(size, size)
+        pixmap.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(pixmap)
+        renderer.render(painter, QRectF(0, 0, size, size))
+        painter.end()
+        pictures.append(pixmap)
+    return tuple(pictures)
 
 
 def _mix(first: str, second: str, share: float) -> str:

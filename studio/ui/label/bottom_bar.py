@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import partial
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.ui.actions import Actions
@@ -14,6 +14,7 @@ from studio.ui.dialogs import set_role
 from studio.ui.label.key_button import KeyButton
 from studio.ui.theme import Theme
 
+WIDEST = "88 of 88 rated · first negative, or all"
 OTHERS = ("give_up", "bad_problem", "unsure", "comment", "undo", "guideline")
 
 
@@ -29,15 +30,29 @@ class BottomBar(QFrame):
         self.missing.setAccessibleName("What is missing")
         self.missing.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         set_role(self.missing, "quiet")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(12, 10, 12, 10)
+        row = QHBoxLayout()
         row.setSpacing(4)
         row.addWidget(self.submit)
         row.addSpacing(12)
-        row.addWidget(self.missing, 1)
+        self._beside = QHBoxLayout()
+        row.addLayout(self._beside, 1)
         self.buttons = [KeyButton(actions, theme, id) for id in OTHERS]
         for button in self.buttons:
             row.addWidget(button)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(12, 10, 12, 10)
+        self._column.addLayout(row)
+        self._beside.addWidget(self.missing)
+        self._below = False
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Where there is no room beside the buttons, what is missing stands below them."""
+        super().resizeEvent(event)
+        taken = self.submit.sizeHint().width() + sum(button.sizeHint().width() + 4 for button in self.buttons)
+        below = event.size().width() - taken < self.fontMetrics().horizontalAdvance(WIDEST) + 50
+        if below != self._below:
+            self._below = below
+            (self._column if below else self._beside).addWidget(self.missing)
 
     def show_missing(self, text: str, *, trouble: bool) -> None:
         """What is missing; `trouble`: something could not be saved."""

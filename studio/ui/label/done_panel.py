@@ -25,7 +25,6 @@ class DonePanel(QWidget):
         self.title.setAccessibleName("State of the queue")
         self.note = QLabel()
         self.note.setWordWrap(True)
-        self.note.setMinimumWidth(420)
         self.today = QLabel()
         set_role(self.note, "quiet")
         set_role(self.today, "quiet")
@@ -62,6 +61,8 @@ class DonePanel(QWidget):
                 f"Nothing is left for you in {project.name}. Read what you said on Inspect, choose another project, "
                 "or train a PRM on it."
             )
+        width = self._context.theme.px(440)
+        self.note.setFixedSize(width, self.note.heightForWidth(width))
         self.buttons["choose_project"].setVisible(project is not None)
         self._set_primary("choose_project" if project is not None and project.traces else "import")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QWidget
 
 from studio.ui.dialogs import set_role
@@ -97,3 +97,4 @@ class Header(QFrame):
 
     def _dress(self) -> None:
         self.project.setIcon(self._theme.icon("next", "secondary"))
+        self.project.setIconSize(QSize(self._theme.px(16), self._theme.px(16)))

@@ -61,11 +61,10 @@ class KeyButton(QPushButton):
         if self._cap:
             left += self._draw_cap(painter, left, ink) + px(7)
         painter.setPen(ink)
-        room = self.width() - left - px(6)
-        if room > px(12):
+        room = self.width() - left
+        if room >= self.fontMetrics().horizontalAdvance(self._name):
             painter.setFont(self.font())
-            name = self.fontMetrics().elidedText(self._name, Qt.TextElideMode.ElideRight, room)
-            painter.drawText(left, 0, room, self.height(), Qt.AlignmentFlag.AlignVCenter, name)
+            painter.drawText(left, 0, room, self.height(), Qt.AlignmentFlag.AlignVCenter, self._name)
         painter.end()
 
     def _draw_cap(self, painter: QPainter, left: int, ink: QColor) -> int:
