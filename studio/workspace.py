@@ -17,6 +17,7 @@ from trainer.contract.run_folder import write_atomic
 
 log = logging.getLogger(__name__)
 FORMAT = 1
+LOOK_SECONDS = 60.0  # between two looks whether a backup is due; the first comes after the window is there
 FOLDERS = ("runs", "models", "cache", "backups")
 
 
@@ -28,6 +29,7 @@ class Workspace:
         self.runs, self.models, self.cache, self.backups = (path / folder for folder in FOLDERS)
         self._closing = threading.Event()
         self._cleaner: threading.Thread | None = None
+        self._keeper: threading.Thread | None = None
 
     @classmethod
     def open(cls, path: Path, *, create: bool = False) -> Workspace:
@@ -55,10 +57,15 @@ class Workspace:
     def close(self) -> None:
         """Finish queued writes and close the database."""
         self._closing.set()
-        if self._cleaner is not None:
-            self._cleaner.join()
-            self._cleaner = None
+        for thread in (self._cleaner, self._keeper):
+            if thread is not None:
+                thread.join()
         self.database.close()
+
+    def keep_backed_up(self) -> None:
+        """Make a backup whenever one is due, in a thread, as long as the workspace is open. For the window."""
+        self._keeper = threading.Thread(target=self._back_up, name="store-backups", daemon=True)
+        self._keeper.start()
 
     def __enter__(self) -> Workspace:
         return self
@@ -83,6 +90,16 @@ class Workspace:
             log.exception("%s: what a killed import left could not be removed; the next start tries again", self.path)
             return
         log.info("%s: removed %d unfinished batch(es)", self.path, removed)
+
+    def _back_up(self) -> None:
+        from studio.store import backup
+
+        while not self._closing.wait(LOOK_SECONDS):
+            try:
+                if backup.due(self.backups):
+                    backup.make(self.database, self.backups)
+            except (SteplensError, OSError):
+                log.exception("%s: the backup failed; the next try is in %d s", self.path, LOOK_SECONDS)
 
 
 def _make(path: Path, settings: Path) -> None:

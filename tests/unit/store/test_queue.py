@@ -167,11 +167,11 @@ def bulk(database: Database, project_id: int, wanted: int) -> None:
     with database.write() as c:
         raw = c.connection.driver_connection
         assert raw is not None
-        problem = "INSERT INTO problem (id, uid, prompt, source, fold) VALUES (9, 'p', 'x', '', '')"
+        problem = "INSERT INTO problem (id, uid, prompt, source, fold) VALUES (999, 'p', 'x', '', '')"
         raw.execute(problem)
         traces = ((n, f"{n:032x}") for n in range(1000, 1000 + wanted))
         raw.executemany(
-            "INSERT INTO trace (id, uid, problem_id, batch_id, text, created_at) VALUES (?,?,9,1,'','')", traces
+            "INSERT INTO trace (id, uid, problem_id, batch_id, text, created_at) VALUES (?,?,999,1,'','')", traces
         )
         places = ((project_id, n, n, 1) for n in range(1000, 1000 + wanted))
         raw.executemany("INSERT INTO project_trace (project_id, trace_id, position, batch_id) VALUES (?,?,?,?)", places)
