@@ -42,8 +42,8 @@ class ReportView(QWidget):
         self.errors.setAccessibleName("Rows that are not imported")
         self.errors.setRootIsDecorated(False)
         self.errors.setUniformRowHeights(True)
-        for column in (1, 2):
-            self.errors.header().setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        for number in (1, 2):
+            self.errors.header().setSectionResizeMode(number, QHeaderView.ResizeMode.Stretch)
         self.errors.header().setStretchLastSection(False)
         self.errors_title = heading("", self)
         self.more = Quiet("", self)

@@ -216,9 +216,9 @@ class ExamplesTab(QWidget):
             item.setToolTip(1, first[:500])
         self.rows.blockSignals(False)
         found = next((n for n, e in enumerate(self._examples) if e.row == chosen), 0)
-        item = self.rows.topLevelItem(found)
-        if item is not None:
-            self.rows.setCurrentItem(item)
+        chosen_item = self.rows.topLevelItem(found)
+        if chosen_item is not None:
+            self.rows.setCurrentItem(chosen_item)
         self._on_row(found if self._examples else -1)
 
     def _on_row(self, row: int) -> None:

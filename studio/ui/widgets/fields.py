@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QValidator, QWheelEvent
-from PySide6.QtWidgets import QAbstractSpinBox, QComboBox, QFileDialog, QHBoxLayout, QWidget
+from PySide6.QtGui import QKeyEvent, QWheelEvent
+from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLineEdit, QWidget
 
 from studio.ui.widgets.parts import button, set_property
 
 
-class NumberField(QAbstractSpinBox):
-    """A number typed or stepped: whole numbers by one, others along 1, 2, 5 of each decade (1e-5, 2e-5, 5e-5 ...).
+class NumberField(QLineEdit):
+    """A number typed, or stepped by Up and Down: whole numbers by one, others along 1, 2, 5 of each decade.
 
     Unlike a plain spin box it never clamps what was typed: `problem()` says what is wrong.
 
@@ -34,15 +34,13 @@ class NumberField(QAbstractSpinBox):
     ) -> None:
         super().__init__(parent)
         self.whole, self.low, self.high, self.unit = whole, low, high, unit
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)  # the arrow keys step
-        self.setMinimumWidth(130)
-        self.lineEdit().setText(self._shown(value))
-        self.lineEdit().textEdited.connect(lambda _text: self._on_edited())
+        self.setFixedWidth(130)
+        self.setText(self._shown(value))
+        self.textEdited.connect(lambda _text: self.changed.emit())
 
     def text_value(self) -> str:
         """What stands in the field."""
-        return self.lineEdit().text().strip()
+        return self.text().strip()
 
     def number(self) -> float | int | None:
         """The number that stands in the field, None when it is none."""
@@ -71,17 +69,13 @@ class NumberField(QAbstractSpinBox):
 
     def set_number(self, value: float) -> None:
         """Show a number; tells nobody."""
-        self.lineEdit().setText(self._shown(value))
+        self.setText(self._shown(value))
 
     def _shown(self, value: float) -> str:
         return str(int(value)) if self.whole or (value == int(value) and abs(value) < 1e6) else f"{value:g}"
 
-    def _on_edited(self) -> None:
-        self.update()
-        self.changed.emit()
-
-    def stepBy(self, steps: int) -> None:
-        """Arrow keys, wheel and buttons."""
+    def step_by(self, steps: int) -> None:
+        """Go up or down, staying in the range."""
         value: float | int | None = self.number()
         if value is None:
             return
@@ -93,26 +87,20 @@ class NumberField(QAbstractSpinBox):
             value = min(value, self.high)
         self.set_number(value)
         self.selectAll()
-        self._on_edited()
+        self.changed.emit()
 
-    def stepEnabled(self) -> QAbstractSpinBox.StepEnabledFlag:
-        """Which way the value can still go."""
-        none = QAbstractSpinBox.StepEnabledFlag.StepNone
-        value = self.number()
-        if value is None:
-            return none
-        up = QAbstractSpinBox.StepEnabledFlag.StepUpEnabled if self.high is None or value < self.high else none
-        down = QAbstractSpinBox.StepEnabledFlag.StepDownEnabled if self.low is None or value > self.low else none
-        return up | down
-
-    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
-        """Everything may be typed; `problem()` judges it."""
-        return QValidator.State.Acceptable, text, position
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Up and Down step."""
+        if event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
+            self.step_by(1 if event.key() == Qt.Key.Key_Up else -1)
+        else:
+            super().keyPressEvent(event)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        """Scrolling the form must not change what lies under the pointer."""
-        if self.hasFocus():
-            super().wheelEvent(event)
+        """The wheel steps a field with the focus; scrolling the form must not change what lies under the pointer."""
+        if self.hasFocus() and event.angleDelta().y():
+            self.step_by(1 if event.angleDelta().y() > 0 else -1)
+            event.accept()
         else:
             event.ignore()
 
