@@ -49,7 +49,7 @@ class Studio(QObject):
 
     def __init__(self, app: QApplication, settings: Settings, helpers: HelperPool | None = None) -> None:
         super().__init__(app)
-        self._helpers = helpers  # started before Qt was loaded; the workspaces opened here share them
+        self._helpers = helpers  # started before Qt was loaded, for the first workspace
         self.settings = settings
         self.theme = Theme(app, settings.theme, round(settings.scale * 100))
         self.window: MainWindow | None = None
@@ -88,6 +88,19 @@ class Studio(QObject):
         QTimer.singleShot(SERVICES_AFTER_MS, window, window.start_services)
         return True
 
+    def fill_with_sample(self) -> None:
+        """Put the sample projects into the open workspace, in a child process that the status bar shows."""
+        from studio.ui.widgets.child_process import ChildProcess
+
+        context = self.context
+        assert context is not None, "a workspace is open"
+        child = ChildProcess(["sample", "--workspace", str(context.workspace.path)], context)
+        child.failed.connect(lambda text: context.fail(SteplensError(text)))
+        child.ended.connect(context.background.poll)
+        child.ended.connect(child.deleteLater)
+        context.follow("Making the sample projects", child)
+        child.start()
+
     def close(self) -> None:
         """Close the window and the workspace; what was queued is written first."""
         if self.window is None or self.context is None or self._instance is None:
@@ -99,6 +112,12 @@ class Studio(QObject):
         context.close()
         context.workspace.close()
         instance.release()
+
+    def _make_helpers(self) -> HelperPool:
+        from studio.helpers.pool import HelperPool
+
+        started, self._helpers = self._helpers, None
+        return started or HelperPool(preload=("studio.render.maths_worker",))
 
     def _on_raised(self) -> None:
         if self.window is not None:
@@ -131,8 +150,11 @@ def window(args: argparse.Namespace, helpers: HelperPool) -> int:
     known = args.workspace or (Path(settings.last_workspace) if settings.last_workspace else None)
     if known is None or (args.workspace is None and not (known / "workspace.toml").exists()):
         known = default_workspace()
+    is_first = known == default_workspace() and not (known / "workspace.toml").exists()
     if not studio.open(known, create=True):
         return 0
+    if is_first:
+        studio.fill_with_sample()
     if args.report_first_paint and studio.window is not None:
         from studio.ui.first_paint import FirstPaint
 
@@ -167,9 +189,3 @@ def _make_jobs(workspace: Workspace, settings: Settings) -> Jobs:
     from studio.jobs.service import Jobs
 
     return Jobs(workspace, interpreter=settings.interpreter or None)
-
-
-def _make_helpers() -> HelperPool:
-    from studio.helpers.pool import HelperPool
-
-    return HelperPool(preload=("studio.render.maths_worker",))

@@ -1,0 +1,169 @@
+"""How long until the first trace can be read, from process start, beside a bare PySide6 window and a bare SQLAlchemy.
+
+    python -m bench.start_up [--workspace DIR] [--traces 10000] [--repetitions 7]
+
+All four are timed in turn, several times, each from just before its process is started to a monotonic time that the
+process itself reports: the window at its first paint event, SQLAlchemy after `import sqlalchemy.orm`, the app in the
+paint event in which every visible row shows rendered maths, with the cache of formulas filled and, apart, emptied.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+MARGIN_MS = 250
+HEAVY = ("torch", "transformers", "accelerate", "pyqtgraph", "ziamath", "alembic", "sympy", "sklearn")
+BARE_WINDOW = """
+import sys, time
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication, QMainWindow
+class Window(QMainWindow):
+    def paintEvent(self, event):
+        print('{"at": %r}' % time.monotonic(), flush=True)
+        QTimer.singleShot(0, QApplication.quit)
+app = QApplication(sys.argv)
+window = Window()
+window.resize(1240, 820)
+window.show()
+app.exec()
+"""
+BARE_ORM = """import time, sqlalchemy.orm; print('{"at": %r}' % time.monotonic(), flush=True)"""
+
+
+def main() -> int:
+    """Print the figures as JSON lines; exit code 1 when one is worse than it must be."""
+    args = _arguments()
+    with tempfile.TemporaryDirectory(prefix="steplens-start-") as scratch:
+        home = Path(scratch)
+        folder = args.workspace or home / "workspace"
+        if args.workspace is None:
+            make_workspace(folder, args.traces)
+        environment = _environment(home)
+        app = [sys.executable, "-m", "studio", "--workspace", str(folder), "--report-first-paint"]
+        _timed(app, environment)  # makes settings and byte code, fills the cache of formulas
+        times, modules = _measure(args.repetitions, app, folder, environment)
+    return _report(times, modules)
+
+
+def _measure(
+    repetitions: int, app: list[str], folder: Path, environment: dict[str, str]
+) -> tuple[dict[str, list[float]], set[str]]:
+    times: dict[str, list[float]] = {"bare window": [], "bare orm": [], "warm": [], "cold": []}
+    modules: set[str] = set()
+    for _ in range(repetitions):
+        times["bare window"].append(_timed([sys.executable, "-c", BARE_WINDOW], environment)["ms"])
+        times["bare orm"].append(_timed([sys.executable, "-c", BARE_ORM], environment)["ms"])
+        for name in ("warm", "cold"):
+            if name == "cold":
+                _empty_cache(folder)
+            told = _timed(app, environment)
+            times[name].append(told["ms"])
+            modules |= set(told["modules"])
+    return times, modules
+
+
+def _report(times: dict[str, list[float]], modules: set[str]) -> int:
+    middle = {name: statistics.median(values) for name, values in times.items()}
+    allowed = middle["bare window"] + middle["bare orm"] + MARGIN_MS
+    offenders = sorted(name for name in HEAVY if name in modules)
+    _say("start: bare PySide6 window painted", middle["bare window"], "ms")
+    _say("start: bare import of sqlalchemy.orm", middle["bare orm"], "ms")
+    _say("start: first trace readable, formulas cached", middle["warm"], "ms", allowed)
+    _say("start: first trace readable, cache of formulas empty", middle["cold"], "ms", allowed)
+    _say("start: heavy packages imported by then", len(offenders), " ".join(["packages", *offenders]), 0)
+    for name, values in times.items():
+        print(json.dumps({"all": name, "ms": [round(value) for value in values]}), file=sys.stderr)
+    return int(middle["warm"] > allowed or middle["cold"] > allowed or bool(offenders))
+
+
+def _timed(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
+    began = time.monotonic()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode != 0 or not lines:
+        raise RuntimeError(f"{command} ended with {done.returncode} and said nothing: {done.stderr[-2000:]}")
+    told: dict[str, Any] = json.loads(lines[-1])
+    told["ms"] = (told["at"] - began) * 1000
+    return told
+
+
+def _environment(home: Path) -> dict[str, str]:
+    own = {name: str(home / name.lower()) for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")}
+    shown = {} if os.environ.get("DISPLAY") else {"QT_QPA_PLATFORM": "offscreen"}
+    return {**os.environ, **own, **shown, "XDG_CACHE_HOME": str(home / "cache")}
+
+
+def _empty_cache(folder: Path) -> None:
+    for path in (folder / "cache").glob("maths*"):
+        path.unlink()
+
+
+def _say(what: str, value: float, unit: str, must: float | None = None) -> None:
+    print(
+        json.dumps(
+            {"what": what, "value": round(value, 1), "unit": unit, "must": None if must is None else round(must, 1)}
+        )
+    )
+
+
+# -- a workspace to start on ------------------------------------------------------------------------------------------
+
+
+def make_workspace(folder: Path, count: int) -> None:
+    """A project of `count` different traces of twelve steps full of maths."""
+    from sqlalchemy import Connection
+
+    from studio.store import batches, projects, traces
+    from studio.workspace import Workspace
+
+    with Workspace.open(folder, create=True) as workspace:
+        database = workspace.database
+        project = database.run(lambda c: projects.create(c, "Start"))
+        batch = database.run(lambda c: batches.begin(c, "import", project.id, "generated"))
+
+        def add(c: Connection) -> None:
+            for number, (prompt, steps) in enumerate(problems(count)):
+                new = traces.from_steps(prompt, steps, reference_answer=str(number), line=number)
+                traces.add(c, new, batch_id=batch, project_id=project.id)
+
+        database.run(add)
+        database.run(lambda c: batches.publish(c, batch, {}))
+
+
+def problems(count: int) -> Iterator[tuple[str, list[str]]]:
+    """Problems and their steps, each with formulas of its own."""
+    draw = random.Random(7)
+    for _ in range(count):
+        a, b, c = (draw.randint(2, 97) for _ in range(3))
+        steps = [f"The roots of ${a}x^2 - {b}x + {c} = 0$ are $r$ and $s$, so $r + s = \\frac{{{b}}}{{{a}}}$."]
+        steps += [
+            f"Step {n}: $\\sum_{{k=1}}^{{{n}}} k^2 = \\frac{{{n}({n}+1)(2\\cdot{n}+1)}}{{6}}$ and "
+            f"$\\sqrt{{{a * n}}} \\le {b}^{{{n}}}$, hence $r^{{{n}}} + s^{{{n}}} = \\frac{{{b + n}}}{{{a}^{{{n}}}}}$."
+            for n in range(2, 12)
+        ]
+        steps.append(f"Therefore the answer is $\\boxed{{\\dfrac{{{b}}}{{{a}}}}}$.\n\n# Answer\n\n\\frac{{{b}}}{{{a}}}")
+        prompt = f"Let $r$ and $s$ be the roots of ${a}x^2 - {b}x + {c} = 0$."
+        yield f"{prompt} Find $\\frac{{1}}{{r}} + \\frac{{1}}{{s}}$.", steps
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workspace", type=Path, help="start on this workspace instead of a generated one")
+    parser.add_argument("--traces", type=int, default=10_000)
+    parser.add_argument("--repetitions", type=int, default=7)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
