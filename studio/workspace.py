@@ -11,7 +11,7 @@ from typing import Any
 import tomli_w
 
 from studio.domain import new_uid
-from studio.errors import SteplensError, WorkspaceError
+from studio.errors import CancelledError, SteplensError, WorkspaceError
 from studio.store.database import Database
 from trainer.contract.run_folder import write_atomic
 
@@ -97,7 +97,9 @@ class Workspace:
         while not self._closing.wait(LOOK_SECONDS):
             try:
                 if backup.due(self.backups):
-                    backup.make(self.database, self.backups)
+                    backup.make(self.database, self.backups, stop=self._closing.is_set)
+            except CancelledError:  # the workspace closes; the next opening makes it
+                return
             except (SteplensError, OSError):
                 log.exception("%s: the backup failed; the next try is in %d s", self.path, LOOK_SECONDS)
 

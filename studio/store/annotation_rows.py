@@ -90,6 +90,21 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """One change: fields and, if `rerated`, the rating of (ordinal, option); `rating` None takes it away."""
+
+    verb: str
+    fields: Values
+    role: str = "do"
+    ordinal: int | None = None
+    option: int | None = None
+    rerated: bool = False
+    rating: Values | None = None
+    reverts: int | None = None
+    shown_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """An annotation after a write; `entry` is None when nothing changed."""
 
@@ -259,60 +274,48 @@ def annotation_of(row: Mapping[str, Any], ratings: Mapping[tuple[int, int], Valu
     )
 
 
-def write(
-    c: Connection,
-    work: Work,
-    found: Found,
-    verb: str,
-    *,
-    role: str = "do",
-    ordinal: int | None = None,
-    option: int | None = None,
-    fields: Mapping[str, Any],
-    rerated: bool = False,
-    rating: Values | None = None,
-    reverts: int | None = None,
-    shown_ms: int | None = None,
-) -> Written:
-    """Change fields and, if `rerated`, the rating of (ordinal, option); one entry and one more revision.
-
-    Does nothing when nothing but the position would change.
-    """
-    fields = dict(fields)
+def write(c: Connection, work: Work, found: Found, edit: Edit) -> Written:
+    """Make the change, one entry and one more revision; nothing when nothing but the position would change."""
+    fields = dict(edit.fields)
     if found.state == AnnotationState.VOID:
         fields.setdefault("state", AnnotationState.OPEN.value)
     old, new = _difference(found.fields, fields)
     key = None
-    if rerated and ordinal is not None and option is not None and found.ratings.get((ordinal, option)) != rating:
-        key = (ordinal, option)
-        old["rating"], new["rating"] = found.ratings.get(key), rating
-    if key is None and role == "do" and set(new["fields"]) <= {*history.POSITIONS, "state"}:
+    if edit.rerated and edit.ordinal is not None and edit.option is not None:
+        key = (edit.ordinal, edit.option)
+        old["rating"], new["rating"] = found.ratings.get(key), edit.rating
+    said = set(new["fields"]) - {*history.POSITIONS, "state"} or (key and old["rating"] != new["rating"])
+    if edit.role == "do" and not said:
         return Written(found, None, Changes())
     after = _store(c, found, replace(found, fields=found.fields | fields, revision=found.revision + 1))
     if key is not None:
-        _store_rating(c, found, after, key, rating)
-        after = after.with_rating(*key, rating)
+        _store_rating(c, found, after, key, edit.rating)
+        after = after.with_rating(*key, edit.rating)
     topics = [Topic.ANNOTATIONS]
     if found.id is not None and c.execute(_make_stale, {"annotation": found.id}).rowcount:
         topics.append(Topic.RUNS)
-    entry = history.append(
+    entry = _append(c, work, after, edit, old, new)
+    return Written(after, entry, changed(*topics, traces=(found.trace_id,), initiator=work.initiator))
+
+
+def _append(c: Connection, work: Work, after: Found, edit: Edit, old: Values, new: Values) -> Entry:
+    return history.append(
         c,
         at=now(),
         annotator_id=work.annotator_id,
-        project_id=found.project_id,
-        trace_id=found.trace_id,
+        project_id=after.project_id,
+        trace_id=after.trace_id,
         annotation_id=after.id,
-        role=role,
-        verb=verb,
-        ordinal=ordinal,
-        option=option,
+        role=edit.role,
+        verb=edit.verb,
+        ordinal=edit.ordinal,
+        option=edit.option,
         old=old,
         new=new,
-        reverts=reverts,
+        reverts=edit.reverts,
         device=work.device,
-        shown_ms=shown_ms,
+        shown_ms=edit.shown_ms,
     )
-    return Written(after, entry, changed(*topics, traces=(found.trace_id,), initiator=work.initiator))
 
 
 def _found(c: Connection, row: Mapping[str, Any]) -> Found:

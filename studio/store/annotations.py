@@ -21,6 +21,7 @@ from studio.errors import ConflictError, NotFoundError
 from studio.store import batches, history, queue
 from studio.store import schema as s
 from studio.store.annotation_rows import (
+    Edit,
     Found,
     Values,
     Work,
@@ -124,12 +125,13 @@ def set_unsure(c: Connection, work: Work, ordinal: int, on: bool, *, option: int
     _check_exists(c, found, ordinal, option)
     old = found.ratings.get((ordinal, option))
     new = _kept(found, (old or _UNRATED) | {"unsure": int(on)})
-    return _rated(write(c, work, found, "unsure", ordinal=ordinal, option=option, rerated=True, rating=new, fields={}))
+    edit = Edit("unsure", {}, ordinal=ordinal, option=option, rerated=True, rating=new)
+    return _rated(write(c, work, found, edit))
 
 
 def set_comment(c: Connection, work: Work, text: str) -> Rated:
     """Set the comment on the annotation; empty text takes it away."""
-    return _rated(write(c, work, found_or_new(c, work), "comment", fields={"comment": text.strip() or None}))
+    return _rated(write(c, work, found_or_new(c, work), Edit("comment", {"comment": text.strip() or None})))
 
 
 def move_to(c: Connection, work: Work, ordinal: int, *, active_ms: int = 0) -> Changes:
@@ -211,19 +213,8 @@ def _rate(
         onward = value is not None and value != Rating.NEGATIVE and option == 0
         fields = _follow(found.with_rating(ordinal, option, new))
         fields["current_step"] = min(ordinal + onward, found.steps - 1)
-    written = write(
-        c,
-        work,
-        found,
-        "rate",
-        ordinal=ordinal,
-        option=option,
-        rerated=True,
-        rating=new,
-        fields=fields,
-        shown_ms=shown_ms,
-    )
-    return _rated(written)
+    edit = Edit("rate", fields, ordinal=ordinal, option=option, rerated=True, rating=new, shown_ms=shown_ms)
+    return _rated(write(c, work, found, edit))
 
 
 def _follow(after: Found) -> Values:
@@ -286,7 +277,7 @@ def _finish(
         "total_time_ms": total,
         "guideline_version": found.guideline_version,
     }
-    rated = _rated(write(c, work, found, verb, fields=fields))
+    rated = _rated(write(c, work, found, Edit(verb, fields)))
     queue.release(c, work.project_id, work.trace_id, work.annotator_id)
     return rated
 
@@ -297,22 +288,19 @@ def _revert(c: Connection, entry: Entry, role: str, initiator: str) -> Undone:
     found = find_by_id(c, entry.annotation_id)
     work = Work(found.project_id, found.trace_id, entry.annotator_id or 0, initiator, "command")
     fields = dict(entry.old.get("fields", {}))
-    rerated = "rating" in entry.old
     if fields.get("state") == AnnotationState.VOID and _holds_more(found, entry):
         del fields["state"]  # somebody else rated in it meanwhile
-    written = write(
-        c,
-        work,
-        found,
+    edit = Edit(
         entry.verb,
-        role=role,
-        ordinal=entry.ordinal,
-        option=entry.option,
-        rerated=rerated,
-        rating=entry.old.get("rating"),
-        fields=fields,
+        fields,
+        role,
+        entry.ordinal,
+        entry.option,
+        "rating" in entry.old,
+        entry.old.get("rating"),
         reverts=entry.id,
     )
+    written = write(c, work, found, edit)
     assert written.entry is not None
     kept = None if written.found.state == AnnotationState.VOID else written.found.annotation()
     return Undone(found.trace_id, str(entry), kept, written.entry, written.changes)

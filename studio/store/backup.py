@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,8 +30,11 @@ class Backup:
     size: int
 
 
-def make(database: Database, folder: Path) -> Backup:
-    """Copy the database into the folder and rotate. Takes a while; run it in a thread or child. Raises StoreError."""
+def make(database: Database, folder: Path, *, stop: Callable[[], bool] | None = None) -> Backup:
+    """Copy the database into the folder and rotate. Takes a while; run it in a thread or child.
+
+    Raises StoreError, and CancelledError once `stop` says so.
+    """
     size = database.path.stat().st_size
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
@@ -41,7 +45,7 @@ def make(database: Database, folder: Path) -> Backup:
     moment = datetime.now(UTC)
     path = folder / f"{_PREFIX}{moment.strftime(_STAMP)}.db"
     try:
-        backup_file(database.path, path)
+        backup_file(database.path, path, stop)
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"{path}: the backup failed: {error}; earlier backups are as they were") from error
     rotate(folder)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from studio.errors import CancelledError
 from studio.store.schema import SCHEMA_REVISION
 
 if TYPE_CHECKING:
@@ -38,12 +40,12 @@ def upgrade(database: Database, found: str | None) -> None:
             context.run_migrations()
 
 
-def backup_file(source: Path, target: Path) -> None:
+def backup_file(source: Path, target: Path, stop: Callable[[], bool] | None = None) -> None:
     """Copy a live database consistently, without holding writers up; `target` appears whole or not at all.
 
     One read transaction spans the copy: without it SQLite's backup begins anew whenever another process commits. It
     goes in pieces with pauses, each piece on the disk before the next, so that a commit meanwhile need not wait for
-    a flood of writing.
+    a flood of writing. Raises CancelledError once `stop` says so.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -52,7 +54,7 @@ def backup_file(source: Path, target: Path) -> None:
         with closing(sqlite3.connect(source, isolation_level=None)) as origin:
             origin.execute("BEGIN")
             origin.execute("SELECT 1 FROM sqlite_master").fetchall()
-            _copy(origin, aside)
+            _copy(origin, aside, stop or (lambda: False))
         aside.replace(target)
         flush(target.parent)
     finally:
@@ -68,12 +70,14 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _copy(origin: sqlite3.Connection, aside: Path) -> None:
+def _copy(origin: sqlite3.Connection, aside: Path, stop: Callable[[], bool]) -> None:
     with closing(sqlite3.connect(aside, isolation_level=None)) as copy:
         copy.execute("PRAGMA journal_mode=OFF")  # nobody reads it before it is whole
         copy.execute("PRAGMA synchronous=OFF")
 
         def flushed(*_: int) -> None:
+            if stop():
+                raise CancelledError(f"the backup of {aside.parent} was stopped")
             flush(aside)
             time.sleep(PAUSE)
 

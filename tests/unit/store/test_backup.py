@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from studio.domain import Changes, Topic
-from studio.errors import StoreError, VersionError
+from studio.errors import CancelledError, StoreError, VersionError
 from studio.store import annotations, backup, history, migrate, queue
 from studio.store.database import Database
 from tests.unit.store.making import Small, small
@@ -129,6 +129,14 @@ def test_when_a_backup_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not backup.due(folder)
     monkeypatch.setattr(backup, "EVERY", timedelta(0))
     assert backup.due(folder)
+    here.database.close()
+
+
+def test_a_stopped_backup_leaves_nothing(tmp_path: Path) -> None:
+    here, folder = small(tmp_path), tmp_path / "backups"
+    with pytest.raises(CancelledError):
+        backup.make(here.database, folder, stop=lambda: True)
+    assert list(folder.iterdir()) == []
     here.database.close()
 
 
