@@ -48,23 +48,30 @@ class Smoothed:
     def __init__(self, decay: float) -> None:
         self.decay = decay
         self._state = 0.0
+        self._taken = 0  # points of the input, those that are not finite included
+        self._last = (0.0, 0.0)
         self.steps, self.values, self.smooth = Grown(), Grown(), Grown()
 
     def update(self, steps: NDArray[Any], values: NDArray[Any]) -> bool:
         """Take a curve that has grown (or, after a resume, was cut); returns whether anything changed."""
-        size = self.steps.size
-        if len(steps) == size and (size == 0 or steps[-1] == self.steps.view[-1]):
-            return False
-        if len(steps) < size or (size and not self._begins_like(steps, values)):
+        if not self._begins_like(steps, values):
             for part in (self.steps, self.values, self.smooth):
                 part.cut(0)
-            self._state, size = 0.0, 0
-        self._extend(np.asarray(steps[size:], dtype=float), np.asarray(values[size:], dtype=float))
+            self._state, self._taken = 0.0, 0
+        elif len(steps) == self._taken:
+            return False
+        fresh = slice(self._taken, None)
+        self._extend(np.asarray(steps[fresh], dtype=float), np.asarray(values[fresh], dtype=float))
+        self._taken = len(steps)
+        self._last = (float(steps[-1]), float(values[-1])) if len(steps) else (0.0, 0.0)
         return True
 
     def _begins_like(self, steps: NDArray[Any], values: NDArray[Any]) -> bool:
-        last = self.steps.size - 1
-        return bool(steps[last] == self.steps.view[last] and values[last] == self.values.view[last])
+        """Whether the last point taken still stands where it stood."""
+        if not self._taken or len(steps) < self._taken:
+            return not self._taken
+        at = self._taken - 1
+        return bool(np.array_equal((steps[at], values[at]), self._last, equal_nan=True))
 
     def _extend(self, steps: Array, values: Array) -> None:
         keep = np.isfinite(values)
