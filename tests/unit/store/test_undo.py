@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from studio.errors import ConflictError
 from studio.store import annotations, history
 from studio.store import schema as s
@@ -30,47 +32,51 @@ def redo(here: Small, database: Database | None = None) -> Undone | None:
     return (database or here.database).run(lambda c: annotations.redo(c, here.ada.id, here.project.id))
 
 
-def deed(here: Small, dice: random.Random) -> bool:
+def deed(c: Connection, here: Small, dice: random.Random) -> bool:
     """One random deed; whether it changed anything."""
     work = here.work(dice.randrange(len(here.traces)))
     ordinal, value = dice.randrange(4), dice.choice([BAD, OKAY, GREAT, GREAT, None])
     verbs = [
-        lambda c: annotations.rate(c, work, ordinal, value),
-        lambda c: annotations.rate(c, work, ordinal, GREAT),
-        lambda c: annotations.set_unsure(c, work, ordinal, dice.random() < 0.5),
-        lambda c: annotations.set_comment(c, work, dice.choice(["", "a", "b"])),
-        lambda c: annotations.submit(c, work, active_ms=10),
-        lambda c: annotations.finish(c, work, FinishReason.GIVE_UP, "no idea", active_ms=10),
+        lambda: annotations.rate(c, work, ordinal, value),
+        lambda: annotations.rate(c, work, ordinal, GREAT),
+        lambda: annotations.set_unsure(c, work, ordinal, dice.random() < 0.5),
+        lambda: annotations.set_comment(c, work, dice.choice(["", "a", "b"])),
+        lambda: annotations.submit(c, work, active_ms=10),
+        lambda: annotations.finish(c, work, FinishReason.GIVE_UP, "no idea", active_ms=10),
     ]
     try:
-        return here.database.run(dice.choices(verbs, [8, 8, 2, 2, 4, 1])[0]).entry is not None
+        return dice.choices(verbs, [8, 8, 2, 2, 4, 1])[0]().entry is not None
     except ConflictError:
         return False
 
 
 def test_500_undos_lead_to_the_beginning_and_500_redos_to_the_end(tmp_path: Path) -> None:
-    here, dice = small(tmp_path, traces_wanted=6), random.Random(7)
-    hashes, deeds = {0: hash_of(here.database)}, 0
-    while deeds < 500:
-        deeds += deed(here, dice)
-        if deeds % 25 == 0:
-            hashes[deeds] = hash_of(here.database)
+    here, dice, piece = small(tmp_path, traces_wanted=6), random.Random(7), 25
+    hashes = {0: hash_of(here.database)}
+    for at in range(piece, 501, piece):
+        with here.database.write() as c:
+            deeds = 0
+            while deeds < piece:
+                deeds += deed(c, here, dice)
+        hashes[at] = hash_of(here.database)
     with here.database.read() as c:
         submits = sum(entry.verb == "submit" for key in range(1, 7) for entry in annotations.timeline(c, key))
     assert submits > 20
     here.database.close()
     reopened = Database.open(here.database.path)
-    for at in range(499, -1, -1):
-        assert undo(here, reopened) is not None
-        if at % 25 == 0:
-            assert hash_of(reopened) == hashes[at], at
+    for at in range(500 - piece, -1, -piece):
+        with reopened.write() as c:
+            for _ in range(piece):
+                assert annotations.undo(c, here.ada.id, here.project.id) is not None
+        assert hash_of(reopened) == hashes[at], at
     assert undo(here, reopened) is None
     reopened.close()
     again = Database.open(here.database.path)
-    for at in range(1, 501):
-        assert redo(here, again) is not None
-        if at % 25 == 0:
-            assert hash_of(again) == hashes[at], at
+    for at in range(piece, 501, piece):
+        with again.write() as c:
+            for _ in range(piece):
+                assert annotations.redo(c, here.ada.id, here.project.id) is not None
+        assert hash_of(again) == hashes[at], at
     assert redo(here, again) is None
     again.close()
 
