@@ -17,12 +17,12 @@ from studio.ui.widgets.paint_gate import PaintGate
 class FirstPaint(QObject):
     """Watches the shown page until its trace has been painted with all its maths.
 
-    The line holds `at` (monotonic seconds) and `modules`, all that had been imported by then.
+    The line holds `at` (monotonic seconds), `cpu` (seconds this process had used) and `modules` imported by then.
     """
 
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
-        self._at = 0.0
+        self._at = self._cpu = 0.0
         gate = getattr(window.page_widget(window.page or Page.LABEL), "gate", None)
         if not isinstance(gate, PaintGate):
             raise TypeError(f"the page {window.page} shows no trace")
@@ -31,11 +31,11 @@ class FirstPaint(QObject):
     def _on_opened(self) -> None:
         if self._at:
             return
-        self._at = time.monotonic()
+        self._at, self._cpu = time.monotonic(), time.process_time()
         modules = sorted(sys.modules)
         QTimer.singleShot(0, lambda: self._say(modules))
 
     def _say(self, modules: list[str]) -> None:
-        sys.stdout.write(json.dumps({"at": self._at, "modules": modules}) + "\n")
+        sys.stdout.write(json.dumps({"at": self._at, "cpu": self._cpu, "modules": modules}) + "\n")
         sys.stdout.flush()
         QApplication.quit()
