@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trainer.contract.run_folder import RunFolder, RunFolderError
+from trainer.contract.spec import RunSpec
 from trainer.runtime.worker import RunFailed, Worker, run_attempt
 
 
@@ -25,15 +26,13 @@ def recipe_of(name: str) -> Callable[[Worker], dict[str, float]]:
     raise RunFailed(f"this worker has no recipe {name!r}; update it, or choose prm or score")
 
 
-def set_environment(path: Path) -> None:
+def set_environment(spec: RunSpec) -> None:
     """Threads, device and quiet libraries, before torch is imported."""
-    try:
-        spec = RunFolder(path).read_spec()
-    except RunFolderError:
-        return  # run_attempt says what is wrong
     threads = int(spec.parameters.get("threads", 0)) or len(os.sched_getaffinity(0))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
+    # Threads that wait by spinning burn whole cores, and starve each other, where other programs run too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if spec.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     elif spec.device.startswith("cuda:"):
@@ -48,7 +47,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="steplens-trainer", description="Run one attempt of a run.")
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="the run folder, with spec.json and input.jsonl")
     path = parser.parse_args(argv).run.resolve()
-    set_environment(path)
+    try:
+        set_environment(RunFolder(path).read_spec())
+    except RunFolderError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     return run_attempt(path, recipe_of)
 
 
