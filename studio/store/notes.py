@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, literal_column, select
 
 from studio.domain import Changes, Topic, changed, now
 from studio.store import history
@@ -17,7 +17,7 @@ _last_reference = (
         s.history.c.annotator_id == bindparam("annotator"),
         s.history.c.project_id == bindparam("project"),
         s.history.c.trace_id == bindparam("trace"),
-        s.history.c.role == "note",
+        s.history.c.role == literal_column("'note'"),  # not a parameter: the index of notes is for this value
         s.history.c.verb == REFERENCE,
     )
     .order_by(s.history.c.id.desc())

@@ -300,6 +300,7 @@ history = Table(
     Column("shown_ms", Integer),  # time since the step was shown
     Index("ix_history_person", "annotator_id", "id"),
     Index("ix_history_annotation", "annotation_id", "id"),
+    Index("ix_history_note", "trace_id", "annotator_id", sqlite_where=text("role = 'note'")),
     Index("ix_history_reverts", "reverts", sqlite_where=text("reverts IS NOT NULL")),
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from studio.errors import ConflictError
-from studio.store import annotations, history
+from studio.store import annotations, history, notes
 from studio.store import schema as s
 from studio.store.annotations import Undone
 from studio.store.database import Database
@@ -141,6 +141,20 @@ def test_what_somebody_else_has_changed_since_is_not_taken_back(tmp_path: Path) 
         (found,) = annotations.of_trace(c, here.traces[0])
     assert [r.value for r in found.ratings] == [OKAY]
     assert hash_of(here.database)
+    here.database.close()
+
+
+def test_the_search_for_a_note_reads_no_other_entries(tmp_path: Path) -> None:
+    here = small(tmp_path)
+    with here.database.write() as c:
+        bound = notes._last_reference.params(annotator=1, project=1, trace=1)
+        sql = str(bound.compile(c.engine, compile_kwargs={"literal_binds": True}))
+        plan = [row[3] for row in c.exec_driver_sql("EXPLAIN QUERY PLAN " + sql)]
+        assert plan == ["SEARCH history USING INDEX ix_history_note (trace_id=? AND annotator_id=?)"]
+        notes.reference_wrong(c, here.work(), True)
+        assert notes.reference_is_wrong(c, here.work())
+        assert not notes.reference_is_wrong(c, here.work(who=here.bob))
+    assert undo(here) is None
     here.database.close()
 
 

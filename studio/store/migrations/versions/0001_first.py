@@ -129,6 +129,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_history")),
     )
     op.create_index("ix_history_annotation", "history", ["annotation_id", "id"], unique=False)
+    op.create_index(
+        "ix_history_note",
+        "history",
+        ["trace_id", "annotator_id"],
+        unique=False,
+        sqlite_where=sa.text("role = 'note'"),
+    )
     op.create_index("ix_history_person", "history", ["annotator_id", "id"], unique=False)
     op.create_index(
         "ix_history_reverts", "history", ["reverts"], unique=False, sqlite_where=sa.text("reverts IS NOT NULL")
