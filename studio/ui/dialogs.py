@@ -29,6 +29,8 @@ from studio.ui.actions import Actions, Page, shown_key
 
 def set_role(widget: QWidget, role: str) -> None:
     """Give a label its look in the style sheet: caption, error, good, key."""
+    if widget.property("role") == role:
+        return
     widget.setProperty("role", role)
     widget.style().unpolish(widget)
     widget.style().polish(widget)

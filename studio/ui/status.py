@@ -19,6 +19,7 @@ from studio.domain import Annotator
 from studio.store import projects
 from studio.ui.context import Context
 from studio.ui.dialogs import LineDialog
+from studio.ui.text_line import TextLine
 from studio.ui.widgets.child_process import ChildProcess, Progress
 
 SAID_MS = 6_000
@@ -85,8 +86,7 @@ class StatusBar(QStatusBar):
         self._menu = QMenu(self.annotator)
         self._menu.aboutToShow.connect(self._on_menu)
         self.annotator.setMenu(self._menu)
-        self.saved = QLabel()
-        self.saved.setAccessibleName("Saved")
+        self.saved = TextLine(context.theme, "saving…  ", "Saved", right=True)
         for widget in (self._jobs, self.annotator, self.saved):
             self.addPermanentWidget(widget)
         context.said.connect(self._on_said)
@@ -119,7 +119,7 @@ class StatusBar(QStatusBar):
         self.annotator.setAccessibleName(f"Annotator {annotator.name}")
 
     def _show_saved(self, on: bool) -> None:
-        self.saved.setText("✓ saved" if on else "saving…")
+        self.saved.set_text("✓ saved" if on else "saving…")
 
     def _on_menu(self) -> None:
         with self._context.workspace.database.read() as c:  # a handful of rows

@@ -7,11 +7,11 @@ from functools import partial
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from studio.ui.actions import Actions
-from studio.ui.dialogs import set_role
 from studio.ui.label.key_button import KeyButton
+from studio.ui.text_line import TextLine
 from studio.ui.theme import Theme
 
 WIDEST = "88 of 88 rated · first negative, or all"
@@ -26,10 +26,7 @@ class BottomBar(QFrame):
         self.setProperty("card", True)
         self.setAccessibleName("Commands")
         self.submit = KeyButton(actions, theme, "submit", primary=True)
-        self.missing = QLabel()
-        self.missing.setAccessibleName("What is missing")
-        self.missing.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        set_role(self.missing, "quiet")
+        self.missing = TextLine(theme, WIDEST, "What is missing", stretches=True)
         row = QHBoxLayout()
         row.setSpacing(4)
         row.addWidget(self.submit)
@@ -56,8 +53,7 @@ class BottomBar(QFrame):
 
     def show_missing(self, text: str, *, trouble: bool) -> None:
         """What is missing; `trouble`: something could not be saved."""
-        self.missing.setText(text)
-        set_role(self.missing, "error" if trouble else "quiet")
+        self.missing.set_text(text, "negative" if trouble else "secondary")
 
 
 class Ask(StrEnum):

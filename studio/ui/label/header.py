@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QWidget
 
-from studio.ui.dialogs import set_role
+from studio.ui.text_line import TextLine
 from studio.ui.theme import Theme
 
 BLINK_MS = 180
@@ -31,22 +31,19 @@ class Header(QFrame):
         self.project.setToolTip("Choose a project")
         self.project.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.project.clicked.connect(self.projectClicked)
-        self.left, self.place = QLabel(), QLabel()
-        self.active, self.today, self.saved = QLabel(), QLabel(), QLabel()
+        self.left = TextLine(theme, "100,000 left", "Traces left")
+        self.place = TextLine(theme, "step 888 of 888", "Step")
+        self.active = TextLine(theme, "88:88 active", "Active time", right=True)
+        self.today = TextLine(theme, "8,888 today", "Submitted today", right=True)
+        self.saved = TextLine(theme, "✕ 8 not saved", "Saved", right=True)
         row = QHBoxLayout(self)
-        row.setContentsMargins(4, 2, 4, 2)
-        row.setSpacing(20)
-        row.addWidget(self.project)
-        row.addWidget(self.left)
-        row.addWidget(self.place)
+        row.setContentsMargins(4, 2, 8, 2)
+        row.setSpacing(16)
+        for widget in (self.project, self.left, self.place):
+            row.addWidget(widget)
         row.addStretch(1)
-        for label, name in ((self.active, "Active time"), (self.today, "Submitted today"), (self.saved, "Saved")):
-            label.setAccessibleName(name)
-            row.addWidget(label)
-        for label in (self.left, self.place, self.active, self.today):
-            set_role(label, "quiet")
-        self.saved.setMinimumWidth(theme.px(74))
-        self.saved.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        for widget in (self.active, self.today, self.saved):
+            row.addWidget(widget)
         self._calm = QTimer(self, singleShot=True, interval=BLINK_MS)
         self._calm.timeout.connect(self._on_calm)
         theme.switched.connect(self._dress)
@@ -70,22 +67,24 @@ class Header(QFrame):
 
     def show_counts(self, left: int, today: int) -> None:
         """How many traces are left and how many were submitted today."""
-        self.left.setText(f"{left:,} left")
-        self.today.setText(f"{today:,} today")
+        self.left.set_text(f"{left:,} left")
+        self.today.set_text(f"{today:,} today")
 
     def show_place(self, text: str) -> None:
         """Where in the trace one is."""
-        self.place.setText(text)
+        self.place.set_text(text)
 
     def show_active(self, seconds: float) -> None:
         """Active time on this trace."""
         minutes, rest = divmod(int(seconds), 60)
-        self.active.setText(f"{minutes:02d}:{rest:02d} active")
+        self.active.set_text(f"{minutes:02d}:{rest:02d} active")
 
     def show_saved(self, saved: bool, failed: int) -> None:
         """Whether every commit has returned; how many writes failed."""
-        self.saved.setText(f"✕ {failed} not saved" if failed else "✓ saved" if saved else "saving…")
-        set_role(self.saved, "error" if failed else "good" if saved else "quiet")
+        if failed:
+            self.saved.set_text(f"✕ {failed} not saved", "negative")
+        else:
+            self.saved.set_text(*(("✓ saved", "positive") if saved else ("saving…", "secondary")))
 
     def _on_calm(self) -> None:
         self._light(False)

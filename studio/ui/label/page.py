@@ -26,6 +26,7 @@ from studio.ui.label.work import TraceWork
 from studio.ui.widgets.paint_gate import PaintGate
 from studio.ui.widgets.problem_view import reference_text
 from studio.ui.widgets.step_list import StepListView
+from studio.ui.widgets.step_model import StepRow
 from studio.ui.widgets.text_style import text_style
 from studio.ui.widgets.trace_map import TraceMap
 from studio.ui.widgets.trace_values import StepSigns
@@ -217,7 +218,6 @@ class LabelPage(QWidget):
             return
         shown = round((time.monotonic() - self._step_shown) * 1000)
         self.desk.rate(at, value, device=device, shown_ms=shown)
-        self._show_current()
 
     def _on_face_clicked(self, ordinal: int, value: Rating) -> None:
         self.clock.touch()
@@ -291,8 +291,9 @@ class LabelPage(QWidget):
         problem = work.trace.problem
         self.gate.shut()
         self.problem.show_problem(problem.prompt, problem.reference_answer, wrong=work.reference_wrong)
-        self.steps.set_steps(work.rows(), current=work.current)
-        self.map.set_steps(_signs(work))
+        rows = work.rows()
+        self.steps.set_steps(rows, current=work.current)
+        self.map.set_steps(_signs(rows))
         self.map.set_current(work.current)
         self._painted = not work.count
         self._step_shown = time.monotonic()
@@ -322,10 +323,11 @@ class LabelPage(QWidget):
         for row in fresh:
             if row != shown[row.ordinal]:
                 self.steps.set_row(row)
-        self.map.set_steps(_signs(work))
-        if ordinal < 0 and self.steps.current != work.current:
+        if ordinal < 0:
+            self.map.set_steps(_signs(fresh))
             self._show_current()
-        self._show_bar()
+        elif work.unsaved or not work.is_saving:
+            self._show_bar()
 
     def _on_counted(self, counts: Counts) -> None:
         self.header.show_counts(counts.left, counts.today)
@@ -413,8 +415,8 @@ def _formulas(*texts: str) -> list[Formula]:
     return [Formula(piece.text, piece.block) for text in texts for piece in formulas(text)]
 
 
-def _signs(work: TraceWork) -> tuple[StepSigns, ...]:
-    return tuple(StepSigns(row.rating) for row in work.rows())
+def _signs(rows: tuple[StepRow, ...]) -> tuple[StepSigns, ...]:
+    return tuple(StepSigns(row.rating) for row in rows)
 
 
 def _why_not(work: TraceWork, ordinal: int) -> str:

@@ -33,6 +33,7 @@ class TraceWork:
         self.state = AnnotationState.OPEN
         self.finish_reason: FinishReason | None = None
         self.current = 0
+        self._texts = [trace.step_text(i) for i in range(len(trace.segmentation.steps))]
         self._steps = [_Step() for _ in trace.segmentation.steps]
         self.adopt(annotation)
 
@@ -103,22 +104,26 @@ class TraceWork:
 
     def row(self, ordinal: int) -> StepRow:
         """The step as the list shows it."""
-        step = self._steps[ordinal]
-        counts = ordinal < self._end
-        return StepRow(
-            ordinal,
-            self.trace.step_text(ordinal),
-            rating=step.value if counts else None,
-            unsure=step.unsure,
-            ratable=self.may_rate(ordinal),
-            ahead=not self.may_rate(ordinal),
-            mark=step.mark,
-            trouble=step.trouble,
-        )
+        return self._row(ordinal, self._end, self.first_unrated)
 
     def rows(self) -> tuple[StepRow, ...]:
         """All steps as the list shows them."""
-        return tuple(self.row(i) for i in range(self.count))
+        end, unrated = self._end, self.first_unrated
+        return tuple(self._row(ordinal, end, unrated) for ordinal in range(self.count))
+
+    def _row(self, ordinal: int, end: int, unrated: int) -> StepRow:
+        step = self._steps[ordinal]
+        ratable = ordinal < end and ordinal <= unrated
+        return StepRow(
+            ordinal,
+            self._texts[ordinal],
+            rating=step.value if ordinal < end else None,
+            unsure=step.unsure,
+            ratable=ratable,
+            ahead=not ratable,
+            mark=step.mark,
+            trouble=step.trouble,
+        )
 
     # -- what happens -------------------------------------------------------------------------------------------------
 

@@ -38,9 +38,17 @@ class StepDelegate(QStyledItemDelegate):
     def __init__(self, view: StepListView) -> None:
         super().__init__(view)
         self._view = view
+        self._held: dict[tuple[int, int, bool, bool], Columns] = {}
 
     def columns(self, width: int) -> Columns:
         """The columns of a row of this width."""
+        view = self._view
+        key = (width, view.theme.scale, view.shows_faces, view.shows_scores)
+        if key not in self._held:
+            self._held = {key: self._measure(width)}
+        return self._held[key]
+
+    def _measure(self, width: int) -> Columns:
         px = self._view.theme.px
         edge, gap, tall = float(px(10)), float(px(10)), 1.0
         number = QRectF(edge, 0, px(30), tall)

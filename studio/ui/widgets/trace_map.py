@@ -39,12 +39,16 @@ class TraceMap(QWidget):
 
     def set_steps(self, steps: Sequence[StepSigns]) -> None:
         """Show these steps."""
+        if tuple(steps) == self._steps:
+            return
         self._steps = tuple(steps)
         self._describe()
         self.update()
 
     def set_current(self, ordinal: int | None) -> None:
         """Point at a step."""
+        if ordinal == self._current:
+            return
         self._current = ordinal
         self._describe()
         self.update()
