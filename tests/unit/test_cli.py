@@ -35,7 +35,7 @@ def test_reading_the_command_line_imports_nothing_heavy() -> None:
 
 def test_without_a_verb_the_window_opens() -> None:
     args = cli.parser().parse_args(["--workspace", "here"])
-    assert (args.handler, args.workspace) == ("studio.app:window", Path("here"))
+    assert (args.handler, args.workspace) == ("studio.start:window", Path("here"))
 
 
 @pytest.mark.parametrize(
