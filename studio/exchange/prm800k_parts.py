@@ -1,6 +1,6 @@
 """A PRM800K record as what our tables hold, and back.
 
-The plain rules, so that only exceptions cost a residue (`extra["prm800k"]`, JSON, written in full in docs/prm800k.md):
+The plain rules, so that only exceptions cost a residue (`extra["prm800k"]`, listed in docs/prm800k.md):
 completion 0 is the step itself and is chosen, but nothing is at the last step of `found_error`; NULL stands for null in
 the label and for an absent key in the question. Options of a rating: 0 is the step itself, so where another
 completion is the step (phase 1: the chosen one) the two change places; where none is (a person wrote the step),
