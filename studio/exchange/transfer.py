@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -11,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, select
+from sqlalchemy.exc import DBAPIError
 
 from studio.domain import Changes, Project, Topic, changed, new_uid
-from studio.errors import CancelledError, ImportFormatError, NotFoundError, SteplensError
+from studio.errors import CancelledError, ImportFormatError, NotFoundError, SteplensError, StoreError
 from studio.exchange import exporter
 from studio.exchange.exporter import ExportQuery, Origin
 from studio.exchange.importer import Importer
@@ -59,7 +61,7 @@ def import_files(
         for path in files:
             check_format(path)
     sizes = [path.stat().st_size for path in files]
-    with _place(workspace, name, make=not dry_run) as place:
+    with _refusals_named(workspace), _place(workspace, name, make=not dry_run) as place:
         for at, path in enumerate(files):
             told = _told(progress, "check" if dry_run else "import", sum(sizes[:at]), sum(sizes), path)
             Importer(place.database, place.project, report, progress=told, stop=stop).run(path, dry_run=dry_run)
@@ -83,6 +85,16 @@ def check_format(path: Path) -> None:
     if not any(map(looks_like, lines)):
         remedy = 'the format prm800k has one object with "question" and "label" on each line'
         raise ImportFormatError(path, 1, "no PRM800K record in the first lines", remedy)
+
+
+@contextmanager
+def _refusals_named(workspace: Workspace | None) -> Iterator[None]:
+    """What the database itself refuses (a full disk, a lost one), said with its place."""
+    try:
+        yield
+    except (sqlite3.Error, DBAPIError) as error:
+        where = "" if workspace is None else f"{workspace.path}: "
+        raise StoreError(f"{where}{error}; nothing half-imported can be seen; is there room on the disk?") from error
 
 
 @contextmanager

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, event, func, select
 from zstandard import ZstdDecompressor
 
 from studio.domain import Project
-from studio.errors import CancelledError, ConflictError, ImportFormatError, SteplensError
+from studio.errors import CancelledError, ConflictError, ImportFormatError, SteplensError, StoreError
 from studio.exchange.exporter import ExportQuery, Origin
 from studio.exchange.report import ImportReport
 from studio.exchange.transfer import export_file, import_files
@@ -182,6 +182,21 @@ def test_nothing_is_seen_before_the_end_and_a_cancelled_import_leaves_nothing(
     assert seen[-1] > 50
     assert sizes(workspace) == before
     assert import_files(workspace, [path], "New").imported == 300
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(workspace: Workspace, tmp_path: Path) -> None:
+    import_files(workspace, [TRAPS], "Kept")
+    before = sizes(workspace)
+    with workspace.database.read() as c:
+        pages = c.exec_driver_sql("PRAGMA page_count").scalar_one()
+    engine = workspace.database.engine
+    engine.dispose()
+    event.listen(engine, "connect", lambda raw, _: raw.execute(f"PRAGMA max_page_count={pages + 20}"))
+    generator = Generator(7)
+    path = written(tmp_path, [json.dumps(record).encode() for record in generator.records(300)])
+    with pytest.raises(StoreError, match="full"):
+        import_files(workspace, [path], "New")
+    assert sizes(workspace) == before
 
 
 def test_a_second_import_into_the_project_is_refused(workspace: Workspace) -> None:
