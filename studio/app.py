@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import getpass
 import logging
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy  # noqa: F401 - before PySide6, which reads the source of every module that is imported after it
 
 # isort: split
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication
 
 from studio import __version__
@@ -83,10 +84,23 @@ class Studio(QObject):
         instance.raised.connect(self._on_raised)
         window.workspaceAsked.connect(self._on_workspace_asked)
         window.show()
-        self.settings.update(last_workspace=str(workspace.path))
-        self.settings.remember(workspace.path)
-        QTimer.singleShot(SERVICES_AFTER_MS, window, window.start_services)
+        QTimer.singleShot(SERVICES_AFTER_MS, window, self._settle)
         return True
+
+    def _settle(self) -> None:
+        """What can wait until the first trace is painted."""
+        if not gc.isenabled():  # see studio.start
+            gc.freeze()
+            gc.enable()
+        self._remember()
+        if self.window is not None:
+            self.window.start_services()
+
+    def _remember(self) -> None:
+        if self.context is not None and self.settings.last_workspace != str(self.context.workspace.path):
+            self.settings.update(last_workspace=str(self.context.workspace.path))
+        if self.context is not None and self.settings.recent[:1] != [str(self.context.workspace.path)]:
+            self.settings.remember(self.context.workspace.path)
 
     def fill_with_sample(self) -> None:
         """Put the sample projects into the open workspace, in a child process that the status bar shows."""
@@ -101,10 +115,16 @@ class Studio(QObject):
         context.follow("Making the sample projects", child)
         child.start()
 
+    @property
+    def instance(self) -> SingleInstance | None:
+        """The lock on the open workspace."""
+        return self._instance
+
     def close(self) -> None:
         """Close the window and the workspace; what was queued is written first."""
         if self.window is None or self.context is None or self._instance is None:
             return
+        self._remember()
         window, context, instance = self.window, self.context, self._instance
         self.window = self.context = self._instance = None
         window.close()
@@ -121,7 +141,7 @@ class Studio(QObject):
 
     def _on_raised(self) -> None:
         if self.window is not None:
-            self.window.setWindowState(self.window.windowState() & ~self.window.windowState().WindowMinimized)
+            self.window.setWindowState(self.window.windowState() & ~Qt.WindowState.WindowMinimized)
             self.window.raise_()
             self.window.activateWindow()
 

@@ -105,10 +105,11 @@ class MainWindow(QMainWindow):
         self._pages[page].activate()
 
     def start_services(self) -> None:
-        """After the first paint: follow runs and other processes."""
+        """After the first paint: follow runs and other processes, keep backups."""
         self._context.background.watch()
         self._context.jobs.start()
         self.status.follow_runs()
+        self._context.workspace.keep_backed_up()
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember where everything was."""

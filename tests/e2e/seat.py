@@ -61,7 +61,7 @@ class Seat:
         self.window, self.context = self.studio.window, self.studio.context
         self.errors: list[BaseException] = []
         self.context.broke.connect(self.errors.append)
-        qtbot.waitExposed(self.window)
+        self.wait(self.window.isActiveWindow)
 
     def __enter__(self) -> Seat:
         return self

@@ -29,6 +29,7 @@ class DataPage(QWidget):
         self.projects = ProjectsTab(context, self)
         self.backups = BackupsTab(context, self)
         self.tabs = QTabBar(self)
+        self.tabs.setAccessibleName("Parts of the Data page")
         self.tabs.setDrawBase(False)
         self.tabs.setExpanding(False)
         self._stack = QStackedWidget(self)

@@ -101,6 +101,7 @@ class ReasonPanel(QFrame):
         font.setBold(True)
         self._question.setFont(font)
         self.line = QLineEdit()
+        self.line.setAccessibleName("Reason")
         self.line.installEventFilter(self)
         self.take = QPushButton("⏎ Take")
         self.take.setProperty("primary", True)
