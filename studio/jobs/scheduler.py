@@ -1,15 +1,13 @@
-"""What happens by itself: the next run of each device is started, what ended is ingested, what is stale is marked."""
+"""What happens by itself: the next run of each device is started, and what ended is ingested."""
 
 from __future__ import annotations
 
 import logging
 import subprocess
 import tempfile
-import threading
 from dataclasses import dataclass
 from typing import IO
 
-from studio.domain import Changes, Topic
 from studio.errors import RunError
 from studio.jobs import children, launcher
 from studio.jobs.follower import Follower
@@ -46,14 +44,9 @@ class Scheduler:
         self.workspace, self.follower, self.interpreter = workspace, follower, interpreter
         self._ingesting: _Ingesting | None = None
         self._given_up: set[tuple[int, int]] = set()  # (run, attempt) whose ingest failed in this session
-        self._lock = threading.Lock()
-        self._touched: set[int] | None = None  # traces whose annotations changed; None = nobody knows which
-        self._annotations_changed = True
-        self._stop_hearing = workspace.database.subscribe(self._hear)
 
     def close(self) -> None:
-        """Listen no more. An ingest that goes on is left to itself: it needs nobody."""
-        self._stop_hearing()
+        """An ingest that goes on is left to itself: it needs nobody."""
         if self._ingesting is not None:
             if self._ingesting.child.poll() is None:
                 self._ingesting.child.returncode = 0  # nobody will wait for it; its object is told so
@@ -61,8 +54,8 @@ class Scheduler:
             self._ingesting = None
 
     def tick(self) -> None:
-        """Start, ingest, mark; whatever changed the table, the follower reads it again."""
-        acted = [self.launch_next(), self._ingest(), self._mark_stale()]
+        """Start, ingest; whatever changed the table, the follower reads it again."""
+        acted = [self.launch_next(), self._ingest()]
         if any(acted):
             self.follower.reload()
 
@@ -119,25 +112,3 @@ class Scheduler:
             self._given_up.add((done.run.id, done.run.attempts))
             why = text.rpartition("steplens: ")[2] or f"its ingest left with code {done.child.returncode}"
             self.follower.remark(done.run.id, f"what it made is not in the store: {why}")
-
-    def _hear(self, changes: Changes) -> None:
-        if not changes.touches(Topic.ANNOTATIONS):
-            return
-        with self._lock:
-            if Topic.EVERYTHING in changes.topics or not changes.traces:
-                self._touched = None
-            elif self._touched is not None or not self._annotations_changed:
-                self._touched = (self._touched or set()) | changes.traces
-            self._annotations_changed = True
-
-    def _mark_stale(self) -> bool:
-        with self._lock:
-            changed, touched = self._annotations_changed, self._touched
-            self._annotations_changed, self._touched = False, None
-        if not changed:
-            return False
-        with self.workspace.database.read() as c:
-            found = runs.newly_stale(c, touched)
-        if found:
-            self.workspace.database.run(lambda c: runs.mark_stale(c, found))
-        return bool(found)

@@ -259,11 +259,14 @@ class _Counted:
 
 def _rows(c: Connection, selection: Selection, given: dict[str, Any]) -> Iterator[InputRow]:
     sources: dict[int, list[SourceRef]] = {}
+    votes: dict[tuple[int, int], Votes] = {}
+    projects = {row[0]: str(row[1]) for row in c.execute(text(_PROJECTS), given)}
     if selection.labelled:
         for row in c.execute(text(_SOURCES), given):
             sources.setdefault(row.trace_id, []).append(SourceRef(row.uid, row.revision))
-    heads = c.execute(text(_HEADS), given)
-    steps = c.execute(text(_STEPS), given)
+            projects[row.trace_id] = row.project
+        votes = {(row[0], row[1]): Votes(row[2], row[3], row[4]) for row in c.execute(text(_VOTES), given)}
+    heads, steps = c.execute(text(_HEADS), given), c.execute(text(_STEPS), given)
     for head, mine in zip(heads, _by_trace(steps), strict=True):
         yield InputRow(
             id=f"{head.uid}:{head.version}",
@@ -273,9 +276,9 @@ def _rows(c: Connection, selection: Selection, given: dict[str, Any]) -> Iterato
             steps=tuple(head.text[row.start : row.end] for row in mine),
             step_ids=tuple(row.step_id for row in mine),
             reference=head.reference_answer,
-            votes=tuple(_votes(row) for row in mine) if selection.labelled else None,
+            votes=tuple(votes.get((head.id, row.ordinal)) for row in mine) if selection.labelled else None,
             split=split_of(head.fold),
-            project=head.project or "",
+            project=projects.get(head.id, ""),
             origin=_ORIGINS.get(head.kind, Origin.HERE).value,
             sources=tuple(sources.get(head.id, ())),
         )
@@ -284,10 +287,6 @@ def _rows(c: Connection, selection: Selection, given: dict[str, Any]) -> Iterato
 def _by_trace(steps: Iterable[Row[Any]]) -> Iterator[list[Row[Any]]]:
     for _, mine in itertools.groupby(steps, key=lambda row: row[0]):
         yield list(mine)
-
-
-def _votes(row: Row[Any]) -> Votes | None:
-    return None if row.negative is None else Votes(row.negative, row.neutral, row.positive)
 
 
 # `said`: the annotations of the selection, with the reason why one is not used; `end_at`: of one made here the ratings
@@ -363,23 +362,32 @@ LEFT JOIN summed ON summed.trace_id = scope.id LEFT JOIN reasons ON reasons.trac
 ORDER BY scope.id
 """
 
-_SOURCES = f"{_SCOPE} SELECT trace_id, uid, revision FROM said WHERE why = '' ORDER BY trace_id, id"
+_SOURCES = f"""{_SCOPE}
+SELECT said.trace_id, said.uid, said.revision, project.name AS project
+FROM said JOIN project ON project.id = said.project_id WHERE why = '' ORDER BY said.trace_id, said.id DESC
+"""
 
-_HEADS = f"""{_SCOPE}
+_VOTES = f"""{_SCOPE} SELECT trace_id, ordinal, negative, neutral, positive FROM resolved WHERE agreed OR :soft"""
+
+_PROJECTS = """
+SELECT project_trace.trace_id, min(project.name) FROM json_each(:traces) AS wanted
+JOIN project_trace ON project_trace.trace_id = wanted.value JOIN project ON project.id = project_trace.project_id
+GROUP BY project_trace.trace_id
+"""
+
+_HEADS = """
 SELECT trace.id, trace.uid, trace.text, segmentation.version, problem.prompt, problem.reference_answer, problem.fold,
-  batch.kind, coalesce(
-    (SELECT min(project.name) FROM said JOIN project ON project.id = said.project_id
-     WHERE said.trace_id = trace.id AND said.why = ''),
-    (SELECT min(project.name) FROM project_trace JOIN project ON project.id = project_trace.project_id
-     WHERE project_trace.trace_id = trace.id)) AS project
-FROM scope JOIN trace ON trace.id = scope.id JOIN segmentation ON segmentation.id = scope.segmentation_id
+  batch.kind
+FROM json_each(:traces) AS wanted JOIN trace ON trace.id = wanted.value
+JOIN segmentation ON segmentation.trace_id = trace.id AND segmentation.current = 1
 JOIN problem ON problem.id = trace.problem_id JOIN batch ON batch.id = trace.batch_id
 ORDER BY trace.id
 """
 
-_STEPS = f"""{_SCOPE}
-SELECT scope.id, step.step_id, step.start, step."end", resolved.negative, resolved.neutral, resolved.positive
-FROM scope JOIN step ON step.segmentation_id = scope.segmentation_id
-LEFT JOIN resolved ON resolved.trace_id = scope.id AND resolved.ordinal = step.ordinal AND (resolved.agreed OR :soft)
-ORDER BY scope.id, step.ordinal
+_STEPS = """
+SELECT trace.id, step.ordinal, step.step_id, step.start, step."end"
+FROM json_each(:traces) AS wanted JOIN trace ON trace.id = wanted.value
+JOIN segmentation ON segmentation.trace_id = trace.id AND segmentation.current = 1
+JOIN step ON step.segmentation_id = segmentation.id
+ORDER BY trace.id, step.ordinal
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -97,13 +97,22 @@ def add_sources(c: Connection, run_id: int, sources: Sequence[SourceRef]) -> Non
 
 
 def enqueue(c: Connection, run_id: int, spec: Mapping[str, Any]) -> Changes:
-    """The prepared run is complete: it goes to the end of its device's queue and is seen."""
+    """The prepared run is complete: it goes to the end of its device's queue and is seen.
+
+    It is stale at once when an annotation it uses was changed while its rows were frozen; later `annotations` marks it.
+    """
+    newer = (
+        select(run_source.c.run_id)
+        .join(annotation, annotation.c.id == run_source.c.annotation_id)
+        .where(run_source.c.run_id == run_id, annotation.c.revision > run_source.c.revision)
+    )
+    stale = int(c.execute(newer.limit(1)).first() is not None)
     last = select(func.coalesce(func.max(run.c.place), 0.0)).where(run.c.device == _device_of(run_id))
     place = float(c.scalar(last) or 0.0) + 1.0
     c.execute(
         update(run)
         .where(run.c.id == run_id, run.c.state == StoredState.PREPARING.value)
-        .values(state=StoredState.QUEUED.value, spec=dict(spec), place=place, message="")
+        .values(state=StoredState.QUEUED.value, spec=dict(spec), place=place, message="", stale=stale)
     )
     return changed(Topic.RUNS, runs=(run_id,))
 
@@ -236,24 +245,6 @@ def stop_waiting(c: Connection, run_id: int, state: StoredState) -> bool:
 def set_requeue(c: Connection, run_id: int, on: bool) -> None:
     """Whether the coming pause of a started run is one after which it goes back to the queue."""
     c.execute(update(run).where(run.c.id == run_id).values(requeue=int(on)))
-
-
-def newly_stale(c: Connection, traces: Iterable[int] | None = None) -> tuple[int, ...]:
-    """Unmarked runs that used an annotation which has a newer revision by now; only of these traces, if given."""
-    newer = (
-        select(run_source.c.run_id)
-        .join(annotation, annotation.c.id == run_source.c.annotation_id)
-        .where(annotation.c.revision > run_source.c.revision)
-    )
-    if traces is not None:
-        newer = newer.where(annotation.c.trace_id.in_(list(traces)))
-    return tuple(c.scalars(select(run.c.id).where(run.c.stale == 0, run.c.id.in_(newer))))
-
-
-def mark_stale(c: Connection, run_ids: Sequence[int]) -> Changes:
-    """What these runs learned from has changed since."""
-    c.execute(update(run).where(run.c.id.in_(run_ids)).values(stale=1))
-    return changed(Topic.RUNS, runs=tuple(run_ids))
 
 
 def refuse(c: Connection, run_id: int, message: str) -> Changes:
