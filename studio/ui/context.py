@@ -35,6 +35,7 @@ class Context(QObject):
         annotatorSwitched(Annotator): somebody else rates now.
         wanted(Page, int, int): show this trace (0 = none) at this step (-1 = where it was) on that page.
         filesGiven(tuple[str, ...]): files to import came by drag and drop.
+        unsavedChanged(int): how many writes of a person have failed and are tried again.
         childStarted(str, ChildProcess): long work of the window began; the status bar shows it with Cancel.
     """
 
@@ -43,6 +44,7 @@ class Context(QObject):
     annotatorSwitched = Signal(object)
     wanted = Signal(object, int, int)
     filesGiven = Signal(object)
+    unsavedChanged = Signal(int)
     childStarted = Signal(str, object)
 
     def __init__(

@@ -6,7 +6,7 @@ import platform
 import traceback
 
 from PySide6.QtCore import Qt, qVersion
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QTextBlockFormat, QTextCursor, QTextDocument, QTextTable
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -160,17 +160,45 @@ class GuidelineDialog(QDialog):
         self.setWindowTitle(title)
         self.setAccessibleName(title)
         text = QTextBrowser()
-        text.setMarkdown(markdown)
+        text.setObjectName("reading")
         text.setOpenExternalLinks(True)
         text.setAccessibleName("Guideline")
-        text.setFrameShape(QTextBrowser.Shape.NoFrame)
+        text.setMarkdown(markdown)
+        _set_apart(text.document())
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         column = QVBoxLayout(self)
         column.setContentsMargins(20, 16, 20, 16)
+        column.setSpacing(12)
         column.addWidget(text, 1)
         column.addWidget(buttons)
-        self.resize(720, 640)
+        buttons.button(QDialogButtonBox.StandardButton.Close).setFocus()
+        self.resize(760, 720)
+
+
+def _set_apart(document: QTextDocument) -> None:
+    """Room between paragraphs, above headings and in tables: Markdown comes without any."""
+    document.setDocumentMargin(18)
+    cursor = QTextCursor(document)
+    block = document.begin()
+    while block.isValid():
+        look = block.blockFormat()
+        cursor.setPosition(block.position())
+        heading = look.headingLevel() > 0
+        in_table = cursor.currentTable() is not None
+        look.setTopMargin(18 if heading and block.position() else 0)
+        look.setBottomMargin(0 if in_table else 8)
+        look.setLineHeight(118, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
+        cursor.setBlockFormat(look)
+        block = block.next()
+    for frame in document.rootFrame().childFrames():
+        if isinstance(frame, QTextTable):
+            table = frame.format().toTableFormat()
+            table.setCellPadding(7)
+            table.setBorderCollapse(True)
+            table.setBorder(0.5)
+            table.setBottomMargin(10)
+            frame.setFormat(table)
 
 
 class LineDialog(QDialog):

@@ -21,6 +21,7 @@ from studio.ui.dialogs import set_role
 from studio.ui.theme import Theme
 
 TO_LIST = {Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown}
+ROW, MOST_SHOWN = 34, 12
 ID_ROLE = Qt.ItemDataRole.UserRole
 SIDE_ROLE = Qt.ItemDataRole.UserRole + 1
 Index = QModelIndex | QPersistentModelIndex
@@ -51,6 +52,7 @@ class PopupList(QDialog):
         super().__init__(parent, Qt.WindowType.Popup | Qt.WindowType.FramelessWindowHint)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setObjectName("popup")
+        self._theme = theme
         self.setWindowTitle(title)
         self.setAccessibleName(title)
         self.line = QLineEdit()
@@ -78,8 +80,7 @@ class PopupList(QDialog):
         self.line.installEventFilter(self)
         self.line.textChanged.connect(self.typed)
         width = min(theme.px(680), parent.width() - 40)
-        self.resize(width, min(theme.px(460), parent.height() - 80))
-        self.move(parent.mapToGlobal(parent.rect().center()).x() - width // 2, parent.mapToGlobal(parent.pos()).y())
+        self.setFixedWidth(width)
         top = parent.mapToGlobal(parent.rect().topLeft())
         self.move(top.x() + (parent.width() - width) // 2, top.y() + theme.px(64))
 
@@ -97,6 +98,9 @@ class PopupList(QDialog):
         self.list.setCurrentIndex(self._model.index(0, 0))
         self.note.setText(note)
         self.note.setVisible(bool(note))
+        self.list.setVisible(bool(entries))
+        self.list.setFixedHeight(min(len(entries), MOST_SHOWN) * self._theme.px(ROW) + 4)
+        self.setFixedHeight(self.sizeHint().height())
 
     def texts(self) -> tuple[str, ...]:
         """What the list shows."""
@@ -131,7 +135,7 @@ class _EntryDelegate(QStyledItemDelegate):
         self._theme, self._view = theme, view
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        return QSize(100, self._theme.px(34))
+        return QSize(100, self._theme.px(ROW))
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         px, colours = self._theme.px, self._theme.colours

@@ -41,7 +41,7 @@ class Preferences(QDialog):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         form.addRow("&Theme", self._theme_box())
         form.addRow("Text &size", self._scale_box())
-        form.addRow("&Python of runs", self._interpreter_row())
+        form.addRow("Python of runs", self._interpreter_row())
         shortcuts = QPushButton("Edit shortcuts…")
         shortcuts.setAutoDefault(False)
         shortcuts.clicked.connect(partial(context.actions.run, "shortcuts"))
@@ -89,6 +89,7 @@ class Preferences(QDialog):
         browse.setAutoDefault(False)
         browse.clicked.connect(self._on_browse)
         row = QHBoxLayout()
+        row.setSpacing(8)
         row.addWidget(self.interpreter, 1)
         row.addWidget(browse)
         return row

@@ -73,7 +73,7 @@ class StatusBar(QStatusBar):
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._context = context
-        self._runs: dict[int, JobChip] = {}
+        self._unsaved = 0
         self.setSizeGripEnabled(False)
         self.setAccessibleName("Status")
         self._jobs = QWidget()
@@ -86,17 +86,19 @@ class StatusBar(QStatusBar):
         self._menu = QMenu(self.annotator)
         self._menu.aboutToShow.connect(self._on_menu)
         self.annotator.setMenu(self._menu)
-        self.saved = TextLine(context.theme, "saving…  ", "Saved", right=True)
+        self.saved = TextLine(context.theme, "✕ 88 waiting", "Saved", right=True)
         for widget in (self._jobs, self.annotator, self.saved):
             self.addPermanentWidget(widget)
+        self.setContentsMargins(6, 0, 12, 0)
         context.said.connect(self._on_said)
         context.annotatorSwitched.connect(self._show_annotator)
-        context.background.busy.connect(partial(self._show_saved, False))
-        context.background.idle.connect(partial(self._show_saved, True))
+        context.background.busy.connect(self._show_saved)
+        context.background.idle.connect(self._show_saved)
+        context.unsavedChanged.connect(self._on_unsaved)
         context.childStarted.connect(self._on_child)
         context.theme.switched.connect(self.dress)
         self.dress()
-        self._show_saved(True)
+        self._show_saved()
 
     def dress(self) -> None:
         """Take icons and colours of the present theme."""
@@ -118,8 +120,15 @@ class StatusBar(QStatusBar):
         self.annotator.setText(annotator.name)
         self.annotator.setAccessibleName(f"Annotator {annotator.name}")
 
-    def _show_saved(self, on: bool) -> None:
-        self.saved.set_text("✓ saved" if on else "saving…")
+    def _on_unsaved(self, count: int) -> None:
+        self._unsaved = count
+        self._show_saved()
+
+    def _show_saved(self) -> None:
+        if self._unsaved:
+            self.saved.set_text(f"✕ {self._unsaved} waiting", "negative")
+        else:
+            self.saved.set_text("saving…" if self._context.background.writes_waiting else "✓ saved")
 
     def _on_menu(self) -> None:
         with self._context.workspace.database.read() as c:  # a handful of rows

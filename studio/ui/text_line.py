@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QFont, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from studio.ui.theme import Theme
 
+DIGIT = re.compile(r"\d")  # all as wide as a 0, so that counting does not move what stands beside
+
 
 class TextLine(QWidget):
-    """As wide as `widest`, or (with `stretches`) as wide as there is room; longer text ends in an ellipsis."""
+    """As wide as `widest`, or without it as its text, or (with `stretches`) as wide as there is room.
+
+    A new layout is asked for only when the number of characters is another. Text without room ends in an ellipsis.
+    """
 
     def __init__(self, theme: Theme, widest: str, name: str, *, stretches: bool = False, right: bool = False) -> None:
         super().__init__()
@@ -29,14 +36,18 @@ class TextLine(QWidget):
     def set_text(self, text: str, colour: str = "secondary") -> None:
         """Say this, in a colour of the theme."""
         if (text, colour) != (self._text, self._colour):
+            longer = not self._widest and len(text) != len(self._text)
             self._text, self._colour = text, colour
             self.setAccessibleDescription(text)
             self.setToolTip(text if self._stretches else "")
             self.update()
+            if longer:
+                self.updateGeometry()
 
     def sizeHint(self) -> QSize:
-        """Room for the widest text that is expected."""
-        return QSize(self.fontMetrics().horizontalAdvance(self._widest) + 2, self.fontMetrics().height() + 4)
+        """Room for the text, or for the widest that is expected."""
+        text = self._widest or DIGIT.sub("0", self._text)
+        return QSize(self.fontMetrics().horizontalAdvance(text) + 4, self.fontMetrics().height() + 4)
 
     def minimumSizeHint(self) -> QSize:
         """None is needed where it stretches."""

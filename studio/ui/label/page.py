@@ -40,7 +40,7 @@ RATINGS = {
 }
 FINISHES = {Ask.GIVE_UP: FinishReason.GIVE_UP, Ask.BAD_PROBLEM: FinishReason.BAD_PROBLEM}
 STEP_POINTS, PROBLEM_POINTS = 11.0, 11.5  # as StepListView and ProblemView set their text
-PATIENCE_MS = 1_000  # keys count that long after the text was painted, even if maths is still missing
+PATIENCE_MS = 3_000  # keys count that long after the text was painted, even if maths is still missing
 NEED_TRACE = ("give_up", "bad_problem", "comment", "inspect_this", "step_up", "step_down", "unsure")
 
 
@@ -152,6 +152,7 @@ class LabelPage(QWidget):
         desk.fetched.connect(self._on_fetched)
         desk.told.connect(context.say)
         desk.unsavedChanged.connect(self._show_saved)
+        desk.unsavedChanged.connect(context.unsavedChanged)
         desk.refused.connect(self._on_refused)
         context.background.busy.connect(self._show_saved)
         context.background.idle.connect(self._show_saved)

@@ -85,7 +85,7 @@ class TraceWork:
         if self.is_submitted:
             return "submitted · correct it, or go on"
         if self.unsaved:
-            return f"step {self.unsaved[0] + 1} is not saved"
+            return f"step {self.unsaved[0] + 1} is not saved; it is tried again"
         if self._is_complete:
             return ""
         return f"{self.rated} of {self.count} rated · first negative, or all"
