@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import tomllib
 from pathlib import Path
@@ -110,7 +111,16 @@ def _make(path: Path, settings: Path) -> None:
     document = {"format": FORMAT, "uid": new_uid(), "name": path.name or "workspace"}
     try:
         path.mkdir(parents=True, exist_ok=True)
-        write_atomic(settings, tomli_w.dumps(document).encode())
+        aside = path / f".workspace.{document['uid']}.tmp"
+        write_atomic(aside, tomli_w.dumps(document).encode())
+        try:
+            os.link(aside, settings)
+        except FileExistsError:  # somebody else made it in this moment: theirs stands
+            log.info("%s was made by another process", settings)
+        except OSError:  # a file system without links, such as exFAT
+            aside.replace(settings)
+        finally:
+            aside.unlink(missing_ok=True)
     except OSError as error:
         raise WorkspaceError(f"{path}: {error.strerror}; choose a folder you may write to") from error
 
