@@ -66,7 +66,7 @@ def child(a: argparse.Namespace, python: str, role: str, seed: int) -> dict[str,
     command = [python, str(Path(__file__).resolve()), "--role", role, "--folder", str(a.folder), "--seed", str(seed)]
     command += ["--peers", str(a.peers), *(["--trl", a.trl] if a.trl else [])]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(THREADS)}
-    environment.pop("OMP_WAIT_POLICY", None)  # ours sets it as the worker does; the peer keeps its default
+    environment["OMP_WAIT_POLICY"] = "PASSIVE"  # for both: spinning threads measure the neighbours, not the trainer
     done = subprocess.run(command, env=environment, cwd=a.folder, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{role} failed:\n{done.stderr[-3000:]}")

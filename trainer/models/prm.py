@@ -59,6 +59,11 @@ class Prm(nn.Module):
         self.settings = settings
         self.language_head = language_head
         self._head = next(name for name in ("score", "classifier") if hasattr(model, name))
+        for module in model.modules():  # no dropout: a step's score and its gradient are functions of the weights alone
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+            if isinstance(getattr(module, "attention_dropout", None), float):
+                module.attention_dropout = 0.0
         config = model.config
         config.use_cache = False
         config.classifier_dropout = 0.0

@@ -93,7 +93,9 @@ def load(worker: Worker, spec: PrmSpec, rows: Labelled) -> Loaded:
     torch.manual_seed(spec.seed)
     adapt(loaded.prm, spec.adapt, last_layers=spec.last_layers, rank=spec.lora_rank)
     if spec.gradient_checkpointing:
-        loaded.prm.model.gradient_checkpointing_enable({"use_reentrant": False})
+        model = loaded.prm.model
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     worker.check()
     return loaded
 

@@ -1,0 +1,236 @@
+"""The PRM itself: causal in every batch shape, the same in plain transformers, the same gradient in every cut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from transformers import AutoModelForTokenClassification, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from tests.trainer.runs import story_rows
+from trainer.contract.spec import Adapt, AfterError, NeutralPolicy, PrmSpec
+from trainer.data import CutCounts, StepEncoder, TokenRow, label_rows, prompt_of, tokenise
+from trainer.models.judge import class_probabilities
+from trainer.models.learn import Learner
+from trainer.models.load import Loaded, ModelError, load_for_training, load_prm
+from trainer.models.prm import PrmSettings, adapt, collate_labelled, collate_scoring, trained
+from trainer.models.tiny import make_tiny
+
+ROWS = story_rows(24)
+TEXTS = [text for row in ROWS for text in (row.problem, *row.steps)]
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama with untied embeddings and grouped heads, as a folder."""
+    folder = tmp_path_factory.mktemp("llama")
+    tokenizer = make_tiny(TEXTS, 0).tokenizer
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        tie_word_embeddings=False,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(params=["tiny", "llama"])
+def loaded(request: pytest.FixtureRequest, llama: Path) -> Loaded:
+    source = "tiny" if request.param == "tiny" else str(llama)
+    return load_for_training(source, PrmSettings(2), TEXTS, seed=0, with_language_head=False)
+
+
+def encoder_of(loaded: Loaded, length: int = 256) -> StepEncoder:
+    return StepEncoder(loaded.tokenizer, "\n", length)
+
+
+def token_rows(loaded: Loaded, policy: NeutralPolicy = NeutralPolicy.POSITIVE) -> list[TokenRow]:
+    return tokenise(label_rows(ROWS, policy, AfterError.MASK).rows, encoder_of(loaded), CutCounts())
+
+
+def test_a_score_does_not_know_what_comes_later(loaded: Loaded):
+    loaded.prm.eval()
+    encode = encoder_of(loaded).encode
+    whole = [encode(prompt_of(row.problem), row.steps) for row in ROWS]
+    for budget in (1, 600, 100_000):  # every row alone, a few together, all in one padded pass
+        together = class_probabilities(loaded.prm, whole, budget=budget)
+        for row, parts in zip(ROWS[:6], together, strict=False):
+            for step in range(len(row.steps)):
+                start = encode(prompt_of(row.problem), row.steps[: step + 1])
+                alone = class_probabilities(loaded.prm, [start], budget=1)[0]
+                assert np.abs(alone[step] - parts[step]).max() < 1e-5
+
+
+def test_training_reads_the_same_ids_and_places_as_scoring(loaded: Loaded):
+    rows = token_rows(loaded)
+    logits, _ = loaded.prm(collate_labelled(rows)[0])
+    labelled = logits.softmax(-1).detach().numpy()
+    encoded = [encoder_of(loaded).encode(prompt_of(t.row.problem), t.row.steps) for t in rows]
+    scored = class_probabilities(loaded.prm, encoded, budget=500)
+    expected = np.concatenate([part[row.ordinals] for part, row in zip(scored, rows, strict=True)])
+    assert np.abs(labelled - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("padding", ["right", "left"])
+def test_plain_transformers_gives_the_same_scores(loaded: Loaded, tmp_path: Path, padding: str):
+    loaded.prm.save(tmp_path)
+    loaded.tokenizer.save_pretrained(tmp_path)
+    plain = AutoModelForTokenClassification.from_pretrained(tmp_path).eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    rows = [encoder_of(loaded).encode(prompt_of(row.problem), row.steps) for row in ROWS[:5]]
+    tokenizer.padding_side = padding
+    batch = tokenizer.pad({"input_ids": [row.ids.tolist() for row in rows]}, return_tensors="pt")
+    positions = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+    with torch.no_grad():
+        logits = plain(batch["input_ids"], attention_mask=batch["attention_mask"], position_ids=positions).logits
+    ours = class_probabilities(load_prm(str(tmp_path)).prm, rows, budget=100_000)
+    for index, row in enumerate(rows):
+        shift = batch["input_ids"].shape[1] - len(row.ids) if padding == "left" else 0
+        theirs = logits[index].softmax(-1).numpy()[row.ends + shift]
+        assert np.abs(theirs - ours[index]).max() < 1e-6
+
+
+def test_the_loss_is_the_mean_cross_entropy_over_labels(loaded: Loaded):
+    rows = token_rows(loaded)
+    learner = learner_of(loaded)
+    expected = []
+    with torch.no_grad():
+        for row in rows:
+            logits = loaded.prm.model(torch.from_numpy(row.encoded.ids)[None]).logits[0].double()
+            logs = logits.log_softmax(-1)[row.positions].numpy()
+            expected += [-(target * log).sum() for target, log in zip(row.targets, logs, strict=True)]
+    assert learner.learn(rows).loss == pytest.approx(float(np.mean(expected)), abs=1e-5)
+
+
+def learner_of(loaded: Loaded, told: list[tuple[int, int]] | None = None, **settings: object) -> Learner:
+    spec = PrmSpec(max_grad_norm=0.0, **settings)
+    halved = told if told is not None else []
+    return Learner(
+        loaded.prm, Accelerator(cpu=True), spec, check=lambda: None, told=lambda *sizes: halved.append(sizes)
+    )
+
+
+def gradient_of(llama: Path, rows: int = 12, fail_over: int | None = None, **settings: object) -> tuple[dict, list]:
+    """The gradient of one batch; `fail_over`: passes of more rows run out of memory."""
+    loaded = load_for_training(str(llama), PrmSettings(2), (), seed=0, with_language_head=True)
+    told: list[tuple[int, int]] = []
+    learner = learner_of(loaded, told, batch_size=rows, **settings)
+    kept: dict[str, torch.Tensor] = {}
+    forward = loaded.prm.body_states
+
+    def small(ids: torch.Tensor) -> torch.Tensor:
+        if fail_over is not None and ids.shape[0] > fail_over:
+            raise torch.OutOfMemoryError("simulated")
+        return forward(ids)
+
+    loaded.prm.body_states = small
+    learner.optimiser.step = lambda: kept.update(
+        {n: w.grad.clone() for n, w in trained(loaded.prm) if w.grad is not None}
+    )
+    learner.learn(token_rows(loaded)[:rows])
+    return kept, told
+
+
+@pytest.mark.parametrize("language_loss", [0.0, 0.3])
+def test_the_gradient_is_the_same_however_the_batch_is_cut(llama: Path, language_loss: float):
+    whole, _ = gradient_of(llama, micro_batch=12, language_loss=language_loss)
+    for cut in ({"micro_batch": 1}, {"micro_batch": 5}, {"micro_batch": 0}, {"micro_batch": 12, "fail_over": 4}):
+        parts, told = gradient_of(llama, language_loss=language_loss, **cut)
+        assert set(parts) == set(whole)
+        assert max(float((parts[n] - whole[n]).abs().max()) for n in whole) < 1e-6
+        assert told == ([(6, 12), (3, 6)] if "fail_over" in cut else [])
+
+
+def test_memory_that_never_suffices_ends_with_advice(llama: Path):
+    with pytest.raises(MemoryError, match="lower max_length"):
+        gradient_of(llama, fail_over=0)
+
+
+def test_language_loss_is_the_loss_of_the_causal_model(llama: Path):
+    loaded = load_for_training(str(llama), PrmSettings(2), (), seed=0, with_language_head=True)
+    rows = token_rows(loaded)[:3]
+    batch, _ = collate_labelled(rows)
+    with torch.no_grad():
+        found = float(loaded.prm.language_loss(batch, loaded.prm.body_states(batch.ids)))
+        causal = LlamaForCausalLM.from_pretrained(llama)
+        expected = 0.0
+        for row in rows:
+            ids = torch.from_numpy(row.encoded.ids)[None]
+            expected += float(causal(ids, labels=ids).loss) * (row.length - 1)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_three_classes_count_neutral_as_correct(tmp_path: Path):
+    loaded = load_for_training("tiny", PrmSettings(3), TEXTS, seed=0, with_language_head=False)
+    batch = collate_scoring([encoder_of(loaded).encode("1 + 1\n", ("1 + 1 = 2",))])
+    with torch.no_grad():
+        classes = loaded.prm(batch)[0].softmax(-1)
+    assert float(loaded.prm.probabilities(batch)) == pytest.approx(float(classes[0, 1] + classes[0, 2]), abs=1e-6)
+    loaded.prm.save(tmp_path)
+    loaded.tokenizer.save_pretrained(tmp_path)
+    assert load_prm(str(tmp_path)).prm.settings.classes == 3
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks it
+@pytest.mark.parametrize("how", list(Adapt))
+def test_only_what_is_chosen_learns_and_the_saved_folder_scores_the_same(llama: Path, tmp_path: Path, how: Adapt):
+    loaded = load_for_training(str(llama), PrmSettings(2), (), seed=0, with_language_head=False)
+    before = {n: w.clone() for n, w in loaded.prm.model.model.state_dict().items()}
+    adapt(loaded.prm, how, last_layers=1, rank=4)
+    learner = learner_of(loaded, head_rate=1e-2, body_rate=1e-2)
+    rows = token_rows(loaded)
+    losses = [learner.learn(rows).loss for _ in range(5)]
+    assert losses[-1] < losses[0]
+    scores = class_probabilities(loaded.prm, [row.encoded for row in rows], budget=4000)
+    loaded.prm.save(tmp_path)
+    loaded.tokenizer.save_pretrained(tmp_path)
+    assert (tmp_path / "adapter").is_dir() == (how is Adapt.LORA)
+    again = load_prm(str(tmp_path)).prm
+    plain = class_probabilities(again, [row.encoded for row in rows], budget=4000)
+    assert max(np.abs(a - b).max() for a, b in zip(scores, plain, strict=True)) < 1e-5
+    changed = {n for n, w in again.model.model.state_dict().items() if not torch.allclose(w, before[n], atol=1e-7)}
+    if how is Adapt.HEAD:
+        assert not changed
+    elif how is Adapt.LAST_LAYERS:
+        assert changed
+        assert all(name.startswith(("layers.2.", "norm.")) for name in changed)
+    elif how is Adapt.LORA:
+        assert changed
+        assert all("_proj" in name for name in changed)
+    else:
+        assert len(changed) > 20
+
+
+def test_a_body_that_reads_ahead_is_refused(tmp_path: Path):
+    from transformers import BertConfig, BertForTokenClassification
+
+    config = BertConfig(
+        vocab_size=400, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48
+    )
+    BertForTokenClassification(config).save_pretrained(tmp_path)
+    make_tiny(TEXTS, 0).tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="reads later text"):
+        load_for_training(str(tmp_path), PrmSettings(2), (), seed=0, with_language_head=False)
+
+
+def test_what_is_no_model_is_named(tmp_path: Path):
+    for source in (str(tmp_path), "nobody/there", str(tmp_path / "no.gguf")):
+        with pytest.raises(ModelError, match=source):
+            load_for_training(source, PrmSettings(2), (), seed=0, with_language_head=False)
+    with pytest.raises(ModelError, match=str(tmp_path)):
+        load_prm(str(tmp_path))
+
+
+def test_a_causal_model_without_step_head_cannot_score(llama: Path):
+    with pytest.raises(ModelError, match="no step head"):
+        load_prm(str(llama))
