@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import tomli_w
-
-from trainer.contract.run_folder import write_atomic
 
 log = logging.getLogger(__name__)
 RECENT = 12
@@ -56,6 +53,10 @@ class Settings(msgspec.Struct, kw_only=True):
 
     def save(self, path: Path | None = None) -> None:
         """Write the file in one piece; keys of other versions of this program are kept."""
+        import tomli_w  # here, as starting only reads
+
+        from trainer.contract.run_folder import write_atomic
+
         path = path or settings_path()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, tomli_w.dumps(_document(path) | msgspec.to_builtins(self)).encode())

@@ -9,12 +9,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 from studio.domain import new_uid
 from studio.errors import CancelledError, SteplensError, WorkspaceError
 from studio.store.database import Database
-from trainer.contract.run_folder import write_atomic
 
 log = logging.getLogger(__name__)
 FORMAT = 1
@@ -106,6 +103,10 @@ class Workspace:
 
 
 def _make(path: Path, settings: Path) -> None:
+    import tomli_w  # here, as most openings make nothing
+
+    from trainer.contract.run_folder import write_atomic
+
     if path.exists() and not path.is_dir():
         raise WorkspaceError(f"{path} is a file; name a folder")
     document = {"format": FORMAT, "uid": new_uid(), "name": path.name or "workspace"}

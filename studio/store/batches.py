@@ -11,7 +11,6 @@ from studio.domain import Changes, Topic, changed, new_uid, now
 from studio.errors import ConflictError, NotFoundError
 from studio.store import schema as s
 from studio.store.database import Database
-from trainer.contract.run_folder import boot_id, host_name
 
 WRITING, PUBLISHED, REMOVING = "writing", "published", "removing"
 Progress = Callable[[int], None]
@@ -38,6 +37,8 @@ def begin(
     run_id: int | None = None,
 ) -> int:
     """Open a batch (kind: import, ingest, sample) in the name of this process; returns its id."""
+    from trainer.contract.run_folder import host_name
+
     values = {"uid": new_uid(), "kind": kind, "state": WRITING, "project_id": project_id, "run_id": run_id}
     values |= {"source": source, "format": format, "sha256": sha256, "created_at": now()}
     key = c.execute(
@@ -86,13 +87,14 @@ def remove(
 
 def abandoned(database: Database) -> tuple[int, ...]:
     """Unpublished batches of this machine whose process lives no more, oldest first."""
+    unpublished = select(s.batch.c.id, s.batch.c.host, s.batch.c.process).where(s.batch.c.state != PUBLISHED)
     with database.read() as c:
-        rows = c.execute(
-            select(s.batch.c.id, s.batch.c.process)
-            .where(s.batch.c.state != PUBLISHED, s.batch.c.host == host_name())
-            .order_by(s.batch.c.id)
-        ).all()
-    return tuple(row.id for row in rows if not lives(row.process))
+        rows = c.execute(unpublished.order_by(s.batch.c.id)).all()
+    if not rows:
+        return ()
+    from trainer.contract.run_folder import host_name
+
+    return tuple(row.id for row in rows if row.host == host_name() and not lives(row.process))
 
 
 def clean_abandoned(database: Database, *, stop: Callable[[], bool] | None = None) -> int:
@@ -110,6 +112,8 @@ def this_process() -> str:
     """This process as `batch.process` names it: boot, pid and creation time, to tell a reused pid."""
     import psutil
 
+    from trainer.contract.run_folder import boot_id
+
     me = psutil.Process()
     return f"{boot_id()}:{me.pid}:{me.create_time():.2f}"
 
@@ -117,6 +121,8 @@ def this_process() -> str:
 def lives(process: str) -> bool:
     """Whether the process of this name still lives on this machine."""
     import psutil
+
+    from trainer.contract.run_folder import boot_id
 
     boot, _, rest = process.partition(":")
     pid, _, created = rest.partition(":")
