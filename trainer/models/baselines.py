@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,16 +53,18 @@ def step_index(train: Sequence[LabelledSteps], held_out: Sequence[LabelledSteps]
 
 
 def tfidf(train: Sequence[LabelledSteps], held_out: Sequence[LabelledSteps]) -> tuple[tuple[float, ...], ...]:
-    """Logistic regression on TF-IDF of the step's text: words, numbers and signs, alone and in pairs."""
+    """Logistic regression on TF-IDF of the step's text: its words and numbers, alone and in pairs."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+|[^\w\s]", sublinear_tf=True)
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\b\w+\b")
     supervised = [step for row in train for step, t in zip(row.steps, row.targets, strict=True) if t is not None]
-    if supervised:
+    has_words = any(re.search(r"\w", step) for step in supervised)
+    if has_words:
         vectorizer.fit(supervised)
 
     def features(rows: Sequence[LabelledSteps]) -> Any:  # noqa: ANN401 - a scipy sparse matrix
-        return vectorizer.transform([step for row in rows for step in row.steps])
+        steps = [step for row in rows for step in row.steps]
+        return vectorizer.transform(steps) if has_words else np.zeros((len(steps), 1))
 
     return _regression(train, held_out, features)
 
