@@ -31,6 +31,8 @@ from trainer.contract.run_folder import Control, RunFolder
 log = logging.getLogger(__name__)
 TABLE_SECONDS = 0.5
 INSIST_SECONDS = 10.0
+LEAVE_SECONDS = 10.0
+"""A worker that has said its last word needs a moment to leave."""
 
 
 class Jobs:
@@ -194,8 +196,11 @@ class Jobs:
         return run
 
     def _refuse_second_writer(self, run: StoredRun) -> None:
-        folder = self._folder(run)
+        folder, began = self._folder(run), time.monotonic()
         why_not = may_write(folder.read_process(), folder.last_beat())
+        while why_not and run.state is not StoredState.STARTED and time.monotonic() - began < LEAVE_SECONDS:
+            time.sleep(0.05)
+            why_not = may_write(folder.read_process(), folder.last_beat())
         if why_not:
             raise RunError(f"run {run.name!r} cannot go on: {why_not}")
 

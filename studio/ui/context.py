@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from studio.helpers.pool import HelperPool
     from studio.jobs.service import Jobs
     from studio.render.maths import MathsRenderer
+    from studio.ui.train.packages import Packages
     from studio.ui.widgets.child_process import ChildProcess
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Context(QObject):
         self._jobs: Jobs | None = None
         self._helpers: HelperPool | None = None
         self._maths: MathsRenderer | None = None
+        self._packages: Packages | None = None
 
     @property
     def jobs(self) -> Jobs:
@@ -93,6 +95,15 @@ class Context(QObject):
 
             self._maths = MathsRenderer(self.helpers, self.workspace.cache / "maths.db", self)
         return self._maths
+
+    @property
+    def packages(self) -> Packages:
+        """What runs need, and the job that installs it."""
+        if self._packages is None:
+            from studio.ui.train.packages import Packages
+
+            self._packages = Packages(self)
+        return self._packages
 
     def say(self, text: str) -> None:
         """Show a message in the status bar for a while."""
@@ -125,6 +136,8 @@ class Context(QObject):
 
     def close(self) -> None:
         """Stop following, rendering and delivering; workers of runs go on."""
+        if self._packages is not None:
+            self._packages.cancel()
         if self._jobs is not None:
             self._jobs.stop()
         if self._maths is not None:

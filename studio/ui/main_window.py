@@ -105,11 +105,12 @@ class MainWindow(QMainWindow):
         self._pages[page].activate()
 
     def start_services(self) -> None:
-        """After the first paint: follow runs and other processes, keep backups."""
+        """After the first paint: follow runs and other processes, keep backups, see to the training packages."""
         self._context.background.watch()
         self._context.jobs.start()
         self.status.follow_runs()
         self._context.workspace.keep_backed_up()
+        self._context.packages.look()
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember where everything was."""

@@ -13,6 +13,7 @@ from studio.jobs.values import RunTopic, RunView
 from studio.ui.actions import by_id
 from studio.ui.train.device_header import DeviceHeader
 from studio.ui.train.feed import RunFeed
+from studio.ui.train.packages_banner import PackagesBanner
 from studio.ui.train.run_dialog import RunDialog
 from studio.ui.train.run_panel import RunPanel
 from studio.ui.train.run_table import RunModel, RunTable
@@ -32,6 +33,7 @@ class TrainPage(QWidget):
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._context = context
+        self.banner = PackagesBanner(context, self)
         self.devices = DeviceHeader(context, self)
         self.model = RunModel(self)
         self.model.set_palette(self.palette())
@@ -236,5 +238,6 @@ class TrainPage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(MARGIN, GAP, MARGIN, GAP)
         column.setSpacing(GAP)
+        column.addWidget(self.banner)
         column.addLayout(top)
         column.addWidget(place, 1)

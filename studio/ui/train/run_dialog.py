@@ -94,6 +94,7 @@ class RunDialog(QDialog):
         self.rows.changed.connect(self._on_changed)
         self.device.currentIndexChanged.connect(lambda _index: self._on_changed())
         self.name.setFocus()
+        context.packages.changed.connect(self._show_start)
         self._on_preset()
         if values:
             self.form.set_values(values)
@@ -186,7 +187,10 @@ class RunDialog(QDialog):
 
     def _show_start(self) -> None:
         ready = self._preview is not None and not self._preview.problems and self._preview.counts.rows > 0
-        self.start.setEnabled(ready and not self._creating)
+        allowed = self._context.packages.allows_start
+        self.start.setEnabled(ready and not self._creating and allowed)
+        if not self._creating:
+            self.status.setText("" if allowed else "Start has to wait for the training packages.")
         self.cancel.setText("Cancel" if self._creating else "Close")
 
     def _on_start(self) -> None:
@@ -213,7 +217,7 @@ class RunDialog(QDialog):
         self.status.setText("")
         self._show_start()
         if isinstance(error, CancelledError):
-            self.status.setText("Cancelled: no run was made.")
+            self._context.say("Cancelled: no run was made")
             return
         self.panel.show_problem(str(error))
         self._context.fail(error)

@@ -263,5 +263,5 @@ class ChartGrid(QWidget):
         image.setDevicePixelRatio(scale)
         image.fill(self.palette().color(QPalette.ColorRole.Window))
         self.render(image, QPoint(0, 0))
-        if not image.save(str(path), b"PNG"):
+        if not image.save(str(path if path.suffix else path.with_suffix(".png"))):
             raise OSError(f"{path} could not be written; is the folder there and writable?")

@@ -1,0 +1,191 @@
+"""A real run of our tiny model in the window: start, pause, resume, finish, score; cancel and crash."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from PySide6.QtWidgets import QMessageBox, QPushButton
+from pytestqt.qtbot import QtBot
+from sqlalchemy import text
+
+from studio.jobs.values import RunView
+from studio.ui.train.page import TrainPage
+from tests.e2e.data_desk import click, picture, story_workspace, train_page
+from tests.e2e.seat import Seat
+from trainer.contract.events import Metrics
+from trainer.contract.records import RunState
+from trainer.contract.run_folder import RunFolder, read_events
+
+PATIENCE_MS = 180_000
+QUICK = {"batch_size": 4, "max_steps": 16, "eval_every": 4, "checkpoint_every": 4, "max_length": 128, "threads": 1}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return story_workspace(tmp_path / "workspace", 160)
+
+
+def start(seat: Seat, page: TrainPage, recipe: str = "prm", **values: object) -> RunView:
+    """Order a run in the form and wait until it stands in the table."""
+    dialog = page.new_run(recipe, values=values)
+    seat.qtbot.waitUntil(dialog.start.isEnabled, timeout=PATIENCE_MS)
+    dialog.name.setText(f"{recipe} run")
+    known = {view.id for view in seat.context.jobs.runs()}
+    click(dialog.start)
+    seat.qtbot.waitUntil(lambda: page.table.run_id not in (known | {None}), timeout=PATIENCE_MS)
+    return shown(page)
+
+
+def shown(page: TrainPage) -> RunView:
+    """The run in the panel."""
+    assert page.panel.view is not None
+    return page.panel.view
+
+
+def wait_for(seat: Seat, page: TrainPage, state: RunState, *, steps: int = 0) -> RunView:
+    """Wait until the panel shows a state, and so many steps."""
+
+    def there() -> bool:
+        view = page.panel.view
+        if view is None:
+            return False
+        if view.state in (RunState.FAILED, RunState.CRASHED) and view.state is not state:
+            raise AssertionError(f"{view.message}\n{seat.context.jobs.log_tail(view.id)}")
+        return view.state is state and view.done >= steps
+
+    seat.qtbot.waitUntil(there, timeout=PATIENCE_MS)
+    return shown(page)
+
+
+def metrics(seat: Seat, view: RunView, split: str, name: str) -> dict[int, float]:
+    """A figure by step as the run folder has it: the last word on each step counts."""
+    folder = RunFolder(seat.folder / view.folder)
+    found, _ = read_events(folder.events)
+    return {e.step: e.values[name] for e in found if isinstance(e, Metrics) and e.split == split and name in e.values}
+
+
+def test_pause_resume_finish_and_score(qtbot: QtBot, folder: Path, tmp_path: Path) -> None:
+    with Seat(qtbot, folder) as seat:
+        seat.window.resize(1280, 860)
+        page = train_page(seat)
+        start(seat, page, **{**QUICK, "max_steps": 40})
+        wait_for(seat, page, RunState.RUNNING, steps=3)
+        click(page.panel.buttons["pause_run"])
+        view = wait_for(seat, page, RunState.PAUSED)
+        assert not any(v.state.holds_device for v in seat.context.jobs.runs()), "a pause frees the device"
+        assert view.done < 40
+        click(page.panel.buttons["resume_run"])
+        view = wait_for(seat, page, RunState.FINISHED)
+        assert view.attempts == 2
+        seat.qtbot.waitUntil(lambda: shown(page).model_folder is not None, timeout=PATIENCE_MS)
+        _curves_are_those_of_the_run(seat, page, tmp_path)
+        _tabs_are_filled(seat, page)
+        for name in ("light", "dark"):
+            seat.context.theme.use(name)
+            page.panel.tabs.setCurrentWidget(page.panel.curves)
+            picture(seat.window, f"train-curves-{name}")
+            page.panel.tabs.setCurrentWidget(page.panel.examples)
+            picture(seat.window, f"train-examples-{name}")
+        _score_with_it(seat, page)
+
+
+def _curves_are_those_of_the_run(seat: Seat, page: TrainPage, tmp_path: Path) -> None:
+    view = shown(page)
+    loss = metrics(seat, view, "train", "loss")
+    assert sorted(loss) == list(range(1, 41)), "one loss a step, nothing twice"
+    grid = page.panel.curves.grid
+    assert grid is not None
+    by_title = {chart.spec.title: chart for chart in grid.charts}
+    seat.wait(lambda: len(by_title["Loss"].drawn(view.id, "train/loss")) == 40)
+    assert by_title["Loss"].drawn(view.id, "train/loss").tolist() == pytest.approx([loss[s] for s in sorted(loss)])
+    auc = metrics(seat, view, "validation", "auc")
+    drawn = by_title["Validation AUC"].drawn(view.id, "validation/auc").tolist()
+    assert drawn == pytest.approx([auc[step] for step in sorted(auc)])
+    lines = by_title["Validation AUC"].baseline_values()
+    for name in ("baseline_step_index_auc", "baseline_tfidf_auc"):
+        wanted = metrics(seat, view, "validation", name)
+        assert lines[f"validation/{name}"] == pytest.approx(wanted[max(wanted)])
+    page.panel.curves.save_csv(tmp_path / "curves.csv")
+    seat.wait(lambda: "points saved" in seat.said())
+    with (tmp_path / "curves.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["series"] == "train/loss"]
+    assert {int(row["step"]): float(row["value"]) for row in rows} == pytest.approx(loss)
+    page.panel.curves.save_png(tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def _tabs_are_filled(seat: Seat, page: TrainPage) -> None:
+    panel = page.panel
+    panel.tabs.setCurrentWidget(panel.examples)
+    assert panel.examples.rows.topLevelItemCount() > 0
+    assert panel.examples.model.rowCount() > 1
+    panel.tabs.setCurrentWidget(panel.spec)
+    seat.wait(lambda: panel.spec.tree.topLevelItemCount() >= 5)
+    panel.tabs.setCurrentWidget(panel.checkpoints)
+    seat.wait(lambda: panel.checkpoints.tree.topLevelItemCount() > 0)
+    marks = [panel.checkpoints.tree.topLevelItem(n).text(2) for n in range(panel.checkpoints.tree.topLevelItemCount())]
+    assert marks.count("★ best") >= 1
+    panel.tabs.setCurrentWidget(panel.notices)
+    assert panel.notices.tree.topLevelItemCount() > 0
+    panel.tabs.setCurrentWidget(panel.log)
+    seat.wait(lambda: "attempt 2" in panel.log.text.toPlainText())
+
+
+def _score_with_it(seat: Seat, page: TrainPage) -> None:
+    trained = shown(page)
+    click(page.panel.buttons["score"])
+    dialog = page.dialog
+    assert dialog is not None
+    assert dialog.recipe == "score"
+    seat.qtbot.waitUntil(dialog.start.isEnabled, timeout=PATIENCE_MS)
+    picture(dialog, "score-with-this-prm")
+    click(dialog.start)
+    seat.qtbot.waitUntil(lambda: page.table.run_id not in (trained.id, None), timeout=PATIENCE_MS)
+    wait_for(seat, page, RunState.FINISHED)
+    seat.qtbot.waitUntil(lambda: shown(page).ingested, timeout=PATIENCE_MS)
+    with seat.context.workspace.database.read() as c:
+        assert c.execute(text("select count(distinct trace_id), count(*) from score")).one() == (160, 160)
+
+
+def test_cancel_then_crash_shows_the_log_and_offers_resume(qtbot: QtBot, folder: Path) -> None:
+    with Seat(qtbot, folder) as seat:
+        seat.window.resize(1280, 860)
+        page = train_page(seat)
+        start(seat, page, **{**QUICK, "max_steps": 100_000, "epochs": 1000})
+        wait_for(seat, page, RunState.RUNNING, steps=5)
+        click(page.panel.buttons["cancel_run"])
+        box = page.findChild(QMessageBox)
+        assert box is not None
+        yes = next(b for b in box.findChildren(QPushButton) if b.text() == "Cancel run")
+        click(yes)
+        view = wait_for(seat, page, RunState.CANCELLED)
+        click(page.panel.buttons["resume_run"])
+        wait_for(seat, page, RunState.RUNNING, steps=view.done)
+        process = RunFolder(folder / view.folder).read_process()
+        assert process is not None
+        os.kill(process.pid, signal.SIGKILL)
+        wait_for(seat, page, RunState.CRASHED)
+        seat.wait(lambda: "attempt" in page.panel.tail.toPlainText())
+        assert page.panel.tail.isVisible()
+        assert page.panel.buttons["resume_run"].text() == "Resume from the last checkpoint"
+        assert page.panel.buttons["resume_run"].isEnabled()
+        assert page.model.data(page.model.index(0, 2)) == "crashed"
+        picture(seat.window, "train-crashed")
+
+
+def test_a_queued_run_waits_and_is_cancelled_without_asking(qtbot: QtBot, folder: Path) -> None:
+    with Seat(qtbot, folder) as seat:
+        page = train_page(seat)
+        first = start(seat, page, **{**QUICK, "max_steps": 100_000, "epochs": 1000})
+        second = start(seat, page, **QUICK)
+        assert second.state is RunState.QUEUED
+        assert page.model.view_at(1) == second, "next stands below now"
+        seat.context.actions.run("cancel_run")
+        wait_for(seat, page, RunState.CANCELLED)
+        page.table.choose(first.id)
+        seat.context.background.call(page, lambda: seat.context.jobs.cancel(first.id))
+        wait_for(seat, page, RunState.CANCELLED)
