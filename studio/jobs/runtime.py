@@ -1,4 +1,4 @@
-"""The training packages: whether an interpreter has them, and installing them as a visible job with a log and Cancel."""
+"""The training packages: whether an interpreter has them, and installing them as a job with a log and Cancel."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def check(interpreter: str | None = None) -> Runtime:
 
 
 def requirements() -> tuple[str, ...]:
-    """The training packages as pip wants them: pyproject.toml of a source checkout, else the installed package's own."""
+    """The training packages as pip wants them: from pyproject.toml of a checkout, else from the installed package."""
     project = ROOT / "pyproject.toml"
     if project.is_file():
         return tuple(tomllib.loads(project.read_text("utf-8"))["project"]["optional-dependencies"]["train"])

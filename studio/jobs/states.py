@@ -59,7 +59,8 @@ def derive(run: StoredRun, track: Track, sign: Sign) -> Derived:
     if process is None:
         return Derived(RunState.CRASHED, f"{track.folder.process} is gone, so nobody knows its worker", over=True)
     if track.ended is not None and track.ended.attempt >= process.attempt:
-        return Derived(RunState(track.ended.outcome.value), track.ended.message, over=True)
+        outcome, message = track.ended.outcome.value, track.ended.message
+        return Derived(RunState(outcome), "" if message == outcome else message, over=True)
     if process.pid == 0:
         if sign.now - process.created < START_SECONDS:
             return Derived(RunState.STARTING, asked=asked)

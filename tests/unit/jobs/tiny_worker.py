@@ -34,7 +34,8 @@ def count(worker: Worker) -> dict[str, float]:
         worker.metrics("train", {"loss": 1.0 / step})
         if worker.spec.recipe == "score":
             row = rows[step - 1]
-            scorer = ScorerRef(name="counter", version="1")
+            version = worker.spec.run if manner.get("scorer") == "by run" else "1"
+            scorer = ScorerRef(name="counter", version=version)
             values = tuple(0.5 for _ in row.steps)
             worker.record(
                 ScoreRecord(
