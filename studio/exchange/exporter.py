@@ -137,7 +137,7 @@ def _step_texts(c: Connection, rows: Iterable[Row[Any]]) -> dict[tuple[int, int]
                 text_of[segmentation] = (row.text, texts)
     step = s.step.c
     query = select(step.segmentation_id, step.start, step.end).where(step.segmentation_id.in_(list(text_of)))
-    for segmentation, start, end in c.execute(query.order_by(step.segmentation_id, step.ordinal)):
+    for segmentation, start, end in c.execute(query.order_by(step.segmentation_id, step.ordinal)).all():
         text, texts = text_of[segmentation]
         texts.append(text[start:end])
     return found
@@ -147,7 +147,7 @@ def _ratings(c: Connection, ids: Sequence[int]) -> dict[int, dict[int, list[Stor
     found: dict[int, dict[int, list[StoredRating]]] = {}
     r = s.rating.c
     query = select(r.annotation_id, r.ordinal, r.option, r.value, r.flagged, r.extra).where(r.annotation_id.in_(ids))
-    for annotation, ordinal, *rest in c.execute(query.order_by(r.annotation_id, r.ordinal, r.option)):
+    for annotation, ordinal, *rest in c.execute(query.order_by(r.annotation_id, r.ordinal, r.option)).all():
         found.setdefault(annotation, {}).setdefault(ordinal, []).append(StoredRating(*rest))
     return found
 
@@ -162,7 +162,9 @@ def _candidates(c: Connection, rows: Iterable[Row[Any]]) -> dict[int, dict[tuple
     of_page = [key for keys in owners.values() for key in keys]
     wanted = or_(k.annotation_id.in_(of_page), and_(k.annotation_id.is_(None), k.trace_id.in_(list(owners))))
     query = select(k.annotation_id, k.trace_id, k.ordinal, k.option, k.text, k.extra).where(wanted)
-    for annotation, trace, ordinal, option, text, extra in c.execute(query.order_by(k.annotation_id.nulls_first())):
+    for annotation, trace, ordinal, option, text, extra in c.execute(
+        query.order_by(k.annotation_id.nulls_first())
+    ).all():
         for owner in owners[trace] if annotation is None else (annotation,):
             found.setdefault(owner, {})[ordinal, option] = StoredCandidate(text, extra)
     return found

@@ -89,9 +89,13 @@ def check_format(path: Path) -> None:
 
 @contextmanager
 def _refusals_named(workspace: Workspace | None) -> Iterator[None]:
-    """What the database itself refuses (a full disk, a lost one), said with its place."""
+    """What the database or the system refuses (a full disk, a lost file), said with its place."""
     try:
         yield
+    except OSError as error:
+        raise SteplensError(
+            f"{error.filename or 'a file'}: {error.strerror}; check the path and your rights"
+        ) from error
     except (sqlite3.Error, DBAPIError) as error:
         where = "" if workspace is None else f"{workspace.path}: "
         raise StoreError(f"{where}{error}; nothing half-imported can be seen; is there room on the disk?") from error

@@ -211,6 +211,8 @@ def test_what_is_no_prm800k_file_is_refused(workspace: Workspace, tmp_path: Path
         import_files(workspace, [written(tmp_path, [b'{"a": 1}'])], "X")
     with pytest.raises(SteplensError, match="cannot be read"):
         import_files(workspace, [tmp_path / "none.jsonl"], "X")
+    with pytest.raises(SteplensError, match="check the path"):
+        import_files(workspace, [tmp_path], "X", format="prm800k")
     with workspace.database.read() as c:
         assert projects.all_projects(c) == ()
 
