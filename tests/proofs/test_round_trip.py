@@ -58,6 +58,8 @@ def assert_equal(found: list[Record], source: list[Record]) -> None:
 @pytest.mark.parametrize("name", ["chosen_path_raw_schema.jsonl", "raw_original.jsonl"])
 def test_every_real_row_comes_back(workspace: Workspace, data_dir: Path, name: str) -> None:
     source = data_dir / "prm800k" / name
+    if not source.exists():
+        pytest.skip(f"{source} is not here")
     assert_equal(through(workspace, source), [json.loads(line) for line in source.read_bytes().splitlines()])
 
 
