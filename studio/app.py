@@ -171,7 +171,15 @@ def window(args: argparse.Namespace, helpers: HelperPool) -> int:
     if known is None or (args.workspace is None and not (known / "workspace.toml").exists()):
         known = default_workspace()
     is_first = known == default_workspace() and not (known / "workspace.toml").exists()
-    if not studio.open(known, create=True):
+    try:
+        opened = studio.open(known, create=True)
+    except SteplensError as error:
+        if args.workspace is not None:
+            raise
+        log.exception("the last workspace cannot be opened")
+        opened = studio.open(default_workspace(), create=True)
+        studio.uncaught.emit(error)
+    if not opened:
         return 0
     if is_first:
         studio.fill_with_sample()

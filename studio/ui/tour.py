@@ -1,0 +1,48 @@
+"""The guided tour: the real window, offscreen, driven by key presses through the whole journey, with pictures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from studio.errors import SteplensError
+from studio.settings import Settings, Theme
+
+
+def tour(args: argparse.Namespace) -> int:
+    """`steplens tour`: exit code 0 when every stage came to its end. Keeps a workspace only where --workspace says."""
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    pictures = args.screenshots or Path("tour")
+    with tempfile.TemporaryDirectory(prefix="steplens-tour-") as folder:
+        # the visitor's own settings stay as they are
+        os.environ["XDG_CONFIG_HOME"] = folder
+        return _walk(args.workspace or Path(folder) / "workspace", Path(folder), pictures)
+
+
+def _walk(workspace: Path, scratch: Path, pictures: Path) -> int:
+    from studio.app import Studio, application
+    from studio.ui.guide import Guide
+    from studio.ui.tour_stages import Journey
+
+    app = application(sys.argv[:1])
+    settings = Settings.load()
+    settings.update(annotator_name="Visitor", theme=Theme.LIGHT)
+    studio = Studio(app, settings)
+    studio.open(workspace, create=True)
+    assert studio.window is not None
+    assert studio.context is not None
+    studio.window.resize(1360, 860)
+    guide = Guide(studio.window, pictures.absolute())
+    studio.context.broke.connect(lambda error: guide.say(f"    error shown: {error}"))
+    try:
+        Journey(guide, studio, scratch).walk()
+    except SteplensError as error:
+        guide.say(f"The tour stopped: {error}")
+        return 1
+    finally:
+        studio.close()
+    guide.say(f"The tour took {guide.seconds:.0f} s; its pictures are in {pictures}")
+    return 0
