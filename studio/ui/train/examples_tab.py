@@ -1,19 +1,14 @@
-"""Validation rows as the PRM sees them now: step scores painted beside the targets."""
+"""Validation rows as the PRM sees them now: step scores beside what people said."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QPainter, QPalette
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QHeaderView,
     QSplitter,
     QStackedLayout,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QTableView,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -21,23 +16,14 @@ from PySide6.QtWidgets import (
 )
 
 from studio.jobs.values import Example
-from studio.ui.widgets.parts import EmptyState, Quiet, blend
+from studio.ui.widgets.parts import EmptyState, Quiet
+from studio.ui.widgets.problem_view import ProblemView
+from studio.ui.widgets.step_list import StepListView
+from studio.ui.widgets.step_model import Faces, StepRow
+from trainer.contract.records import Rating
 
 if TYPE_CHECKING:
     from studio.ui.context import Context
-    from studio.ui.theme import Theme
-
-Index = QModelIndex | QPersistentModelIndex
-_ROOT = QModelIndex()
-HEADS = ("Step", "Text", "Score", "Target")
-NUMBER, TEXT, SCORE, TARGET = range(len(HEADS))
-
-
-def target_text(target: float | None) -> str:
-    """A target with its sign, so that colour is never alone."""
-    if target is None:
-        return "not used"
-    return {0.0: "− negative", 1.0: "+ positive"}.get(target, f"≈ {target:.2f}")
 
 
 def error_of(example: Example) -> float:
@@ -46,107 +32,18 @@ def error_of(example: Example) -> float:
     return max((abs(s - t) for s, t in pairs if s is not None and t is not None), default=0.0)
 
 
-class ExampleModel(QAbstractTableModel):
-    """The steps of one example."""
+def step_rows(example: Example) -> list[StepRow]:
+    """The steps with the target as a rating; a step that is not supervised has none and stands grey."""
+    return [
+        StepRow(n, text, rating=_rating(target), score=score, ahead=target is None)
+        for n, (text, score, target) in enumerate(zip(example.steps, example.scores, example.targets, strict=True))
+    ]
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._theme = theme
-        self.example: Example | None = None
 
-    def show_example(self, example: Example | None) -> None:
-        """Show another row, or newer scores of the same."""
-        same = example is not None and self.example is not None and example.steps == self.example.steps
-        if same and example is not None:
-            self.example = example
-            self.dataChanged.emit(self.index(0, 0), self.index(len(example.steps) - 1, len(HEADS) - 1))
-            return
-        self.beginResetModel()
-        self.example = example
-        self.endResetModel()
-
-    def rowCount(self, parent: Index = _ROOT) -> int:
-        """How many steps."""
-        return 0 if parent.isValid() or self.example is None else len(self.example.steps)
-
-    def columnCount(self, parent: Index = _ROOT) -> int:
-        """How many columns."""
-        return 0 if parent.isValid() else len(HEADS)
-
-    def headerData(self, number: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """Column titles."""
-        wanted = orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole
-        return HEADS[number] if wanted else None
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """What a cell shows."""
-        example = self.example
-        if example is None:
-            return None
-        row, column = index.row(), index.column()
-        target = example.targets[row] if row < len(example.targets) else None
-        score = example.scores[row] if row < len(example.scores) else None
-        if role == Qt.ItemDataRole.UserRole:
-            return score
-        if role == Qt.ItemDataRole.ForegroundRole and column == TARGET:
-            if target is None:
-                return self._theme.colours.q("secondary")
-            return self._theme.colours.rating(1 if target > 0.5 else -1 if target < 0.5 else 0)
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            shown = "none" if score is None else f"{score:.2f}"
-            return (str(row + 1), example.steps[row], shown, target_text(target))[column]
-        if role == Qt.ItemDataRole.ToolTipRole and column == SCORE and score is not None:
-            return f"The PRM gives this step {score:.3f} to be correct"
+def _rating(target: float | None) -> Rating | None:
+    if target is None:
         return None
-
-
-class ScoreDelegate(QStyledItemDelegate):
-    """A score as a bar from red to green with its number."""
-
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._theme = theme
-
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        """Draw the bar on the plain background."""
-        score = index.data(Qt.ItemDataRole.UserRole)
-        if score is None:
-            super().paint(painter, option, index)
-            return
-        colours = self._theme.colours
-        area = QRectF(option.rect).adjusted(8, 0, -8, 0)
-        track = QRectF(area.left() + 42, area.center().y() - 4, area.width() - 42, 8)
-        ink = option.palette.color(QPalette.ColorRole.Text)
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(blend(ink, option.palette.color(QPalette.ColorRole.Base), 0.1))
-        painter.drawRoundedRect(track, 4, 4)
-        painter.setBrush(score_colour(score, colours.rating(-1), colours.q("unsure"), colours.rating(1)))
-        painter.drawRoundedRect(QRectF(track.left(), track.top(), max(8.0, track.width() * score), 8), 4, 4)
-        painter.setPen(ink)
-        number = QRectF(area.left(), area.top(), 40, area.height())
-        painter.drawText(number, int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter), f"{score:.2f}")
-        painter.restore()
-
-    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """Room for a short bar."""
-        return QSize(150, option.fontMetrics.height() + 14)
-
-
-class RoomyDelegate(QStyledItemDelegate):
-    """Text with air above and below."""
-
-    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """The text's size and some more."""
-        size = super().sizeHint(option, index)
-        return QSize(size.width(), size.height() + 14)
-
-
-def score_colour(score: float, low: QColor, middle: QColor, high: QColor) -> QColor:
-    """The colour of a score: `low` at 0, `middle` at one half, `high` at 1, mixed between them."""
-    score = min(1.0, max(0.0, score))
-    return blend(middle, low, 2 * score) if score < 0.5 else blend(high, middle, 2 * score - 1)
+    return Rating.POSITIVE if target > 0.5 else Rating.NEGATIVE if target < 0.5 else Rating.NEUTRAL
 
 
 class ExamplesTab(QWidget):
@@ -154,7 +51,9 @@ class ExamplesTab(QWidget):
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._context = context
         self._examples: tuple[Example, ...] = ()
+        self.shown: Example | None = None
         self.rows = QTreeWidget(self)
         self.rows.setHeaderLabels(["Off by", "Problem"])
         self.rows.setAccessibleName("Examples, the worst first")
@@ -162,34 +61,16 @@ class ExamplesTab(QWidget):
         self.rows.setUniformRowHeights(True)
         self.rows.header().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         self.rows.currentItemChanged.connect(lambda item, _old: self._on_row(self.rows.indexOfTopLevelItem(item)))
-        self.model = ExampleModel(context.theme, self)
-        self.table = QTableView(self)
-        self.table.setModel(self.model)
-        self.table.setAccessibleName("Steps with scores and targets")
-        self.table.setItemDelegate(RoomyDelegate(self.table))
-        self.table.setItemDelegateForColumn(SCORE, ScoreDelegate(context.theme, self.table))
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setShowGrid(False)
-        self.table.setWordWrap(True)
-        self.table.setTabKeyNavigation(False)
-        self.table.verticalHeader().hide()
-        self.table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        head = self.table.horizontalHeader()
-        head.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        head.setSectionResizeMode(TEXT, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((NUMBER, 48), (SCORE, 190), (TARGET, 110)):
-            self.table.setColumnWidth(column, width)
-        self.problem = Quiet("", self)
-        self.problem.setTextFormat(Qt.TextFormat.PlainText)
-        right = QWidget(self)
-        column_box = QVBoxLayout(right)
-        column_box.setContentsMargins(12, 0, 0, 0)
-        column_box.addWidget(self.problem)
-        column_box.addWidget(self.table, 1)
+        self.problem: ProblemView | None = None
+        self.steps: StepListView | None = None
+        self.caption = Quiet("", self)
+        self._right = QWidget(self)
+        self._column = QVBoxLayout(self._right)
+        self._column.setContentsMargins(12, 0, 0, 0)
+        self._column.setSpacing(8)
         split = QSplitter(Qt.Orientation.Horizontal, self)
         split.addWidget(self.rows)
-        split.addWidget(right)
+        split.addWidget(self._right)
         split.setStretchFactor(1, 1)
         split.setSizes([320, 760])
         empty = EmptyState("No examples yet", "They come with the first validation of the run.", parent=self)
@@ -205,7 +86,7 @@ class ExamplesTab(QWidget):
         """Show the newest examples; the chosen row stays chosen."""
         if examples == self._examples:
             return
-        chosen = None if self.model.example is None else self.model.example.row
+        chosen = None if self.shown is None else self.shown.row
         self._examples = tuple(sorted(examples, key=lambda e: (-error_of(e), e.row)))
         self._stack.setCurrentIndex(1 if examples else 0)
         self.rows.blockSignals(True)
@@ -214,14 +95,35 @@ class ExamplesTab(QWidget):
             first = " ".join(example.problem.split())
             item = QTreeWidgetItem(self.rows, [f"{error_of(example):.2f}", first[:200]])
             item.setToolTip(1, first[:500])
-        self.rows.blockSignals(False)
         found = next((n for n, e in enumerate(self._examples) if e.row == chosen), 0)
-        chosen_item = self.rows.topLevelItem(found)
-        if chosen_item is not None:
-            self.rows.setCurrentItem(chosen_item)
+        current = self.rows.topLevelItem(found)
+        if current is not None:
+            self.rows.setCurrentItem(current)
+        self.rows.blockSignals(False)
         self._on_row(found if self._examples else -1)
 
     def _on_row(self, row: int) -> None:
-        example = self._examples[row] if 0 <= row < len(self._examples) else None
-        self.problem.setText("" if example is None else f"{example.problem}\n(validation at step {example.step:,})")
-        self.model.show_example(example)
+        self.shown = self._examples[row] if 0 <= row < len(self._examples) else None
+        if self.shown is None:
+            return
+        self._make_reader()
+        assert self.problem is not None
+        assert self.steps is not None
+        self.caption.setText(
+            f"Validation at step {self.shown.step:,}. The face is what people said, the bar what the PRM says; "
+            "grey steps are not supervised."
+        )
+        self.problem.set_problem(self.shown.problem, None)
+        self.steps.set_steps(step_rows(self.shown))
+
+    def _make_reader(self) -> None:
+        """What renders maths is made when there is something to read."""
+        if self.steps is not None:
+            return
+        self.problem = ProblemView(self._context.maths, self._context.theme)
+        self.steps = StepListView(self._context.maths, self._context.theme)
+        self.steps.setObjectName("exampleSteps")
+        self.steps.setAccessibleName("Steps with targets and scores")
+        self.steps.set_columns(faces=Faces.ONE, scores=True)
+        for widget in (self.caption, self.problem, self.steps):
+            self._column.addWidget(widget, 1 if widget is self.steps else 0)
