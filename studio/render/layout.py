@@ -103,6 +103,11 @@ class ProseLayout:
         line = self._text.lineAt(0)
         return line.y() + line.ascent()
 
+    def bottom_of(self, line: int) -> float:
+        """Where the letters of a line end, from the top; of the last line if there are fewer."""
+        found = self._text.lineAt(min(line, self._text.lineCount() - 1))
+        return found.y() + found.height() if found.isValid() else self._height
+
     def draw(self, painter: QPainter, at: QPointF, ink: Ink) -> bool:
         """Draw with the top left corner at `at`; whether every formula was drawn."""
         painter.setPen(ink.text)

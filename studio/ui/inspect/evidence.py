@@ -175,7 +175,7 @@ def _of_step(opened: Opened, ordinal: int) -> Iterable[Fact]:
         if value is not None:
             yield Fact(line.name, f"{value:.3f}", hatched=bool(line.note), tip=line.note)
     if opened.is_disputed(ordinal):
-        yield Fact("disagreement", "", tip="people contradict each other, or the newest scorer contradicts them")
+        yield Fact("disputed", "△", tip="people contradict each other, or the first scorer contradicts them")
 
 
 def _scorers(opened: Opened) -> Iterable[Fact]:
@@ -204,8 +204,8 @@ def _annotation(voice: Voice) -> Fact:
 def _moment(moment: Moment) -> Fact:
     entry = moment.entry
     role = {"undo": "took back ", "redo": "did again "}.get(entry.role, "")
-    value = entry.new.get("value") if entry.verb == "rate" else None
-    rating = Rating(value) if isinstance(value, int) else None
+    given = entry.new.get("rating") if entry.verb == "rate" else None
+    rating = Rating(given["value"]) if given and given.get("value") is not None else None
     return Fact(f"{role}{entry}", f"{moment.name}\n{moment.at[:10]} {moment.at[11:16]}", rating)
 
 

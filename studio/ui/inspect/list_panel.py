@@ -169,7 +169,7 @@ class ListPanel(QWidget):
         filters.addWidget(self.filter, 1)
         filters.addWidget(self.order, 1)
         column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column.setContentsMargins(0, 8, 0, 0)
         column.setSpacing(8)
         column.addWidget(self.project)
         column.addWidget(self.search)
@@ -184,8 +184,8 @@ class ListPanel(QWidget):
                 self.model.query,
                 project=self.project.currentData(),
                 text=self.search.text().strip(),
-                first_error=self.filter.currentData(),
-                order=self.order.currentData(),
+                first_error=ErrorFilter(self.filter.currentData()),  # Qt made them plain strings
+                order=TraceOrder(self.order.currentData()),
             )
         )
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from functools import partial
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 from sqlalchemy import Connection
 
 from studio.domain import Changes, Project, Topic
@@ -14,6 +14,7 @@ from studio.errors import NotFoundError
 from studio.store import projects
 from studio.ui.actions import Page
 from studio.ui.context import Context
+from studio.ui.inspect.disagreements import DisagreementPanel
 from studio.ui.inspect.empty import EmptyPanel
 from studio.ui.inspect.evidence import EvidencePanel
 from studio.ui.inspect.list_panel import ListPanel
@@ -23,6 +24,7 @@ from studio.ui.inspect.strip_panel import StripPanel
 from studio.ui.widgets.paint_gate import PaintGate
 from studio.ui.widgets.problem_view import ProblemView
 from studio.ui.widgets.step_list import StepListView
+from studio.ui.widgets.step_model import Faces
 from studio.ui.widgets.trace_map import TraceMap
 
 HELD = 24  # traces kept ready to be shown again
@@ -51,6 +53,8 @@ class InspectPage(QWidget):
         self._held: OrderedDict[int, Opened] = OrderedDict()
         self._stale = True
         self.traces = ListPanel(context)
+        self.disagreements = DisagreementPanel(context)
+        self.left = QTabWidget()
         self.problem = ProblemView(context.maths, context.theme)
         self.steps = StepListView(context.maths, context.theme)
         self.steps.setObjectName("steps")
@@ -118,14 +122,18 @@ class InspectPage(QWidget):
         column.setSpacing(10)
         for widget, stretch in ((self.problem, 0), (steps, 1), (self.strip, 0)):
             column.addWidget(widget if widget is steps else _card(widget), stretch)
-        self.steps.set_columns(faces=True, scores=True)
+        self.steps.set_columns(faces=Faces.ONE, scores=True)
+        self.left.setDocumentMode(True)
+        self.left.addTab(self.traces, self.tr("Traces"))
+        self.left.addTab(self.disagreements, self.tr("Disagreements"))
+        self.left.setMinimumWidth(self._context.theme.px(230))
         self._split = QSplitter(Qt.Orientation.Horizontal)
         self._split.setHandleWidth(12)
         self._split.setChildrenCollapsible(False)
-        for each, share in ((self.traces, 0), (centre, 1), (_card(self.evidence), 0)):
+        for each, share in ((self.left, 0), (centre, 1), (_card(self.evidence), 0)):
             self._split.addWidget(each)
             self._split.setStretchFactor(self._split.count() - 1, share)
-        self._split.setSizes([280, 680, 280])
+        self._split.setSizes([270, 700, 250])
         self._stack = QStackedWidget()
         self._stack.addWidget(self._split)
         self._stack.addWidget(self.empty)
@@ -135,6 +143,8 @@ class InspectPage(QWidget):
 
     def _connect(self) -> None:
         self.traces.chosen.connect(lambda trace_id: self.show_trace(trace_id))
+        self.disagreements.chosen.connect(self.show_trace)
+        self.left.currentChanged.connect(self._on_tab)
         self.traces.counted.connect(self._on_counted)
         self.steps.stepActivated.connect(self.go)
         self.map.jumped.connect(self.go)
@@ -168,9 +178,14 @@ class InspectPage(QWidget):
 
     # -- showing ------------------------------------------------------------------------------------------------------
 
+    def _on_tab(self, _place: int) -> None:
+        if self.left.currentWidget() is self.disagreements:
+            self.disagreements.reload()
+
     def _on_projects(self, known: tuple[Project, ...]) -> None:
         self.traces.set_projects(known)
         self.traces.reload()
+        self._on_tab(self.left.currentIndex())
 
     def _on_counted(self, count: int) -> None:
         anything = count > 0 or self._shown is not None or self.traces.is_narrowed

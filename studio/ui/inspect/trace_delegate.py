@@ -77,8 +77,11 @@ class TraceDelegate(QStyledItemDelegate):
     def _title(self, painter: QPainter, rect: QRectF, row: TraceRow, ground: QColor) -> None:
         px, colours = self._theme.px, self._theme.colours
         left, width = rect.left() + px(32), rect.width() - px(46)
-        box = QRectF(left, rect.top() + px(6), width, 2 * self._line() + px(8))
         laid = self._layouts.get(title(row.title), int(width))
+        shown = min(laid.height, 2 * self._line() + px(8))
+        if laid.height > shown:  # no third line peeps out
+            shown = min(shown, max(laid.bottom_of(1) + px(4), 2 * self._line()))
+        box = QRectF(left, rect.top() + px(6), width, shown)
         painter.save()
         painter.setClipRect(box)
         ink = Ink(colours.q("text"), colours.q("secondary"), colours.q("secondary"))
@@ -89,7 +92,7 @@ class TraceDelegate(QStyledItemDelegate):
             clear.setAlpha(0)
             fade.setColorAt(0, clear)
             fade.setColorAt(1, ground)
-            last = QRectF(box.left(), box.top() + self._line(), box.width(), self._line() + px(8))
+            last = QRectF(box.left(), box.top() + self._line(), box.width(), box.height() - self._line())
             painter.fillRect(last, fade)
         painter.restore()
 

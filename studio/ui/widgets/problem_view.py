@@ -66,6 +66,7 @@ class ProblemView(QAbstractScrollArea):
     def set_show_source(self, on: bool) -> None:
         """Show the problem as it was written, or with its maths drawn."""
         self._source = on
+        self._told_ready = False
         self._relay()
 
     def prepare(self, prompt: str, reference: str | None) -> None:
@@ -179,6 +180,7 @@ class ProblemView(QAbstractScrollArea):
 
     def _on_theme_switched(self) -> None:
         self._layouts.restyle(text_style(self._theme, 11.5, self.devicePixelRatioF()))
+        self._told_ready = not self._prompt
         self._relay()
 
 

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from studio.render.layout import Ink
 from studio.ui.widgets import faces
-from studio.ui.widgets.step_model import ROW_ROLE, Index, Mark, StepRow
+from studio.ui.widgets.step_model import ROW_ROLE, Faces, Index, Mark, StepRow
 from trainer.contract.records import Rating
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ class StepDelegate(QStyledItemDelegate):
     def __init__(self, view: StepListView) -> None:
         super().__init__(view)
         self._view = view
-        self._held: dict[tuple[int, int, bool, bool], Columns] = {}
+        self._held: dict[tuple[int, int, Faces, bool], Columns] = {}
 
     def columns(self, width: int) -> Columns:
         """The columns of a row of this width."""
         view = self._view
-        key = (width, view.theme.scale, view.shows_faces, view.shows_scores)
+        key = (width, view.theme.scale, view.faces, view.shows_scores)
         if key not in self._held:
             self._held = {key: self._measure(width)}
         return self._held[key]
@@ -53,8 +53,9 @@ class StepDelegate(QStyledItemDelegate):
         edge, gap, tall = float(px(10)), float(px(10)), 1.0
         number = QRectF(edge, 0, px(30), tall)
         left: float = number.right() + gap
-        faces_box = QRectF(left, 0, px(28) * 3 if self._view.shows_faces else 0, tall)
-        left = faces_box.right() + (px(14) if self._view.shows_faces else px(2))
+        count = {Faces.ALL: 3, Faces.ONE: 1, Faces.NONE: 0}[self._view.faces]
+        faces_box = QRectF(left, 0, px(28) * count, tall)
+        left = faces_box.right() + (px(14) if count else px(2))
         right: float = width - edge
         mark = QRectF(right - px(20), 0, px(20), tall)
         right = mark.left() - px(4)
@@ -69,7 +70,8 @@ class StepDelegate(QStyledItemDelegate):
         px = self._view.theme.px
         box = self.columns(round(row.width())).faces
         size = px(24)
-        left = row.left() + box.left() + px(28) * RATINGS.index(value) + px(2)
+        place = RATINGS.index(value) if self._view.faces is Faces.ALL else 0
+        left = row.left() + box.left() + px(28) * place + px(2)
         return QRectF(left, row.top() + self._first_line_middle() - size / 2, size, size)
 
     def face_at(self, row: QRectF, point: QPointF) -> Rating | None:
@@ -92,7 +94,7 @@ class StepDelegate(QStyledItemDelegate):
         columns = self.columns(round(rect.width()))
         self._ground(painter, rect, row, selected)
         self._number(painter, rect, columns, row)
-        if self._view.shows_faces:
+        if self._view.faces is not Faces.NONE:
             self._faces(painter, rect, row)
         whole = self._text(painter, rect, columns, row, index.row())
         if self._view.shows_scores:
@@ -146,6 +148,8 @@ class StepDelegate(QStyledItemDelegate):
     def _faces(self, painter: QPainter, rect: QRectF, row: StepRow) -> None:
         colours = self._view.theme.colours
         for value in RATINGS:
+            if self._view.faces is Faces.ONE and row.rating not in (None, value):
+                continue
             box = self.face_rect(rect, value)
             if row.rating is value:
                 faces.draw(painter, box, value, fill=colours.rating(value), line=colours.q("on_rating"))

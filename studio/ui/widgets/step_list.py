@@ -26,7 +26,7 @@ from studio.render.maths import MathsRenderer
 from studio.ui.theme import Theme
 from studio.ui.widgets.layouts import LayoutCache
 from studio.ui.widgets.step_delegate import StepDelegate
-from studio.ui.widgets.step_model import Index, StepModel, StepRow
+from studio.ui.widgets.step_model import Faces, Index, StepModel, StepRow
 from studio.ui.widgets.text_style import text_style
 from trainer.contract.records import Rating
 
@@ -55,7 +55,7 @@ class StepListView(QListView):
     def __init__(self, maths: MathsRenderer | None, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.theme = theme
-        self.shows_faces, self.shows_scores = True, False
+        self.faces, self.shows_scores = Faces.ALL, False
         self.hovered: tuple[int, Rating] | None = None
         self._maths = maths
         self._source = False
@@ -147,14 +147,15 @@ class StepListView(QListView):
         if scroll:
             self.scrollTo(self._model.index(place))
 
-    def set_columns(self, *, faces: bool, scores: bool) -> None:
+    def set_columns(self, *, faces: Faces, scores: bool) -> None:
         """Which columns are shown beside number and text."""
-        self.shows_faces, self.shows_scores = faces, scores
+        self.faces, self.shows_scores = faces, scores
         self._forget_heights()
 
     def set_show_source(self, on: bool) -> None:
         """Show every step as it was written, in a monospaced font, or with its maths drawn."""
         self._source = on
+        self._told_ready = False
         self._forget_heights()
 
     @property
@@ -381,11 +382,12 @@ class StepListView(QListView):
 
     def _on_theme_switched(self) -> None:
         self._layouts.restyle(self._style())
+        self._told_ready = not self._heights
         self.verticalScrollBar().setSingleStep(self.theme.px(28))
         self._forget_heights()
 
     def _face_under(self, point: QPointF) -> tuple[int, Rating] | None:
-        if not self.shows_faces:
+        if self.faces is not Faces.ALL:
             return None
         index = self.indexAt(point.toPoint())
         if not index.isValid() or not self._model.row(index.row()).ratable:

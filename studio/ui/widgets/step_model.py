@@ -25,6 +25,14 @@ class Mark(StrEnum):
     ERROR = "not saved"
 
 
+class Faces(StrEnum):
+    """What of the ratings is shown: all three faces to click, the given one, or none."""
+
+    ALL = "all"
+    ONE = "one"
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class StepRow:
     """One line of a step list."""
