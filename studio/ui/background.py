@@ -121,6 +121,8 @@ class Background(QObject):
 
     def close(self) -> None:
         """Stop delivering and taking work; waits for what is running."""
+        if self._closed:
+            return
         self._closed = True
         self._timer.stop()
         self._unsubscribe()

@@ -33,6 +33,7 @@ class BottomBar(QFrame):
         row.addSpacing(12)
         self._beside = QHBoxLayout()
         row.addLayout(self._beside, 1)
+        row.addStretch()
         self.buttons = [KeyButton(actions, theme, id) for id in OTHERS]
         for button in self.buttons:
             row.addWidget(button)
@@ -46,7 +47,10 @@ class BottomBar(QFrame):
         """Where there is no room beside the buttons, what is missing stands below them."""
         super().resizeEvent(event)
         taken = self.submit.sizeHint().width() + sum(button.sizeHint().width() + 4 for button in self.buttons)
-        below = event.size().width() - taken < self.fontMetrics().horizontalAdvance(WIDEST) + 50
+        room = event.size().width() - 24
+        for button in self.buttons:  # all names, or only keys
+            button.setFixedWidth((button.sizeHint() if taken < room else button.minimumSizeHint()).width())
+        below = room - taken < self.fontMetrics().horizontalAdvance(WIDEST) + 26
         if below != self._below:
             self._below = below
             (self._column if below else self._beside).addWidget(self.missing)
