@@ -32,7 +32,7 @@ from trainer.contract.records import Rating, ScoreRecord, ScorerRef
 from trainer.reasoning.split import fold_of
 
 STEPS = 12
-PAUSE = 0.004  # between two ratings: far more than a person can, so that a busy disk shows
+SHORTEST, LONGEST = 0.002, 0.06  # seconds between two ratings: more than a person can
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -94,7 +94,7 @@ class Measure:
                     lambda c, o=ordinal, v=value, w=work: annotations.rate(c, w, o, v, shown_ms=900)  # type: ignore[misc]
                 ).result()
                 times.append(time.perf_counter() - began)
-                time.sleep(PAUSE)
+                time.sleep(self.dice.uniform(SHORTEST, LONGEST))
                 done += 1
         return times
 
@@ -146,7 +146,7 @@ class Measure:
                     bare.execute("INSERT INTO t (data) VALUES (?)", ("x" * 120,))
                 bare.execute("COMMIT")
                 times.append(time.perf_counter() - began)
-                time.sleep(PAUSE)
+                time.sleep(self.dice.uniform(SHORTEST, LONGEST))
         return times
 
     def back_up(self, stop: threading.Event) -> None:

@@ -60,6 +60,9 @@ class Database:
         self._commits = 0
         self._slices = 0
         self._checkpointer: threading.Thread | None = None
+        self._flusher: threading.Thread | None = None
+        self._unflushed = threading.Event()
+        self._closing = False
         self.engine = create_engine(
             f"sqlite:///{self.path}",
             poolclass=QueuePool,
@@ -109,7 +112,8 @@ class Database:
         """
         with self._open_turn() as turn:
             _step_back(turn)
-            with self.engine.connect().execution_options(steplens_write=True) as connection:
+            options = {"steplens_write": True, "steplens_turn": turn}
+            with self.engine.connect().execution_options(**options) as connection:
                 _set(connection, foreign_keys="ON" if checked else "OFF", synchronous="NORMAL")
                 try:
                     with connection.begin():
@@ -117,6 +121,7 @@ class Database:
                 finally:
                     _set(connection, foreign_keys="ON", synchronous="FULL")
             self._notice(turn)
+        self._flush_soon()
         self._slices += 1
         if self._slices % SLICES_BETWEEN_CHECKPOINTS == 0:
             self.checkpoint()
@@ -224,6 +229,11 @@ class Database:
             self._writer = None
         if self._checkpointer is not None:
             self._checkpointer.join()
+        if self._flusher is not None:
+            self._closing = True
+            self._unflushed.set()
+            self._flusher.join()
+            self._flusher, self._closing = None, False
         self.engine.dispose()
 
     @contextmanager
@@ -239,6 +249,29 @@ class Database:
         with self._lock:
             os.write(turn, b".")
             self._told += 1
+
+    def _flush_soon(self) -> None:
+        """Bring a bulk commit to the disk beside the work, or a person's next commit would have to wait for it."""
+        self._unflushed.set()
+        with self._lock:
+            if self._flusher is None:
+                self._flusher = threading.Thread(target=self._flush_loop, name="store-flusher", daemon=True)
+                self._flusher.start()
+
+    def _flush_loop(self) -> None:
+        wal = self.path.with_name(f"{self.path.name}-wal")
+        while self._unflushed.wait() and not self._closing:
+            self._unflushed.clear()
+            try:
+                descriptor = os.open(wal, os.O_RDONLY)  # SQLite holds no lock on this file that closing could end
+            except FileNotFoundError:  # the last connection was closed, which brings all to the disk
+                continue
+            try:
+                os.fdatasync(descriptor)
+            except OSError:
+                log.exception("%s: could not be brought to the disk; the next commit tries again", wal)
+            finally:
+                os.close(descriptor)
 
     def _count_commit(self) -> None:
         with self._lock:
@@ -333,6 +366,7 @@ def _begin(connection: Connection) -> None:
     if not connection.get_execution_options().get("steplens_write", False):
         raw.execute("BEGIN")
         return
+    turn = connection.get_execution_options().get("steplens_turn")
     until = time.monotonic() + BUSY_MS / 1000
     raw.execute("PRAGMA busy_timeout=0")  # SQLite's own waiting sleeps up to 100 ms between two tries
     try:
@@ -348,5 +382,7 @@ def _begin(connection: Connection) -> None:
                         f"another process has been writing for {BUSY_MS / 1000:.0f} s; try again"
                     ) from error
                 time.sleep(POLL_SECONDS)
+                if turn is not None:  # a person who came meanwhile goes first, also before the second of two machines
+                    _step_back(turn)
     finally:
         raw.execute(f"PRAGMA busy_timeout={BUSY_MS}")
