@@ -74,7 +74,7 @@ def _passes(order: RunOrder, counts: Counts) -> float:
         return 1.0
     epochs, most = float(order.parameters["epochs"]), int(order.parameters["max_steps"])
     if most and counts.rows:
-        epochs = min(epochs, most * int(order.parameters["batch_size"]) / counts.rows)
+        epochs = most * int(order.parameters["batch_size"]) / counts.rows
     return epochs
 
 
@@ -109,7 +109,7 @@ def _passes_of(spec: RunSpec) -> float:
     if spec.recipe != "prm":
         return 1.0
     epochs, most = float(spec.parameters["epochs"]), int(spec.parameters["max_steps"])
-    return min(epochs, most * int(spec.parameters["batch_size"]) / max(spec.input_rows, 1)) if most else epochs
+    return most * int(spec.parameters["batch_size"]) / max(spec.input_rows, 1) if most else epochs
 
 
 @dataclass(frozen=True, slots=True)

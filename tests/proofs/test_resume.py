@@ -24,8 +24,7 @@ from tests.trainer.runs import (
 )
 from trainer.contract import events
 from trainer.contract.events import Outcome
-from trainer.contract.run_folder import Control, RunFolder, read_records
-from trainer.runtime.worker import last_attempt
+from trainer.contract.run_folder import Control, RunFolder, last_attempt, read_records
 
 KILLS = 10 if os.environ.get("STEPLENS_PROOF") == "full" else 3
 STEPS = 36

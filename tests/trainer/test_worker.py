@@ -14,8 +14,17 @@ from trainer.__main__ import main
 from trainer.contract import events
 from trainer.contract.events import Level, Outcome
 from trainer.contract.records import Split
-from trainer.contract.run_folder import Control, Process, RunFolder, boot_id, host_name, read_events, write_atomic
-from trainer.runtime.worker import BusyError, RunFailed, Stopped, Worker, last_attempt, run_attempt, sole_writer
+from trainer.contract.run_folder import (
+    Control,
+    Process,
+    RunFolder,
+    boot_id,
+    host_name,
+    last_attempt,
+    read_events,
+    write_atomic,
+)
+from trainer.runtime.worker import BusyError, RunFailed, Stopped, Worker, run_attempt, sole_writer
 
 
 @pytest.fixture

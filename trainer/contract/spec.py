@@ -98,7 +98,9 @@ class PrmSpec:
         group="Labels",
     )
     epochs: float = setting(1.0, "Passes over the training rows", low=0.01, high=1000)
-    max_steps: int = setting(0, "Stop after this many optimiser steps; 0 = after the epochs", low=0, high=10_000_000)
+    max_steps: int = setting(
+        0, "Train for this many optimiser steps, whatever the epochs; 0 = as the epochs say", low=0, high=10_000_000
+    )
     max_minutes: float = setting(0.0, "Stop after this many minutes of training; 0 = no limit", low=0, high=100_000)
     batch_size: int = setting(8, "Rows in one optimiser step", low=1, high=65536)
     micro_batch: int = setting(

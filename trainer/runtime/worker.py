@@ -28,9 +28,9 @@ from trainer.contract.run_folder import (
     RunFolder,
     RunFolderError,
     boot_id,
-    complete_lines,
     cut_torn_line,
     host_name,
+    last_attempt,
     sha256_of,
     sha256_of_folder,
 )
@@ -194,14 +194,6 @@ class Worker:
         """Close the files."""
         self._events.close()
         self._records.close()
-
-
-def last_attempt(path: Path) -> int:
-    """The highest attempt in an events file, 0 when there is none. Attempts are appended, so the last line has it."""
-    offset, newest = max(0, path.stat().st_size - (1 << 20)) if path.exists() else 0, 0
-    for line in complete_lines(path, offset)[0][1 if offset else 0 :]:
-        newest = max(newest, events.decoder.decode(line).attempt)
-    return newest
 
 
 @contextmanager
