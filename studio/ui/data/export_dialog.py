@@ -64,6 +64,7 @@ class ExportDialog(QDialog):
         self.submitted.setChecked(True)
         self.file = QLineEdit(self)
         self.file.setPlaceholderText("a file to write, .jsonl")
+        self.file.setAccessibleName("File")
         self.bar = QProgressBar(self)
         self.bar.setAccessibleName("Progress of the export")
         self.outcome = QLabel("", self)
@@ -167,6 +168,7 @@ class ExportDialog(QDialog):
 
     def _lay_out(self) -> None:
         where = QHBoxLayout()
+        where.setSpacing(8)
         where.addWidget(self.file, 1)
         where.addWidget(button("Choose…", self._on_choose, parent=self))
         form = QFormLayout()
