@@ -169,3 +169,14 @@ def test_a_lock_that_never_ends_is_said(tmp_path: Path, monkeypatch: pytest.Monk
         other.execute("ROLLBACK")
     here.database.run(lambda c: projects.create(c, "In time"))
     here.database.close()
+
+
+def test_closing_ends_every_thread(tmp_path: Path) -> None:
+    here = small(tmp_path)
+    here.database.submit(lambda c: projects.create(c, "Second")).result()
+    here.database.write_in_slices(range(100), lambda c, piece: None)
+    here.database.checkpoint()
+    assert {"store-writer", "store-flusher"} <= {thread.name for thread in threading.enumerate()}
+    here.database.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("store-")]
+    assert not here.database.path.with_name("workspace.db-wal").exists()  # the last to close leaves one file
