@@ -289,6 +289,8 @@ def _style_sheet(c: Colours, theme: Theme) -> str:
     values |= {f"p{n}": f"{theme.px(n)}px" for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24)}
     values["small"] = f"{9.2 * theme.scale / 100:.2f}pt"
     values["large"] = f"{12.5 * theme.scale / 100:.2f}pt"
-    values["chevron"] = str(files("resources").joinpath("icons", "chevron.svg")).replace("\\", "/")
+    tick = "tick-light" if c is LIGHT else "tick-dark"  # on the accent
+    for name, icon in (("chevron", "chevron"), ("tick", tick)):
+        values[name] = str(files("resources").joinpath("icons", f"{icon}.svg")).replace("\\", "/")
     source = files("resources").joinpath("style.qss").read_text(encoding="utf-8")
     return Template(source).substitute(values)

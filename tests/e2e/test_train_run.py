@@ -118,11 +118,20 @@ def _curves_are_those_of_the_run(seat: Seat, page: TrainPage, tmp_path: Path) ->
     assert (tmp_path / "curves.png").stat().st_size > 10_000
 
 
+def _face(target: float | None) -> int | None:
+    return {None: None, 0.0: -1, 1.0: 1}[target]
+
+
 def _tabs_are_filled(seat: Seat, page: TrainPage) -> None:
     panel = page.panel
     panel.tabs.setCurrentWidget(panel.examples)
     assert panel.examples.rows.topLevelItemCount() > 0
-    assert panel.examples.model.rowCount() > 1
+    steps, example = panel.examples.steps, panel.examples.shown
+    assert steps is not None
+    assert example is not None
+    assert [row.text for row in steps.rows] == list(example.steps)
+    assert [row.score for row in steps.rows] == list(example.scores)
+    assert [row.rating for row in steps.rows] == [_face(target) for target in example.targets]
     panel.tabs.setCurrentWidget(panel.spec)
     seat.wait(lambda: panel.spec.tree.topLevelItemCount() >= 5)
     panel.tabs.setCurrentWidget(panel.checkpoints)

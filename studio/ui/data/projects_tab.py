@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QHeaderView,
     QLineEdit,
     QPlainTextEdit,
-    QSpinBox,
     QSplitter,
     QStackedLayout,
     QTextBrowser,
@@ -26,13 +25,14 @@ from PySide6.QtWidgets import (
 from studio.domain import Changes, Project, Topic
 from studio.store import progress, projects
 from studio.store.progress import ProjectProgress
+from studio.ui.widgets.fields import NumberField, mark_invalid
 from studio.ui.widgets.parts import GAP, MARGIN, EmptyState, Quiet, button, heading
 
 if TYPE_CHECKING:
     from studio.ui.context import Context
 
 HEADS = ("Project", "Traces", "Rated", "Annotations", "Begun", "People", "Overlap")
-_NO_HTML = QTextDocument.MarkdownFeature.MarkdownDialectCommonMark | QTextDocument.MarkdownFeature.MarkdownNoHTML
+_NO_HTML = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML
 
 
 class ProjectsTab(QWidget):
@@ -166,9 +166,7 @@ class ProjectDialog(QDialog):
         self.setWindowTitle("New project" if project is None else f"Project “{project.name}”")
         self.resize(840, 560)
         self.name = QLineEdit("" if project is None else project.name, self)
-        self.overlap = QSpinBox(self)
-        self.overlap.setRange(1, 100)
-        self.overlap.setValue(1 if project is None else project.overlap)
+        self.overlap = NumberField(1 if project is None else project.overlap, whole=True, low=1, high=100, parent=self)
         self.text = QPlainTextEdit("" if project is None else project.guideline, self)
         self.text.setPlaceholderText("What counts as negative, neutral and positive here? Markdown.")
         self.preview = QTextBrowser(self)
@@ -180,18 +178,22 @@ class ProjectDialog(QDialog):
         self._lay_out()
         self.text.textChanged.connect(self._show_preview)
         self.name.textChanged.connect(lambda _text: self._check())
+        self.overlap.changed.connect(self._check)
         self._show_preview()
         self._check()
 
     def _check(self) -> None:
-        self.save.setEnabled(bool(self.name.text().strip()))
+        problem = self.overlap.problem()
+        mark_invalid(self.overlap, bool(problem))
+        self.problem.setText(f"Overlap: {problem}." if problem else "")
+        self.save.setEnabled(bool(self.name.text().strip()) and not problem)
 
     def _show_preview(self) -> None:
         self.preview.document().setMarkdown(self.text.toPlainText(), _NO_HTML)
 
     def _on_save(self) -> None:
         self.save.setEnabled(False)
-        values = {"name": self.name.text(), "overlap": self.overlap.value(), "guideline": self.text.toPlainText()}
+        values = {"name": self.name.text(), "overlap": self.overlap.number(), "guideline": self.text.toPlainText()}
         project = self._project
 
         def verb(c: object) -> object:

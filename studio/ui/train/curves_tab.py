@@ -66,6 +66,7 @@ class CurvesTab(QWidget):
         self._context = context
         self.grid: ChartGrid | None = None
         self._drawn: tuple[Drawn, ...] = ()
+        self._legend_entries: tuple[tuple[str, str], ...] = ()
         self._legend = QHBoxLayout()
         self._legend.setSpacing(16)
         self._hint = Quiet(
@@ -112,8 +113,7 @@ class CurvesTab(QWidget):
                 if fresh is None or each.run_id in fresh:
                     chart.show_run(each.run_id, each.colour, each.curves)
             chart.show_baselines(_last_values(next((d for d in drawn if d.run_id == chosen), drawn[0])))
-        if fresh is None:
-            self._show_legend()
+        self._show_legend()
 
     def save_csv(self, path: Path) -> None:
         """Write run, series, step, value of every drawn point, in the background."""
@@ -134,14 +134,16 @@ class CurvesTab(QWidget):
         return self.grid
 
     def _show_legend(self) -> None:
+        entries = tuple((each.name, series_colour(each.colour, self.palette()).name()) for each in self._drawn)
+        if entries == self._legend_entries:
+            return
+        self._legend_entries = entries
         while (item := self._legend.takeAt(0)) is not None:
             if (old := item.widget()) is not None:
                 old.hide()
                 old.deleteLater()
-        for each in self._drawn:
-            colour = series_colour(each.colour, self.palette()).name()
-            label = QLabel(f'<span style="color:{colour}">●</span>&nbsp; {_plain(each.name)}', self)
-            self._legend.addWidget(label)
+        for name, colour in entries:
+            self._legend.addWidget(QLabel(f'<span style="color:{colour}">●</span>&nbsp; {_plain(name)}', self))
 
     def _on_show_all(self) -> None:
         for chart in self._made_grid().charts:

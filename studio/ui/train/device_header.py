@@ -77,7 +77,6 @@ class DeviceLine(QWidget):
         row.addWidget(self.bar)
         row.addWidget(self.text)
         row.addWidget(self.free)
-        row.addStretch(1)
 
     def show_device(self, device: Device, holder: RunView | None) -> None:
         """Show the device as it is now."""
@@ -151,7 +150,7 @@ class DeviceHeader(QWidget):
         while len(self.lines) < len(machine.devices):
             line = DeviceLine(self)
             line.freeAsked.connect(self._on_free)
-            self._column.addWidget(line)
+            self._column.addWidget(line, 0, Qt.AlignmentFlag.AlignLeft)
             self.lines.append(line)
         for line, device in zip(self.lines, machine.devices, strict=False):
             line.show_device(device, holders.get(device.id))

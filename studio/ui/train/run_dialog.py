@@ -26,8 +26,9 @@ from studio.store.models import StoredModel
 from studio.ui.train.presets import PRESETS
 from studio.ui.train.preview_panel import PreviewPanel
 from studio.ui.train.selection_form import SelectionForm
-from studio.ui.train.words import RECIPE_NAMES
-from studio.ui.widgets.parts import MARGIN, Quiet, button, heading
+from studio.ui.train.words import RECIPE_NAMES, local_time
+from studio.ui.widgets.fields import ModelField
+from studio.ui.widgets.parts import MARGIN, Quiet, align_labels, button, heading
 from studio.ui.widgets.spec_form import SpecForm
 from trainer.contract.spec import Value
 
@@ -128,20 +129,14 @@ class RunDialog(QDialog):
 
     def _on_models(self, found: tuple[StoredModel, ...]) -> None:
         field = self.form.editor("model")
-        combo = getattr(field, "combo", None)
-        if combo is None:
+        if self.recipe != "score" or not isinstance(field, ModelField):
             return
-        typed = combo.currentText()
-        blocked = combo.blockSignals(True)
-        if self.recipe == "score":
-            for model in found:
-                combo.addItem(model.name)
-                combo.setItemData(combo.count() - 1, model.folder, Qt.ItemDataRole.ToolTipRole)
-            typed = typed or (found[0].name if found else "")
-        combo.setCurrentText(typed)
-        combo.blockSignals(blocked)
-        self.form.changed.emit()
-        self.form.set_values(self.form.values())
+        for model in found:
+            field.add_known(f"{model.name}, {local_time(model.created_at)}", model.folder)
+        values = self.form.values()
+        if found and not values["model"]:
+            values["model"] = found[0].folder
+        self.form.set_values(values)
 
     def _on_preset(self) -> None:
         preset = self.preset.currentData()
@@ -234,6 +229,7 @@ class RunDialog(QDialog):
         else:
             self.preset.hide()
             self.preset_about.hide()
+        align_labels(top)
         left = QWidget(self)
         column = QVBoxLayout(left)
         column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)

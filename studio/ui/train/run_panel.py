@@ -181,7 +181,7 @@ class RunPanel(QWidget):
     def _make_tail(self) -> QPlainTextEdit:
         tail = monospace("", self)
         tail.setAccessibleName("The end of the log")
-        tail.setMaximumHeight(160)
+        tail.setFixedHeight(120)
         tail.setVisible(False)
         return tail
 

@@ -157,7 +157,7 @@ class RunModel(QAbstractTableModel):
         return True
 
     def _text(self, view: RunView, column: int) -> str:
-        auc = view.last_metrics.get("validation/auc")
+        auc = view.last_metrics.get("validation/auc", view.summary.get("validation_auc"))
         where = section(view)
         lead = "" if where is Section.DONE else f"{where.value}: "
         return {

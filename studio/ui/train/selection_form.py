@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from studio.domain import Annotator, Project
 from studio.store import projects
 from studio.store.rows import Origin, Resolution, Selection
-from studio.ui.widgets.parts import Quiet
+from studio.ui.widgets.parts import Quiet, align_labels
 
 if TYPE_CHECKING:
     from studio.ui.context import Context
@@ -107,6 +107,7 @@ class SelectionForm(QWidget):
             for widget in (self.annotators, self.resolution, self.submitted, self.unsure):
                 widget.hide()
         form.addRow("At most", self.limit)
+        align_labels(form)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(form)

@@ -64,7 +64,10 @@ def sentence(view: RunView) -> str:
         ended=local_time(view.ended_at),
         silent="a while" if view.silent_seconds is None else duration(view.silent_seconds),
     )
-    return f"{text} {view.message}" if view.message not in ("", view.state.value) else text
+    why = view.message.strip()
+    if why in ("", view.state.value):
+        return text
+    return f"{text} {why[0].upper()}{why[1:]}" + ("" if why[-1] in ".!?" else ".")
 
 
 _SENTENCES = {
@@ -77,7 +80,7 @@ _SENTENCES = {
     RunState.FINISHED: "Finished {ended}.",
     RunState.CANCELLED: "Cancelled {ended}. Resume goes on from the last checkpoint.",
     RunState.FAILED: "Failed {ended}.",
-    RunState.CRASHED: "Crashed: the process ended without a last word. The log may say why.",
+    RunState.CRASHED: "Crashed.",
 }
 
 

@@ -149,12 +149,24 @@ class ModelField(QWidget):
         self.setFocusProxy(self.combo)
 
     def text(self) -> str:
-        """What stands in the field."""
-        return self.combo.currentText().strip()
+        """The model: what a known name stands for, else what was typed."""
+        typed = self.combo.currentText().strip()
+        known = self.combo.findText(typed, Qt.MatchFlag.MatchExactly)
+        return str(self.combo.itemData(known) or typed) if known >= 0 else typed
 
     def set_text(self, text: str) -> None:
-        """Show a text."""
-        self.combo.setCurrentText(text)
+        """Show a model, by its name if it is a known one."""
+        known = self.combo.findData(text)
+        self.combo.setCurrentText(self.combo.itemText(known) if known >= 0 else text)
+
+    def add_known(self, name: str, value: str) -> None:
+        """Offer a model under a name that people read; tells nobody."""
+        blocked = self.combo.blockSignals(True)
+        typed = self.text()
+        self.combo.addItem(name, value)
+        self.combo.setItemData(self.combo.count() - 1, value, Qt.ItemDataRole.ToolTipRole)
+        self.set_text(typed)
+        self.combo.blockSignals(blocked)
 
     def _on_folder(self) -> None:
         if chosen := QFileDialog.getExistingDirectory(self, "A model's folder"):

@@ -6,10 +6,20 @@ from collections.abc import Callable
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFontDatabase
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 GAP = 12
 MARGIN = 16
+LABEL_WIDTH = 150
 
 
 class Quiet(QLabel):
@@ -93,6 +103,16 @@ class EmptyState(QWidget):
             self.button = button(action, pressed, primary=True, parent=self)
             column.addWidget(self.button, 0, centre)
         column.addStretch(1)
+
+
+def align_labels(form: QFormLayout) -> None:
+    """Give the labels of a form the width that all forms share, so that their fields stand in one line."""
+    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    for row in range(form.rowCount()):
+        item = form.itemAt(row, QFormLayout.ItemRole.LabelRole)
+        label = None if item is None else item.widget()
+        if label is not None:
+            label.setMinimumWidth(LABEL_WIDTH)
 
 
 def plural(count: int, one: str, many: str = "") -> str:

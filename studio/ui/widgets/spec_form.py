@@ -12,7 +12,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QFrame, QGridLayout, QLabel, QLineEdit, QToolButton, QVBoxLayout, QWidget
 
 from studio.ui.widgets.fields import ChoiceField, ModelField, NumberField, mark_invalid
-from studio.ui.widgets.parts import Quiet
+from studio.ui.widgets.parts import LABEL_WIDTH, Quiet
 from trainer.contract.spec import RECIPES, SpecError, Value, build
 
 Editor = NumberField | ChoiceField | ModelField | QCheckBox | QLineEdit
@@ -112,7 +112,7 @@ class SpecForm(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(14)
         grid.setVerticalSpacing(3)
-        grid.setColumnMinimumWidth(0, 150)
+        grid.setColumnMinimumWidth(0, LABEL_WIDTH)
         grid.setColumnStretch(1, 1)
         heading = QLabel(title, frame)
         font = heading.font()
