@@ -180,8 +180,8 @@ def _of_step(opened: Opened, ordinal: int) -> Iterable[Fact]:
 
 def _scorers(opened: Opened) -> Iterable[Fact]:
     for line in opened.lines:
-        version = f" · {line.version[:8]}" if line.version else ""
-        yield Fact(line.name + version, summary(line).replace(" · ", "\n"), hatched=bool(line.note), tip=line.note)
+        tip = "; ".join(part for part in (line.note, f"version {line.version[:12]}" if line.version else "") if part)
+        yield Fact(line.name, summary(line).replace(" · ", "\n"), hatched=bool(line.note), tip=tip)
 
 
 def _annotation(voice: Voice) -> Fact:
@@ -206,7 +206,8 @@ def _moment(moment: Moment) -> Fact:
     role = {"undo": "took back ", "redo": "did again "}.get(entry.role, "")
     given = entry.new.get("rating") if entry.verb == "rate" else None
     rating = Rating(given["value"]) if given and given.get("value") is not None else None
-    return Fact(f"{role}{entry}", f"{moment.name}\n{moment.at[:10]} {moment.at[11:16]}", rating)
+    what = f"{role}{entry}".replace("rating of ", "")
+    return Fact(what, moment.name, rating, tip=f"{moment.at[:10]} {moment.at[11:19]} UTC, by {moment.name}")
 
 
 def _trace(opened: Opened) -> Iterable[Fact]:

@@ -124,6 +124,7 @@ class InspectPage(QWidget):
             column.addWidget(widget if widget is steps else _card(widget), stretch)
         self.steps.set_columns(faces=Faces.ONE, scores=True)
         self.left.setDocumentMode(True)
+        self.left.tabBar().setDrawBase(False)
         self.left.addTab(self.traces, self.tr("Traces"))
         self.left.addTab(self.disagreements, self.tr("Disagreements"))
         self.left.setMinimumWidth(self._context.theme.px(230))
