@@ -120,7 +120,7 @@ def _add_lists(verbs: Verbs) -> None:
 
 def _add_tour(verbs: Verbs) -> None:
     made = _verb(
-        verbs, "tour", "studio.ui.tour:tour", "Walk through the window by key presses, offscreen.", workspace=False
+        verbs, "tour", "studio.tour.verb:tour", "Walk through the window by key presses, offscreen.", workspace=False
     )
     made.add_argument("--screenshots", type=Path, metavar="DIR", help="where its pictures go (default: ./tour)")
 

@@ -24,8 +24,8 @@ def tour(args: argparse.Namespace) -> int:
 
 def _walk(workspace: Path, scratch: Path, pictures: Path) -> int:
     from studio.app import Studio, application
-    from studio.ui.guide import Guide
-    from studio.ui.tour_stages import Journey
+    from studio.tour.guide import Guide
+    from studio.tour.journey import Journey
 
     app = application(sys.argv[:1])
     settings = Settings.load()

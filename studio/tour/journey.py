@@ -13,9 +13,9 @@ from studio.exchange.sample import COMPETITION, STORIES
 from studio.jobs import runtime
 from studio.jobs.values import RunView
 from studio.store import projects
+from studio.tour.guide import Guide, TourError
 from studio.ui.actions import Page
 from studio.ui.data.page import DataPage
-from studio.ui.guide import Guide, TourError
 from studio.ui.inspect.page import InspectPage
 from studio.ui.label.page import LabelPage
 from studio.ui.train.page import TrainPage
