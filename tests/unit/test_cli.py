@@ -46,7 +46,7 @@ def test_without_a_verb_the_window_opens() -> None:
         ("run prm --workspace w --set epochs=1 --set seed=2 --wait", "studio.jobs.headless:run"),
         ("runs --workspace w --json", "studio.jobs.headless:runs"),
         ("traces --workspace w --json", "studio.exchange.listing:traces_"),
-        ("tour --screenshots s", "studio.ui.tour:tour"),
+        ("tour --screenshots s", "studio.tour.verb:tour"),
         ("ingest UID --workspace w", "studio.jobs.headless:ingest"),
     ],
 )
