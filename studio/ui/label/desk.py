@@ -15,12 +15,13 @@ from typing import Any
 from PySide6.QtCore import QObject, QTimer, Signal
 from sqlalchemy import Connection
 
-from studio.domain import Annotation, Changes, Project, Topic, Trace
+from studio.domain import Changes, Project, Topic, Trace
 from studio.errors import ConflictError
 from studio.store import annotations as verbs
 from studio.store import notes, projects, queue, traces
 from studio.store.annotations import Undone, Work
 from studio.ui.context import Context
+from studio.ui.label.given import Begun, Counts, Given, Opened, choose, given, next_given
 from studio.ui.label.work import TraceWork
 from trainer.contract.records import FinishReason, Rating
 
@@ -31,42 +32,6 @@ INITIATOR = "label"
 RETRY_MS = 5_000
 COUNT_MS = 700
 Verb = Callable[[Connection], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """The trace a write transaction gave, with the annotator's own work on it; None = nothing is left."""
-
-    trace_id: int | None
-    annotation: Annotation | None = None
-    reference_wrong: bool = False
-    changes: Changes = Changes()
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """The project in hand, what it gave, and all there are."""
-
-    project: Project | None
-    given: Given
-    changes: Changes = Changes()
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A trace as it was read, with the annotator's own work on it."""
-
-    trace: Trace
-    annotation: Annotation | None
-    reference_wrong: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What the header shows."""
-
-    left: int
-    today: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +84,35 @@ class Desk(QObject):
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
-    def begin(self, project_id: int = 0, trace_id: int = 0) -> None:
+    def begin(self, project_id: int = 0, trace_id: int = 0, step: int = -1) -> None:
         """Open a project (0 = the last one, else the first with traces) at a trace, or at what its queue gives."""
         wanted = project_id or self._context.settings.last_project
         person = self._context.annotator.id
 
         def verb(c: Connection) -> Begun:
             found = projects.all_projects(c)
-            project = _choose(found, wanted)
+            project = choose(found, wanted)
             if project is None:
                 return Begun(None, Given(None))
-            given = _given(c, project.id, person, trace_id) if trace_id else _next(c, project.id, person, None)
-            return Begun(project, given)
+            if trace_id:
+                return Begun(project, given(c, project.id, person, trace_id))
+            return Begun(project, next_given(c, project.id, person, None))
 
-        self._context.background.write(self, verb, self._on_begun, self._context.fail)
+        self._context.background.write(self, verb, partial(self._on_begun, step), self._context.fail)
+
+    def visit(self, trace_id: int, step: int) -> None:
+        """Open this trace in the project in hand, or else in one that has it."""
+
+        def show(ids: tuple[int, ...]) -> None:
+            if self.project is not None and self.project.id in ids:
+                self.open_trace(trace_id, step)
+            elif ids:
+                self.begin(ids[0], trace_id, step)
+            else:
+                self.told.emit("this trace is in no project; send it to one on the Data page")
+                self.refused.emit()
+
+        self._context.background.read(self, lambda c: projects.of_trace(c, trace_id), show, self._context.fail)
 
     def open_trace(self, trace_id: int, step: int = -1) -> None:
         """Open this trace, in a project that has it."""
@@ -157,29 +137,29 @@ class Desk(QObject):
         project, person = self.project.id, self._context.annotator.id
         after = self.work.trace.id if self.work else None
         self._context.background.write(
-            self, lambda c: _next(c, project, person, after), self._on_given, self._context.fail
+            self, lambda c: next_given(c, project, person, after), self._on_given, self._context.fail
         )
 
-    def _on_begun(self, begun: Begun) -> None:
+    def _on_begun(self, step: int, begun: Begun) -> None:
         self.project = begun.project
         self._traces.clear()
         self.projectChosen.emit(begun.project)
         if begun.project is not None and self._context.settings.last_project != begun.project.id:
             self._context.settings.update(last_project=begun.project.id)
-        self._on_given(begun.given)
+        self._on_given(begun.given, step)
 
-    def _on_given(self, given: Given) -> None:
+    def _on_given(self, given: Given, step: int = -1) -> None:
         if given.trace_id is None:
             self.work = None
             self.emptied.emit()
             self.count()
             return
         if (kept := self._dirty_work(given.trace_id)) is not None:
-            self._show(kept, -1)
+            self._show(kept, step)
         elif (trace := self._traces.get(given.trace_id)) is not None:
-            self._show(TraceWork(trace, given.annotation, reference_wrong=given.reference_wrong), -1)
+            self._show(TraceWork(trace, given.annotation, reference_wrong=given.reference_wrong), step)
         else:
-            self.open_trace(given.trace_id)
+            self.open_trace(given.trace_id, step)
 
     def _on_opened(self, step: int, opened: Opened) -> None:
         self._keep((opened.trace,))
@@ -256,7 +236,7 @@ class Desk(QObject):
 
         def verb(c: Connection) -> Given:
             rated = verbs.submit(c, key, active_ms=active_ms)
-            return _next(c, key.project_id, person, key.trace_id, rated.changes)
+            return next_given(c, key.project_id, person, key.trace_id, rated.changes)
 
         self._write(verb, self._on_given, self._on_refused)
 
@@ -266,7 +246,7 @@ class Desk(QObject):
 
         def verb(c: Connection) -> Given:
             rated = verbs.finish(c, key, reason, text, active_ms=active_ms)
-            return _next(c, key.project_id, person, key.trace_id, rated.changes)
+            return next_given(c, key.project_id, person, key.trace_id, rated.changes)
 
         self._write(verb, self._on_given, self._on_refused)
 
@@ -399,22 +379,3 @@ class Desk(QObject):
     def _key(self, trace_id: int, device: str = "key") -> Work:
         assert self.project is not None
         return Work(self.project.id, trace_id, self._context.annotator.id, INITIATOR, device)
-
-
-def _choose(found: tuple[Project, ...], wanted: int) -> Project | None:
-    """The wanted project, else the first with traces, else the first."""
-    by_id = {project.id: project for project in found}
-    return by_id.get(wanted) or next((p for p in found if p.traces), found[0] if found else None)
-
-
-def _next(c: Connection, project: int, person: int, after: int | None, changes: Changes | None = None) -> Given:
-    trace_id = queue.next_trace(c, project, person, after=after)
-    if trace_id is None:
-        return Given(None, changes=changes or Changes())
-    return _given(c, project, person, trace_id, changes)
-
-
-def _given(c: Connection, project: int, person: int, trace_id: int, changes: Changes | None = None) -> Given:
-    work = Work(project, trace_id, person)
-    wrong = notes.reference_is_wrong(c, work)
-    return Given(trace_id, verbs.current(c, work), wrong, changes or Changes())

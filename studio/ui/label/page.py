@@ -10,24 +10,22 @@ from PySide6.QtGui import QHideEvent, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.domain import Annotator, Project, Trace
-from studio.render.formula import Formula
-from studio.render.prose import formulas
 from studio.ui.actions import Page
 from studio.ui.context import Context
 from studio.ui.label.bottom_bar import Ask, BottomBar, ReasonPanel
 from studio.ui.label.clock import ActiveClock
-from studio.ui.label.desk import Counts, Desk
+from studio.ui.label.desk import Desk
 from studio.ui.label.done_panel import DonePanel
+from studio.ui.label.given import Counts
 from studio.ui.label.header import Header
 from studio.ui.label.keys import REPEATABLE, Press, RatingKeys
+from studio.ui.label.preload import Preloader
 from studio.ui.label.problem_card import ProblemCard
 from studio.ui.label.project_chooser import choose_project
 from studio.ui.label.work import TraceWork
 from studio.ui.widgets.paint_gate import PaintGate
-from studio.ui.widgets.problem_view import reference_text
 from studio.ui.widgets.step_list import StepListView
 from studio.ui.widgets.step_model import StepRow
-from studio.ui.widgets.text_style import text_style
 from studio.ui.widgets.trace_map import TraceMap
 from studio.ui.widgets.trace_values import StepSigns
 from trainer.contract.records import FinishReason, Rating
@@ -39,7 +37,6 @@ RATINGS = {
     "unrate": None,
 }
 FINISHES = {Ask.GIVE_UP: FinishReason.GIVE_UP, Ask.BAD_PROBLEM: FinishReason.BAD_PROBLEM}
-STEP_POINTS, PROBLEM_POINTS = 11.0, 11.5  # as StepListView and ProblemView set their text
 PATIENCE_MS = 3_000  # keys count that long after the text was painted, even if maths is still missing
 NEED_TRACE = ("give_up", "bad_problem", "comment", "inspect_this", "step_up", "step_down", "unsure")
 
@@ -56,7 +53,7 @@ class LabelPage(QWidget):
         self._patience.timeout.connect(self._on_painted)
         self._step_shown = time.monotonic()
         self.clock = ActiveClock()
-        self._measure()
+        self._preload = Preloader(context.maths, context.theme, self.devicePixelRatioF())
         self.desk = Desk(context, self._preload, self)
         self.header = Header(context.theme)
         self.problem = ProblemCard(context.maths, context.theme, context.actions)
@@ -98,10 +95,8 @@ class LabelPage(QWidget):
         """Open this trace instead of what the queue gives."""
         self._begun = True
         self._expect()
-        if self.desk.project is None:
-            self.desk.begin(trace_id=trace_id)
-        else:
-            self.desk.open_trace(trace_id, step)
+        self.desk.leave(self.clock.take())
+        self.desk.visit(trace_id, step)
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Another page, or the end: remember the place."""
@@ -162,7 +157,7 @@ class LabelPage(QWidget):
         self.steps.firstPainted.connect(self._patience.start)
         self.gate.opened.connect(self._on_painted)
         self.map.jumped.connect(self._on_step_activated)
-        context.theme.switched.connect(self._measure)
+        context.theme.switched.connect(lambda: self._preload.measure(self.devicePixelRatioF()))
         bar = self.steps.verticalScrollBar()
         bar.valueChanged.connect(self._on_scrolled)
         bar.rangeChanged.connect(lambda low, high: bar.setEnabled(high > low))
@@ -350,6 +345,8 @@ class LabelPage(QWidget):
 
     def _on_refused(self) -> None:
         self._painted = True
+        if self.work is None:
+            self.desk.begin()
 
     def _on_annotator(self, _annotator: Annotator) -> None:
         self._expect()
@@ -396,24 +393,6 @@ class LabelPage(QWidget):
 
     def _on_scrolled(self) -> None:
         self.clock.touch()
-
-    def _measure(self) -> None:
-        """Sizes of formulas for `_preload`, which runs in another thread."""
-        ratio = self.devicePixelRatioF()
-        self._quarters = text_style(self._context.theme, STEP_POINTS, ratio).quarters
-        self._problem_quarters = text_style(self._context.theme, PROBLEM_POINTS, ratio).quarters
-
-    def _preload(self, trace: Trace) -> None:
-        """In the reading thread: bring the maths that the cache file has into memory."""
-        problem = trace.problem
-        steps = [trace.step_text(i) for i in range(len(trace.segmentation.steps))]
-        self._context.maths.preload(_formulas(*steps), self._quarters)
-        said = _formulas(problem.prompt, reference_text(problem.reference_answer))
-        self._context.maths.preload(said, self._problem_quarters)
-
-
-def _formulas(*texts: str) -> list[Formula]:
-    return [Formula(piece.text, piece.block) for text in texts for piece in formulas(text)]
 
 
 def _signs(rows: tuple[StepRow, ...]) -> tuple[StepSigns, ...]:
