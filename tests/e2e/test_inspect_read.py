@@ -148,10 +148,9 @@ def test_evidence_names_everybody_and_the_reason_of_the_hatching(sit_down: Calla
         facts = {name.split(" ")[0]: section for name, section in page.evidence.facts()}
         assert {fact.name for fact in facts["Annotations"]} == {voice.name for voice in opened.voices}
         hatched = [fact for fact in facts["Scorers"] if fact.hatched]
-        assert [fact.tip for fact in hatched] == [
-            "trained on Arithmetic stories: this trace is of Competition problems"
-        ]
-        assert opened.lines[-1].note == hatched[0].tip
+        assert [fact.name for fact in hatched] == ["stories-01"]
+        assert opened.lines[-1].note == "trained on Arithmetic stories: this trace is of Competition problems"
+        assert hatched[0].tip.startswith(opened.lines[-1].note)
         with seat.context.workspace.database.read() as c:
             known = [len(annotations.timeline(c, voice.annotation.id)) for voice in opened.voices]
         assert len(facts["History"]) == sum(known)

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from studio.render.prose import PieceKind, as_latex, formulas, is_rtl, pieces, spoken, visible
 
 MARKS = st.sampled_from(
-    ("$ $$ \\ \\( \\) \\[ \\] { } \\$ ` ** 5 x and ^ é 𝔸 [asy] [/asy] \\boxed \\frac".split(" "))
-    + ["```\n", "\n", "\n\n", " ", "# Answer\n\n", "\0", "\r", "\\begin{align*}", "\\end{align*}"]  # noqa: RUF005
+    [
+        *("$", "$$", "\\", "\\(", "\\)", "\\[", "\\]", "{", "}", "\\$", "`", "**", "5", "x", "and", "^", "é", "𝔸"),
+        *("[asy]", "[/asy]", "\\boxed", "\\frac", "\\begin{align*}", "\\end{align*}", "```\n", "\n", "\n\n", " "),
+        *("# Answer\n\n", "\0", "\r"),
+    ]
 )
 
 
