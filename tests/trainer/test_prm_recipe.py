@@ -125,6 +125,23 @@ def test_scores_are_those_of_the_model_and_steps_beyond_the_cut_have_none(traine
     assert notices(short)["steps_cut"].counts == {"steps": lost}
 
 
+def test_a_classifier_made_elsewhere_scores_with_a_word_of_caution(trained_run: RunFolder, tmp_path: Path):
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(trained_run.model, elsewhere)
+    config = json.loads((elsewhere / "config.json").read_text())
+    del config["steplens"]
+    (elsewhere / "config.json").write_text(json.dumps(config))
+    rows = story_rows(5, seed=4)
+    folder = score_run(tmp_path / "run", elsewhere, rows)
+    assert run_attempt(folder.path, lambda _: score.run) == 0, ended(folder).traceback
+    assert "settings_assumed" in notices(folder)
+    own = score_run(tmp_path / "own", trained_run.model, rows)
+    assert run_attempt(own.path, lambda _: score.run) == 0
+    assert "settings_assumed" not in notices(own)
+    values = [[record.values for record in read_records(run.records)[0]] for run in (folder, own)]
+    assert values[0] == values[1]
+
+
 def test_labels_lost_to_max_length_are_counted_and_none_left_ends_the_run(tmp_path: Path):
     rows = [replace(row, split=Split.TRAIN) for row in story_rows(40)]
     folder = prm_run(tmp_path / "some", rows, max_steps=1, max_length=40)

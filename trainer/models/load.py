@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForTokenClas
 from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
 from transformers.utils import logging as hf_logging
 
-from trainer.models.prm import SETTINGS_KEY, Prm, PrmSettings
+from trainer.models.prm import CLASS_NAMES, SETTINGS_KEY, Prm, PrmSettings
 from trainer.models.tiny import make_tiny
 
 TINY = "tiny"
@@ -25,11 +25,12 @@ class ModelError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A PRM, its tokenizer and where it came from."""
+    """A PRM, its tokenizer and where it came from; `settings_known` unless the model was made elsewhere."""
 
     prm: Prm
     tokenizer: Any
     source: str
+    settings_known: bool = True
 
 
 def load_for_training(
@@ -72,13 +73,16 @@ def load_prm(source: str, dtype: torch.dtype = torch.float32) -> Loaded:
         tokenizer = AutoTokenizer.from_pretrained(source)
         if not any("TokenClassification" in name for name in config.architectures or ()):
             raise ModelError(f"{source} has no step head; train it with the PRM recipe first")
+        if config.num_labels not in CLASS_NAMES:
+            raise ModelError(f"{source} has {config.num_labels} classes; a PRM has 2 or 3")
         model = AutoModelForTokenClassification.from_pretrained(source, dtype=dtype)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise _cannot(source, error) from error
-    settings = PrmSettings.read(getattr(config, SETTINGS_KEY, None), config.num_labels)
+    kept = getattr(config, SETTINGS_KEY, None)
+    settings = PrmSettings.read(kept, config.num_labels)
     prm = Prm(model, settings).eval()
     check_causal(prm, source)
-    return Loaded(prm, tokenizer, source)
+    return Loaded(prm, tokenizer, source, settings_known=kept is not None)
 
 
 def check_causal(prm: Prm, source: str) -> None:

@@ -69,6 +69,10 @@ def load(worker: Worker, spec: ScoreSpec) -> tuple[Loaded, ScorerRef]:
     if not source:
         raise RunFailed("no PRM chosen; set `model` to a PRM made here or to a folder with one")
     loaded = load_prm(source, torch.bfloat16 if spec.precision is Precision.BF16 else torch.float32)
+    if not loaded.settings_known:
+        kept = loaded.prm.settings
+        text = f"{source} says nothing of its separator; steps are joined with {kept.separator!r}, class 1 is correct"
+        worker.notice(Level.WARNING, "settings_assumed", text)
     loaded.prm.to(Accelerator(cpu=worker.spec.device == "cpu").device)
     path = worker.folder.path / source
     version = given.checksum if given else sha256_of_folder(path) if path.is_dir() else source
