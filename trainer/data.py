@@ -161,10 +161,14 @@ def _label(
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Token ids of a row and, beside them, the position of every step's end; steps beyond the cut have none."""
+    """Token ids of a row and, beside them, the position of every step's end; steps beyond the cut have none.
+
+    The first `prompt` tokens are the problem's.
+    """
 
     ids: Ints
     ends: Ints
+    prompt: int
 
     @property
     def steps(self) -> int:
@@ -192,12 +196,13 @@ class StepEncoder:
         """One row. The cut at `max_length` keeps the start; a step whose separator is cut has no position."""
         parts = self._ids([prompt, *steps])
         ids, ends = [*self._bos, *parts[0]], []
+        of_problem = min(len(ids), self._max_length)
         for part in parts[1:]:
             ids += part
             ids += self._separator
             ends.append(len(ids) - 1)
         kept = [end for end in ends if end < self._max_length]
-        return Encoded(np.asarray(ids[: self._max_length], np.int64), np.asarray(kept, np.int64))
+        return Encoded(np.asarray(ids[: self._max_length], np.int64), np.asarray(kept, np.int64), of_problem)
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         ids: list[list[int]] = self._tokenizer(texts, add_special_tokens=False, return_attention_mask=False)[
@@ -239,6 +244,16 @@ class TokenRow:
     def length(self) -> int:
         """Tokens."""
         return len(self.encoded.ids)
+
+    @property
+    def spoken(self) -> Bools:
+        """Tokens [length] that the language loss learns: those of steps, but not of steps known to be wrong."""
+        spoken = np.arange(self.length) >= self.encoded.prompt
+        for ordinal, correct in zip(self.ordinals, 1.0 - self.targets[:, 0], strict=True):
+            if correct < 0.5:
+                begin = self.encoded.ends[ordinal - 1] + 1 if ordinal else self.encoded.prompt
+                spoken[begin : self.encoded.ends[ordinal] + 1] = False
+        return spoken
 
 
 def tokenise(rows: Iterable[LabelledRow], encoder: StepEncoder, counts: CutCounts) -> list[TokenRow]:

@@ -16,7 +16,7 @@ from trainer.data import CutCounts, StepEncoder, TokenRow, label_rows, prompt_of
 from trainer.models.judge import class_probabilities
 from trainer.models.learn import Learner
 from trainer.models.load import Loaded, ModelError, load_for_training, load_prm
-from trainer.models.prm import PrmSettings, adapt, collate_labelled, collate_scoring, trained
+from trainer.models.prm import PrmSettings, adapt, collate_labelled, collate_scoring, spoken_of, trained
 from trainer.models.tiny import make_tiny
 
 ROWS = story_rows(24)
@@ -156,17 +156,28 @@ def test_memory_that_never_suffices_ends_with_advice(llama: Path):
         gradient_of(llama, fail_over=0)
 
 
-def test_language_loss_is_the_loss_of_the_causal_model(llama: Path):
+def test_language_loss_is_that_of_the_causal_model_on_steps_not_known_wrong(llama: Path):
     loaded = load_for_training(str(llama), PrmSettings(2), (), seed=0, with_language_head=True)
-    rows = token_rows(loaded)[:3]
+    rows = [row for row in token_rows(loaded) if row.row.first_error != -1][:3]
     batch, _ = collate_labelled(rows)
     with torch.no_grad():
-        found = float(loaded.prm.language_loss(batch, loaded.prm.body_states(batch.ids)))
+        states = loaded.prm.body_states(batch.ids)
+        found = float(loaded.prm.language_loss(batch, states, spoken_of(rows, batch)))
         causal = LlamaForCausalLM.from_pretrained(llama)
         expected = 0.0
         for row in rows:
             ids = torch.from_numpy(row.encoded.ids)[None]
-            expected += float(causal(ids, labels=ids).loss) * (row.length - 1)
+            labels = ids.clone()
+            begins = [row.encoded.prompt, *(row.encoded.ends + 1)]
+            labels[0, : begins[0]] = -100
+            wrong = row.row.first_error
+            assert wrong is not None
+            labels[0, begins[wrong] : begins[wrong + 1]] = -100
+            learned = int((labels[0, 1:] != -100).sum())
+            assert 0 <= learned < row.length - begins[0]
+            if learned:
+                expected += float(causal(ids, labels=labels).loss) * learned
+    assert expected > 0
     assert found == pytest.approx(expected, rel=1e-5)
 
 

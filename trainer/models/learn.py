@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 from trainer.contract.spec import PrmSpec
 from trainer.data import TokenRow, split_by_length, split_by_tokens
-from trainer.models.prm import Prm, collate_labelled, parameter_groups, step_loss, trained
+from trainer.models.prm import Prm, collate_labelled, parameter_groups, spoken_of, step_loss, trained
 from trainer.runtime.memory import is_out_of_memory, release
 
 MICRO_TOKENS = 1024  # padded tokens in one pass on a processor: activations stay in its caches, little is padded
@@ -85,7 +85,7 @@ class Learner:
     def _gradients(self, rows: Sequence[TokenRow]) -> tuple[float, int, int]:
         self.optimiser.zero_grad(set_to_none=True)
         labels = sum(len(row.positions) for row in rows)
-        words = sum(row.length - 1 for row in rows)
+        words = sum(int(row.spoken.sum()) for row in rows) if self.spec.language_loss > 0 else 0
         total, hits = 0.0, 0
         for micro in self._micro_batches(rows):
             self._check()
@@ -94,8 +94,9 @@ class Learner:
                 logits, states = self.prm(batch)
                 loss = step_loss(logits, targets) / labels
                 whole = loss
-                if self.spec.language_loss > 0:
-                    whole = loss + self.spec.language_loss * self.prm.language_loss(batch, states) / words
+                if words:
+                    spoken = spoken_of(micro, batch)
+                    whole = loss + self.spec.language_loss * self.prm.language_loss(batch, states, spoken) / words
             self.accelerator.backward(whole)
             total += float(loss.detach())
             hits += int((logits.detach().argmax(-1) == targets.argmax(-1)).sum())

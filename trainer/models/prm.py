@@ -44,7 +44,6 @@ class StepBatch:
     ids: Tensor
     places: Tensor
     tokens: int
-    lengths: Tensor
 
 
 class Prm(nn.Module):
@@ -102,13 +101,13 @@ class Prm(nn.Module):
         ends = states.flatten(0, 1).index_select(0, batch.places)
         return self.head(ends).float(), states
 
-    def language_loss(self, batch: StepBatch, states: Tensor) -> Tensor:
-        """Sum over real tokens of the next-token cross-entropy; needs the language head."""
+    def language_loss(self, batch: StepBatch, states: Tensor, spoken: Tensor) -> Tensor:
+        """Sum of the cross-entropy of the `spoken` tokens [rows, length], each given what stands before it."""
         if self.language_head is None:
             raise ValueError("this PRM was loaded without its language head")
-        inside = torch.arange(batch.ids.shape[1] - 1, device=batch.ids.device)[None] < batch.lengths[:, None] - 1
-        logits = self.language_head(states[:, :-1][inside]).float()
-        return F.cross_entropy(logits, batch.ids[:, 1:][inside], reduction="sum")
+        learned = spoken[:, 1:]
+        logits = self.language_head(states[:, :-1][learned]).float()
+        return F.cross_entropy(logits, batch.ids[:, 1:][learned], reduction="sum")
 
     @torch.no_grad()
     def probabilities(self, batch: StepBatch) -> Tensor:
@@ -133,14 +132,21 @@ def collate(rows: Sequence[tuple[Ints, Ints]], device: torch.device | str = "cpu
     for line, (row, _) in zip(ids, rows, strict=True):
         line[: len(row)] = row
     places = np.concatenate([positions + index * width for index, (_, positions) in enumerate(rows)])
-    as_tensor = [torch.from_numpy(x).to(device) for x in (ids, places, np.asarray(lengths, np.int64))]
-    return StepBatch(as_tensor[0], as_tensor[1], sum(lengths), as_tensor[2])
+    return StepBatch(torch.from_numpy(ids).to(device), torch.from_numpy(places).to(device), sum(lengths))
 
 
 def collate_labelled(rows: Sequence[TokenRow], device: torch.device | str = "cpu") -> tuple[StepBatch, Tensor]:
     """Labelled rows to a batch and the targets [labels, classes] at its places."""
     batch = collate([(row.encoded.ids, row.positions) for row in rows], device)
     return batch, torch.from_numpy(np.concatenate([row.targets for row in rows])).to(device)
+
+
+def spoken_of(rows: Sequence[TokenRow], batch: StepBatch) -> Tensor:
+    """Which tokens of a batch of these rows the language loss learns [rows, length]."""
+    spoken = np.zeros(batch.ids.shape, np.bool_)
+    for line, row in zip(spoken, rows, strict=True):
+        line[: row.length] = row.spoken
+    return torch.from_numpy(spoken).to(batch.ids.device)
 
 
 def collate_scoring(rows: Sequence[Encoded], device: torch.device | str = "cpu") -> StepBatch:
