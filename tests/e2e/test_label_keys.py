@@ -35,8 +35,7 @@ def test_keys_before_the_new_trace_is_painted_are_dropped_with_a_blink(sit_down:
         seat.press("3 3 1")  # meant for a trace that nobody has seen
         assert seat.page.header.is_blinking
         seat.wait(lambda: seat.work.trace.id != first)
-        seat.press("3")
-        assert seat.ratings() == [None] * 4
         seat.wait_painted()
+        assert seat.ratings() == [None] * 4
         seat.press("3")
         assert seat.ratings() == [1, None, None, None]
