@@ -67,6 +67,7 @@ class ProseLayout:
         self, text: str, style: TextStyle, width: float, maths: MathsRenderer | None, *, source: bool = False
     ) -> None:
         self._style = style
+        self._source = source
         self._maths = maths
         self._width = max(width, 40.0)
         self._metrics = QFontMetricsF(style.font)
@@ -75,7 +76,7 @@ class ProseLayout:
         self._troubled: list[tuple[int, int]] = []
         self._codes: list[tuple[int, int]] = []
         self._quarters = style.quarters
-        shown = self._shown(text, source)
+        shown = self._shown(text)
         self._text = QTextLayout(shown, style.font)
         self._height = self._lay_out(is_rtl(text[:400]))
 
@@ -120,12 +121,12 @@ class ProseLayout:
 
     # -- building -----------------------------------------------------------------------------------------------------
 
-    def _shown(self, text: str, source: bool) -> str:
+    def _shown(self, text: str) -> str:
         beyond = len(text) - LONGEST_TEXT
         text = text[:LONGEST_TEXT] if beyond > 0 else text
         out: list[str] = []
         at = 0
-        for part in self._parts(text, source):
+        for part in self._parts(text):
             out.append(part.replace("\n", NEW_LINE))
             at += utf16(part)
             self._cursor = at
@@ -133,9 +134,9 @@ class ProseLayout:
             out.append(f" … {beyond:,} more characters")
         return "".join(out)
 
-    def _parts(self, text: str, source: bool) -> Iterator[str]:
+    def _parts(self, text: str) -> Iterator[str]:
         self._cursor = 0
-        whole = (Piece(PieceKind.CODE, text, text),) if source else pieces(text)
+        whole = (Piece(PieceKind.CODE, text, text),) if self._source else pieces(text)
         for index, piece in enumerate(whole):
             if piece.block and index and not whole[index - 1].source.endswith("\n"):
                 yield "\n"
@@ -160,7 +161,8 @@ class ProseLayout:
         return words
 
     def _code(self, code: str) -> str:
-        self._codes.append((self._cursor, utf16(code)))
+        if not self._source:
+            self._codes.append((self._cursor, utf16(code)))
         self._format(utf16(code), self._code_look())
         return code
 

@@ -18,6 +18,7 @@ from studio.ui.widgets.step_model import WORDS
 from trainer.contract.records import FinishReason, Rating
 
 SHOWN_HISTORY = 200
+VALUES_WIDTH = 112
 FINISHES = {
     FinishReason.FOUND_ERROR: "found an error",
     FinishReason.SOLUTION: "rated all steps",
@@ -61,7 +62,8 @@ class EvidencePanel(QTreeWidget):
         self.setMinimumWidth(theme.px(230))
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.header().setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
+        self.header().setSectionResizeMode(1, QHeaderView.ResizeMode.Fixed)
+        self.header().resizeSection(1, theme.px(VALUES_WIDTH))
         self.header().setStretchLastSection(False)
         self.itemExpanded.connect(lambda item: self._closed.discard(item.text(0)))
         self.itemCollapsed.connect(lambda item: self._closed.add(item.text(0)))
@@ -158,6 +160,7 @@ class EvidencePanel(QTreeWidget):
 
     def _on_theme_switched(self) -> None:
         self._icons.clear()
+        self.header().resizeSection(1, self._theme.px(VALUES_WIDTH))
         self._fill()
 
 
