@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.jobs.values import Curve
 from studio.ui.train.run_table import Ticked
-from studio.ui.widgets.charts import Baseline, ChartGrid, ChartSpec, Line, series_colour
+from studio.ui.widgets.charts import Baseline, ChartGrid, ChartSpec, Line, import_library, series_colour
 from studio.ui.widgets.parts import EmptyState, Quiet, button
 
 if TYPE_CHECKING:
@@ -59,12 +60,14 @@ class Drawn:
 
 
 class CurvesTab(QWidget):
-    """Charts of the ticked runs. pyqtgraph is imported when the first run is drawn."""
+    """Charts of the ticked runs, made when the first run has points."""
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._context = context
         self.grid: ChartGrid | None = None
+        self._ready = False
+        self._chosen: int | None = None
         self._drawn: tuple[Drawn, ...] = ()
         self._legend_entries: tuple[tuple[str, str], ...] = ()
         self._legend = QHBoxLayout()
@@ -97,22 +100,40 @@ class CurvesTab(QWidget):
         """Draw these runs, with the chosen one's baselines; `fresh`: only these have new points."""
         jobs = self._context.jobs
         known = {view.id: view.name for view in jobs.runs()}
-        drawn = tuple(
+        self._drawn = tuple(
             Drawn(t.run_id, known[t.run_id], t.colour, jobs.curves(t.run_id)) for t in ticked if t.run_id in known
         )
-        self._drawn = drawn
-        any_points = any(d.curves for d in drawn)
+        self._chosen = chosen
+        any_points = any(d.curves for d in self._drawn)
         self._stack.setCurrentIndex(1 if any_points else 0)
-        if not any_points:
+        if any_points and self._ready:
+            self._draw(fresh)
+        elif any_points and self.grid is None:
+            self.grid = ChartGrid(CHARTS, columns=3, parent=self)
+            self._charts.addWidget(self.grid)
+            self._context.background.call(self, import_library, lambda _none: self._add_chart())
+
+    def _add_chart(self) -> None:
+        """One chart a turn of the event loop, so that the window goes on answering."""
+        assert self.grid is not None
+        if self.grid.add_chart():
+            QTimer.singleShot(0, self, self._add_chart)
+        else:
+            self._ready = True
+            self._draw(None)
+
+    def _draw(self, fresh: frozenset[int] | None) -> None:
+        drawn = self._drawn
+        if not drawn or self.grid is None:
             return
-        grid = self._made_grid()
-        for chart in grid.charts:
+        baselines = _last_values(next((d for d in drawn if d.run_id == self._chosen), drawn[0]))
+        for chart in self.grid.charts:
             if fresh is None:
                 chart.keep_runs({d.run_id for d in drawn})
             for each in drawn:
                 if fresh is None or each.run_id in fresh:
                     chart.show_run(each.run_id, each.colour, each.curves)
-            chart.show_baselines(_last_values(next((d for d in drawn if d.run_id == chosen), drawn[0])))
+            chart.show_baselines(baselines)
         self._show_legend()
 
     def save_csv(self, path: Path) -> None:
@@ -124,14 +145,11 @@ class CurvesTab(QWidget):
 
     def save_png(self, path: Path) -> None:
         """Write a picture of the charts. Raises OSError."""
-        self._made_grid().save_png(path)
+        if self.grid is None or not self._ready:
+            self._context.say("The charts are not drawn yet")
+            return
+        self.grid.save_png(path)
         self._context.say(f"Charts saved to {path}")
-
-    def _made_grid(self) -> ChartGrid:
-        if self.grid is None:
-            self.grid = ChartGrid(CHARTS, columns=3, parent=self)
-            self._charts.addWidget(self.grid)
-        return self.grid
 
     def _show_legend(self) -> None:
         entries = tuple((each.name, series_colour(each.colour, self.palette()).name()) for each in self._drawn)
@@ -146,7 +164,7 @@ class CurvesTab(QWidget):
             self._legend.addWidget(QLabel(f'<span style="color:{colour}">●</span>&nbsp; {_plain(name)}', self))
 
     def _on_show_all(self) -> None:
-        for chart in self._made_grid().charts:
+        for chart in [] if self.grid is None else self.grid.charts:
             chart.show_everything()
 
     def _on_csv(self) -> None:

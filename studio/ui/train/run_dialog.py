@@ -85,21 +85,24 @@ class RunDialog(QDialog):
         self.cancel = button("Close", self.reject, parent=self)
         self.status = Quiet("", self)
         self._lay_out(labelled)
-        self._told.connect(self.status.setText)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PREVIEW_AFTER_MS)
+        self._connect()
+        self.name.setFocus()
+        self._on_preset()
+        if values:
+            self.form.set_values(values)
+        context.background.read(self, _all_models, self._on_models)
+
+    def _connect(self) -> None:
+        self._told.connect(self.status.setText)
         self._timer.timeout.connect(self._on_preview_due)
         self.preset.currentIndexChanged.connect(lambda _index: self._on_preset())
         self.form.changed.connect(self._on_changed)
         self.rows.changed.connect(self._on_changed)
         self.device.currentIndexChanged.connect(lambda _index: self._on_changed())
-        self.name.setFocus()
-        context.packages.changed.connect(self._show_start)
-        self._on_preset()
-        if values:
-            self.form.set_values(values)
-        context.background.read(self, _all_models, self._on_models)
+        self._context.packages.changed.connect(self._show_start)
 
     def order(self) -> RunOrder:
         """What the form asks for now."""
