@@ -113,15 +113,16 @@ def test_paused_training_resumes_bit_for_bit(tmp_path: Path, unbroken: RunFolder
 
 
 def test_killed_scoring_writes_every_record_once(tmp_path: Path, unbroken: RunFolder) -> None:
-    rows = story_rows(1500, seed=9)
-    whole = score_run(tmp_path / "whole", unbroken.model, rows, batch_tokens=128)
+    rows = story_rows(1000, seed=9)
+    whole = score_run(tmp_path / "whole", unbroken.model, rows, batch_tokens=256)
     assert finish(whole) == 0, whole.tail_of_log()
-    broken = score_run(tmp_path / "broken", unbroken.model, rows, batch_tokens=128)
+    broken = score_run(tmp_path / "broken", unbroken.model, rows, batch_tokens=256)
     draw = random.Random(6)
+    size = whole.records.stat().st_size
     for kill in range(KILLS):
-        target = draw.randint(kill * len(rows) // (KILLS + 1), (kill + 1) * len(rows) // (KILLS + 1))
+        target = draw.randint(kill * size // (KILLS + 1), (kill + 1) * size // (KILLS + 1))
         worker = start(broken)
-        assert until(worker, lambda target=target: len(read_records(broken.records)[0]) > target)
+        assert until(worker, lambda target=target: broken.records.exists() and broken.records.stat().st_size > target)
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         with broken.records.open("ab") as records:  # what a power cut leaves

@@ -69,7 +69,7 @@ def until(worker: subprocess.Popen[bytes], happened: Callable[[], bool], timeout
         if worker.poll() is not None:
             return False
         assert time.monotonic() < deadline, "nothing happened in time"
-        time.sleep(0.0005)
+        time.sleep(0.001)
     return True
 
 
