@@ -61,7 +61,7 @@ def sentence(view: RunView) -> str:
         device=view.device,
         phase=view.phase or "running",
         host=view.host or "its host",
-        ended=local_time(view.ended_at),
+        ended=f" {local_time(view.ended_at)}" if view.ended_at else "",
         silent="a while" if view.silent_seconds is None else duration(view.silent_seconds),
     )
     why = view.message.strip()
@@ -77,9 +77,9 @@ _SENTENCES = {
     RunState.SILENT: "No news for {silent}; the process on {host} still lives.",
     RunState.LOST: "Lost contact with {host}: no news for {silent}. It may still run there.",
     RunState.PAUSED: "Paused; the device is free. Resume goes on from the last checkpoint.",
-    RunState.FINISHED: "Finished {ended}.",
-    RunState.CANCELLED: "Cancelled {ended}. Resume goes on from the last checkpoint.",
-    RunState.FAILED: "Failed {ended}.",
+    RunState.FINISHED: "Finished{ended}.",
+    RunState.CANCELLED: "Cancelled{ended}. Resume goes on from the last checkpoint.",
+    RunState.FAILED: "Failed{ended}.",
     RunState.CRASHED: "Crashed.",
 }
 

@@ -57,7 +57,7 @@ def test_a_wish_on_its_way_is_told() -> None:
 
 
 def test_why_is_said_once() -> None:
-    assert sentence(view(1, RunState.FAILED, message="out of memory at step 3.")).endswith("out of memory at step 3.")
+    assert sentence(view(1, RunState.FAILED, message="out of memory at step 3")) == "Failed. Out of memory at step 3."
     assert sentence(view(1, RunState.FINISHED, message="finished")).count("inished") == 1
 
 
