@@ -93,7 +93,8 @@ class Studio(QObject):
             gc.freeze()
             gc.enable()
         self._remember()
-        if self.window is not None:
+        if self.window is not None and self.context is not None:
+            self.context.helpers.warm_up()
             self.window.start_services()
 
     def _remember(self) -> None:

@@ -2,7 +2,7 @@
 
 A helper is a fresh interpreter (nothing is forked), spoken to over its standard streams. It ends when its input closes,
 and on Linux the kernel ends it with its parent even if that was killed at once. `HelperPool()` starts the first helper
-immediately, so that it loads its libraries while the app loads Qt.
+immediately, so that it loads its libraries while the app loads Qt; with `at_once=False` the first job or `warm_up` does.
 """
 
 from __future__ import annotations
@@ -48,7 +48,14 @@ class HelperPool:
     `preload` names modules a helper imports before its first job.
     """
 
-    def __init__(self, workers: int = 0, *, preload: tuple[str, ...] = (), patience: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        workers: int = 0,
+        *,
+        preload: tuple[str, ...] = (),
+        patience: float = PATIENCE_S,
+        at_once: bool = True,
+    ) -> None:
         self._most = workers or min(2, os.cpu_count() or 1)
         self._preload = preload
         self._patience = patience
@@ -58,7 +65,8 @@ class HelperPool:
         self._idle = 0
         self._closed = False
         self._desks: list[_Desk] = []
-        self._add_desk()
+        if at_once:
+            self.warm_up()
 
     def submit(self, target: str, argument: object, done: Done, *, urgent: bool = True) -> Callable[[], None]:
         """Call `target` ("package.module:function") with a picklable argument in a helper; returns the way to cancel.
@@ -78,6 +86,12 @@ class HelperPool:
             job.cancelled = True
 
         return cancel
+
+    def warm_up(self) -> None:
+        """Start the first helper if none has been started."""
+        with self._wake:
+            if not self._desks and not self._closed:
+                self._add_desk()
 
     def close(self) -> None:
         """Drop what waits and end the helpers."""
