@@ -160,8 +160,13 @@ class RunPanel(QWidget):
         self._context.background.call(
             self,
             lambda: jobs.log_tail(view.id, SHOWN_TAIL),
-            lambda text: self.tail.setPlainText(text or "worker.log is empty"),
+            self._show_tail,
         )
+
+    def _show_tail(self, text: str) -> None:
+        self.tail.setPlainText(text or "worker.log is empty")
+        bar = self.tail.verticalScrollBar()
+        bar.setValue(bar.maximum())
 
     def _on_log_timer(self) -> None:
         live = self.view is not None and not self.view.state.is_final
@@ -181,7 +186,7 @@ class RunPanel(QWidget):
     def _make_tail(self) -> QPlainTextEdit:
         tail = monospace("", self)
         tail.setAccessibleName("The end of the log")
-        tail.setFixedHeight(120)
+        tail.setStyleSheet("QPlainTextEdit { min-height: 96px; max-height: 96px; }")  # over the theme's own
         tail.setVisible(False)
         return tail
 
