@@ -18,7 +18,7 @@ from trainer.contract.records import InputRow, Rating, Votes
 from trainer.contract.spec import Value
 from trainer.reasoning.split import fold_of, split_of
 
-LARGEST = 20
+LARGEST = 30
 LARGEST_OPERAND = 9
 FEWEST_STEPS, MOST_STEPS = 2, 6
 HAZARD = 0.25
@@ -30,11 +30,11 @@ STORY_PRESET: dict[str, Value] = {
     "model": "tiny",
     "max_length": 128,
     "batch_size": 32,
-    "max_steps": 2000,
+    "max_steps": 2600,
     "head_rate": 3e-3,
     "body_rate": 3e-3,
-    "warmup": 0.05,
-    "decay": 0.9,
+    "warmup": 0.03,
+    "decay": 0.95,
     "language_loss": 1.0,
     "eval_every": 200,
     "checkpoint_every": 1000,
@@ -57,6 +57,10 @@ class Slip(StrEnum):
     RESULT = "result"
     OPERAND = "operand"
     VALUE = "value"
+
+
+# An operand copied wrongly is the hardest slip to see, a wrong result the easiest.
+SLIP_WEIGHTS = {Slip.RESULT: 5, Slip.OPERAND: 2, Slip.VALUE: 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +203,7 @@ def _draw_trace(draw: random.Random, problem: str, start: int, plan: list[Instru
     possible = [slip for slip in Slip if ways[slip]]
     if not possible:
         return _draw_trace(draw, problem, start, plan)
-    slip = draw.choice(possible)
+    slip = draw.choices(possible, [SLIP_WEIGHTS[slip] for slip in possible])[0]
     written = draw.choice(ways[slip])
     rest = _lines(written.result, plan[wrong + 1 :])
     assert rest is not None, "slips that cannot go on are left out"
