@@ -2,7 +2,8 @@
 
 A helper is a fresh interpreter (nothing is forked), spoken to over its standard streams. It ends when its input closes,
 and on Linux the kernel ends it with its parent even if that was killed at once. `HelperPool()` starts the first helper
-immediately, so that it loads its libraries while the app loads Qt; with `at_once=False` the first job or `warm_up` does.
+immediately, so that it loads its libraries while the app loads Qt; `at_once=False` leaves that to the first job or to
+`warm_up`. A helper takes no job before it has loaded its libraries: another one may be quicker.
 """
 
 from __future__ import annotations
@@ -151,6 +152,7 @@ class _Desk:
 
     def _serve(self) -> None:
         self._process = self._start()  # here: the kernel ends a helper with the thread that started it
+        self._wait_until_loaded()
         while (job := self._pool.next_job()) is not None:
             try:
                 result = self._ask(job)
@@ -158,12 +160,21 @@ class _Desk:
                 result = HelperError(f"a helper process ended during {job.target}: {error or 'no answer'}")
                 self._tidy()
                 self._process = self._start()
+                self._wait_until_loaded()
             if not job.cancelled:
                 try:
                     job.done(result)
                 except Exception:
                     log.exception("the receiver of %s failed", job.target)
         self._tidy()
+
+    def _wait_until_loaded(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        try:
+            take(self._process.stdout)
+        except (OSError, EOFError):
+            log.warning("a helper process ended while it loaded its libraries")  # its first job will say so, too
 
     def _ask(self, job: _Job) -> object:
         assert self._process is not None

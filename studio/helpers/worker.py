@@ -23,6 +23,9 @@ def main(arguments: list[str]) -> None:
     begins, ends = _own_streams()
     for module in arguments[1:]:
         importlib.import_module(module)
+    from studio.helpers.pool import put
+
+    put(ends, "loaded")
     serve(begins, ends)
 
 
