@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 Done = Callable[[object], None]
 HEADER = struct.Struct("<Q")
 PATIENCE_S = 20.0
+GROW_AFTER_S = 0.4
 
 
 class HelperError(SteplensError):
@@ -40,11 +42,12 @@ class _Job:
     target: str = field(compare=False)
     argument: object = field(compare=False)
     done: Done = field(compare=False)
+    asked: float = field(compare=False)
     cancelled: bool = field(default=False, compare=False)
 
 
 class HelperPool:
-    """Up to `workers` helper processes; the second is started when work waits.
+    """Up to `workers` helper processes; the second is started when work has waited for a while.
 
     `preload` names modules a helper imports before its first job.
     """
@@ -77,10 +80,11 @@ class HelperPool:
         with self._wake:
             if self._closed:
                 raise HelperError("the helper processes have been closed")
-            job = _Job(0 if urgent else 1, next(self._numbers), target, argument, done)
+            job = _Job(0 if urgent else 1, next(self._numbers), target, argument, done, time.monotonic())
             heapq.heappush(self._heap, job)
-            if len(self._heap) > self._idle and len(self._desks) < self._most:
+            if not self._desks:
                 self._add_desk()
+            self._grow()
             self._wake.notify()
 
         def cancel() -> None:
@@ -103,6 +107,13 @@ class HelperPool:
         for desk in self._desks:
             desk.end()
 
+    def _grow(self) -> None:
+        """Start another helper when work has waited for a while; a short wave is over before it would be ready."""
+        if self._idle or not self._heap or len(self._desks) >= self._most:
+            return
+        if time.monotonic() - min(job.asked for job in self._heap) > GROW_AFTER_S:
+            self._add_desk()
+
     def _add_desk(self) -> None:
         self._desks.append(_Desk(self, f"helper-{len(self._desks)}"))
 
@@ -111,6 +122,7 @@ class HelperPool:
         with self._wake:
             while True:
                 while self._heap:
+                    self._grow()
                     job = heapq.heappop(self._heap)
                     if not job.cancelled:
                         return job
@@ -119,6 +131,11 @@ class HelperPool:
                 self._idle += 1
                 self._wake.wait()
                 self._idle -= 1
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the helpers are being ended."""
+        return self._closed
 
     @property
     def preload(self) -> tuple[str, ...]:
@@ -174,7 +191,8 @@ class _Desk:
         try:
             take(self._process.stdout)
         except (OSError, EOFError):
-            log.warning("a helper process ended while it loaded its libraries")  # its first job will say so, too
+            if not self._pool.is_closed:
+                log.warning("a helper process ended while it loaded its libraries")  # its first job will say so, too
 
     def _ask(self, job: _Job) -> object:
         assert self._process is not None
