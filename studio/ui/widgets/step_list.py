@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QItemSelectionModel, QMimeData, QPoint, QPointF, QRectF, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QItemSelectionModel, QPoint, QPointF, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QFocusEvent,
     QFontMetricsF,
@@ -173,9 +173,8 @@ class StepListView(QListView):
         places = sorted(index.row() for index in self.selectedIndexes())
         texts = [self._model.row(place).text for place in places]
         if texts:
-            data = QMimeData()
-            data.setText("\n\n".join(prose.as_latex(text) if latex else text for text in texts))
-            QGuiApplication.clipboard().setMimeData(data)
+            text = "\n\n".join(prose.as_latex(text) if latex else text for text in texts)
+            QGuiApplication.clipboard().setText(text)
 
     # -- what the delegate asks ---------------------------------------------------------------------------------------
 
