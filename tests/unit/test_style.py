@@ -63,7 +63,9 @@ def test_no_silent_except():
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.ExceptHandler):
                 continue
-            broad = node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"})
+            broad = node.type is None or (
+                isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}
+            )
             if broad and all(isinstance(statement, ast.Pass) for statement in node.body):
                 silent.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert not silent, f"errors swallowed at {silent}"
