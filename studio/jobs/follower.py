@@ -170,6 +170,7 @@ class Follower:
     def _view(self, run: StoredRun) -> RunView:
         derived, track = self._derived.get(run.id) or _first(run), self._tracks.get(run.id)
         progress = track.progress if track is not None else None
+        finished = derived.state is RunState.FINISHED  # whatever phase was told last, all is done
         return RunView(
             id=run.id,
             uid=run.uid,
@@ -177,9 +178,9 @@ class Follower:
             recipe=run.recipe,
             state=derived.state,
             device=run.device,
-            done=progress.done if progress else 0,
+            done=(progress.total if finished else progress.done) if progress else 0,
             total=progress.total if progress else 0,
-            phase=progress.phase if progress else "",
+            phase=progress.phase if progress and not finished else "",
             eta=progress.eta if progress and run.state is StoredState.STARTED else None,
             message="; ".join(filter(None, (derived.message, self._remarks.get(run.id)))),
             created_at=run.created_at,

@@ -72,7 +72,8 @@ def derive(run: StoredRun, track: Track, sign: Sign) -> Derived:
         return _elsewhere(process, quiet, asked)
     if quiet > SILENT_SECONDS:
         return Derived(RunState.SILENT, f"process {process.pid} lives but says nothing", quiet, asked=asked)
-    return Derived(RunState.RUNNING if track.begun else RunState.STARTING, "", quiet, asked=asked)
+    begun = track.begun and track.attempt >= process.attempt  # not an attempt before, after a resume
+    return Derived(RunState.RUNNING if begun else RunState.STARTING, "", quiet, asked=asked)
 
 
 def _dead(track: Track, process: Process, sign: Sign) -> Derived:

@@ -98,7 +98,7 @@ def test_the_last_word_counts_only_of_the_newest_attempt(tmp_path: Path) -> None
     track.ended = events.Ended(attempt=1, sequence=9, step=3, at=NOW, outcome=events.Outcome.PAUSED)
     assert derive(a_run(), track, sign(lives=False)).state is RunState.PAUSED
     second = Process(host=host_name(), boot=boot_id(), pid=4711, created=NOW, attempt=2)
-    assert derive(a_run(), track, sign(second)).state is RunState.RUNNING
+    assert derive(a_run(), track, sign(second)).state is RunState.STARTING, "nor does its model count as loaded"
 
 
 @pytest.mark.parametrize("state", [s for s in StoredState if s not in (StoredState.STARTED, StoredState.PREPARING)])
