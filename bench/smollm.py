@@ -1,11 +1,12 @@
 """SmolLM2-135M as a PRM on real PRM800K ratings: five-fold by problem, beside the causal baselines.
 
-    python -m bench.smollm [--workdir FOLDER] [--data FOLDER] [--epochs 3]
+    python -m bench.smollm [--workdir FOLDER] [--data FOLDER] [--epochs 2]
 
 The last layer, the final norm and the step head are trained, with their own rates; everything below is frozen and run
-once, its states kept in the work folder. The last layer is computed only at step ends, which gives the same scores for
-a fiftieth of the work. Rows of problems that also stand in ProcessBench are left out, equal traces are one row with
-soft labels, and AUC counts only pairs of steps from one fold, since each fold has a model of its own.
+once, its states kept in the work folder. Of the last layer only keys and values are computed everywhere, the rest at
+step ends alone: the same scores (measured in the same run) for a small part of the work. Rows of problems that also
+stand in ProcessBench are left out, equal traces are one row with soft labels, and AUC counts only pairs of steps of
+one fold, since each fold has a model of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import os
 import subprocess
 import sys
 import time
@@ -70,8 +72,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     root = Path(__file__).resolve().parent.parent
     parser.add_argument("--workdir", type=Path, default=Path.home() / ".cache" / "steplens-bench" / "smollm")
-    parser.add_argument("--data", type=Path, default=root.parent / "shared" / "data")
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--data", type=Path, default=os.environ.get("STEPLENS_DATA", root.parent / "shared" / "data"))
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--head-rate", type=float, default=1e-3)
     parser.add_argument("--body-rate", type=float, default=1e-4)
