@@ -16,7 +16,8 @@ from studio.store.rows import Counts
 from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
 from trainer.contract.run_folder import RunFolder, RunFolderError
-from trainer.contract.spec import Adapt, RunSpec
+from trainer.contract.spec import Adapt, Precision, RunSpec
+from trainer.reasoning.estimate import ModelShape, estimate_prm, tokens_in_a_pass
 
 CHARACTERS_A_TOKEN = 2.6  # mathematical text under common vocabularies has 2 to 3.5
 CPU_FLOPS = 6.0e10  # fp32 on a few cores; an assumption, and named as one
@@ -42,7 +43,10 @@ def estimate(workspace: Workspace, order: RunOrder, counts: Counts) -> Estimate:
     seconds, minutes = time.seconds, float(order.parameters.get("max_minutes", 0.0))
     if seconds is not None and minutes:
         seconds = min(seconds, START_SECONDS + 60 * minutes)
-    return Estimate(seconds, _memory(order, weights), _disk(order, counts, weights), _with_sizes(time.basis, weights))
+    sizes = _sizes(workspace, order, counts, weights)
+    if sizes is None:
+        return Estimate(seconds, None, None, time.basis)
+    return Estimate(seconds, sizes.memory_bytes, sizes.disk_bytes, f"{time.basis}; {sizes.basis}")
 
 
 def weights_of(workspace: Workspace, order: RunOrder) -> int | None:
@@ -129,35 +133,79 @@ def _assumed(order: RunOrder, counts: Counts, weights: int | None, passes: float
     return _Time(START_SECONDS + tokens / speed, basis)
 
 
-def _trained(order: RunOrder, weights: int) -> int:
-    match order.parameters.get("adapt"):
-        case Adapt.LORA.value:
-            return weights // 50
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    memory_bytes: int
+    disk_bytes: int
+    basis: str
+
+
+def _sizes(workspace: Workspace, order: RunOrder, counts: Counts, weights: int | None) -> _Sizes | None:
+    """Memory and disk; None when nothing is known of the model. A PRM's come from its shape, see reasoning.estimate."""
+    if weights is None:
+        return None
+    if order.recipe != "prm":
+        disk = _row_bytes(counts) + 24 * counts.steps
+        return _Sizes(BASE_BYTES + 4 * weights, disk, f"memory: from {weights:,} weights in fp32")
+    shape = shape_of(workspace, order, weights)
+    said = order.parameters
+    layers = _trained_layers(order, shape)
+    on_cpu = not order.device.startswith("cuda")
+    length = min(float(said["max_length"]), max(16.0, counts.longest / CHARACTERS_A_TOKEN))
+    batch = int(said["batch_size"])
+    need = estimate_prm(
+        shape,
+        trainable=_trained(order, shape, layers),
+        trained_layers=layers,
+        batch=batch,
+        length=length,
+        pass_tokens=tokens_in_a_pass(batch, length, on_cpu=on_cpu, micro_batch=int(said["micro_batch"])),
+        keep_last=int(said["keep_last"]),
+        bf16=said["precision"] == Precision.BF16.value,
+        language_loss=float(said["language_loss"]) > 0,
+        checkpointing=bool(said["gradient_checkpointing"]),
+    )
+    basis = f"memory and disk: from {weights:,} weights and rows of up to {length:,.0f} tokens"
+    return _Sizes(need.memory_bytes, need.disk_bytes + _row_bytes(counts), basis)
+
+
+def shape_of(workspace: Workspace, order: RunOrder, weights: int) -> ModelShape:
+    """The decoder's size: from config.json of a folder on this machine, else guessed from the number of weights."""
+    named = str(order.parameters.get("model", ""))
+    with workspace.database.read() as c:
+        known = models.find(c, named)
+    config = (workspace.path / known.folder if known is not None else Path(named).expanduser()) / "config.json"
+    said = msgspec.json.decode(config.read_bytes()) if named not in ("", TINY) and config.is_file() else {}
+    hidden = int(said.get("hidden_size") or max(64, round((weights / 150) ** 0.5)))
+    return ModelShape(
+        parameters=weights,
+        hidden=hidden,
+        feed_forward=int(said.get("intermediate_size") or 3 * hidden),
+        layers=int(said.get("num_hidden_layers") or max(2, round(weights / (13 * hidden * hidden)))),
+        vocabulary=int(said.get("vocab_size") or 512),
+    )
+
+
+def _trained_layers(order: RunOrder, shape: ModelShape) -> int:
+    match order.parameters["adapt"]:
         case Adapt.HEAD.value:
             return 0
         case Adapt.LAST_LAYERS.value:
-            return weights // 8
+            return min(int(order.parameters["last_layers"]), shape.layers)
         case _:
-            return weights
+            return shape.layers  # LoRA's gradients pass through every layer
 
 
-def _memory(order: RunOrder, weights: int | None) -> int | None:
-    """Weights in fp32, gradients and two AdamW moments of what is trained, and activations as a share of them."""
-    if weights is None:
-        return None
-    trained = _trained(order, weights) if order.recipe == "prm" else 0
-    return int(BASE_BYTES + 4 * weights * 1.5 + 12 * trained)
-
-
-def _disk(order: RunOrder, counts: Counts, weights: int | None) -> int | None:
-    """The frozen rows; for a PRM the model and its checkpoints (weights and moments of what is trained)."""
-    if order.recipe != "prm":
-        return _row_bytes(counts) + 24 * counts.steps
-    if weights is None:
-        return None
-    kept = int(order.parameters["keep_last"]) + 1
-    return _row_bytes(counts) + 4 * weights + kept * (12 * _trained(order, weights) + 4 * weights)
-
-
-def _with_sizes(basis: str, weights: int | None) -> str:
-    return basis if weights is None else f"{basis}; memory and disk: from {weights:,} weights in fp32"
+def _trained(order: RunOrder, shape: ModelShape, layers: int) -> int:
+    """Weights that get gradients. LoRA: two thin matrices beside each of seven projections of a layer."""
+    match order.parameters["adapt"]:
+        case Adapt.LORA.value:
+            widths = 8 * shape.hidden + 3 * (shape.hidden + shape.feed_forward)
+            return shape.layers * int(order.parameters["lora_rank"]) * widths
+        case Adapt.HEAD.value:
+            return 3 * shape.hidden
+        case Adapt.LAST_LAYERS.value:
+            dense = shape.parameters - shape.vocabulary * shape.hidden
+            return dense * layers // max(shape.layers, 1)
+        case _:
+            return shape.parameters

@@ -1,0 +1,83 @@
+"""Estimates before the start: memory and disk follow from the model's shape and the settings; time says its basis."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from studio.jobs.estimate import estimate, shape_of
+from studio.jobs.values import RunOrder
+from studio.store.rows import Counts, Selection
+from studio.workspace import Workspace
+from trainer.contract.records import Split
+from trainer.contract.spec import Value, build, parameters
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def workspace(tmp_path: Path):
+    with Workspace.open(tmp_path / "w", create=True) as made:
+        yield made
+
+
+def llama(folder: Path) -> Path:
+    """A folder that looks like the 5 M Llama of the measurements: its configuration and as many bytes of weights."""
+    folder.mkdir()
+    config = {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 6, "vocab_size": 1024}
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": "float32"}))
+    (folder / "model.safetensors").write_bytes(b"\0" * (4 * 5_010_000))
+    return folder
+
+
+def order(**given: Value) -> RunOrder:
+    return RunOrder("prm", parameters(build("prm", dict(given))), Selection())
+
+
+def counts(rows: int = 1000, characters: int = 500_000, steps: int = 10_000) -> Counts:
+    longest = characters // rows
+    return Counts(rows, rows, steps, characters, longest, {Split.TRAIN: rows}, 0.0, 0.0, float(steps))
+
+
+def test_memory_is_that_of_the_measured_worker(workspace: Workspace, tmp_path: Path):
+    """The worker with this model, batch 8 and 192-token rows was measured at 961 MB with whole-batch passes."""
+    asked = order(model=str(llama(tmp_path / "m")), batch_size=8, micro_batch=8, max_length=192)
+    said = estimate(workspace, asked, counts())
+    assert said.memory_bytes is not None
+    assert 600 * MIB < said.memory_bytes < 1200 * MIB
+
+
+def test_the_shape_is_read_from_the_folder(workspace: Workspace, tmp_path: Path):
+    shape = shape_of(workspace, order(model=str(llama(tmp_path / "m"))), 5_010_000)
+    assert (shape.hidden, shape.feed_forward, shape.layers, shape.vocabulary) == (256, 688, 6, 1024)
+
+
+def test_training_less_needs_less(workspace: Workspace, tmp_path: Path):
+    model = str(llama(tmp_path / "m"))
+    ways = [{"adapt": "all weights"}, {"adapt": "last layers", "last_layers": 2}, {"adapt": "head only"}]
+    need = [estimate(workspace, order(model=model, **way), counts()) for way in ways]
+    memory = [n.memory_bytes for n in need]
+    disk = [n.disk_bytes for n in need]
+    assert memory == sorted(set(memory), reverse=True)
+    assert disk == sorted(set(disk), reverse=True)
+
+
+def test_longer_rows_need_more_memory_until_they_are_cut(workspace: Workspace, tmp_path: Path):
+    model = str(llama(tmp_path / "m"))
+
+    def memory(max_length: int, characters: int) -> int:
+        asked = order(model=model, max_length=max_length, batch_size=4, micro_batch=4)
+        said = estimate(workspace, asked, counts(characters=characters)).memory_bytes
+        assert said is not None
+        return said
+
+    assert memory(512, 200_000) < memory(512, 800_000)
+    assert memory(64, 800_000) == memory(64, 1_600_000)
+
+
+def test_a_model_that_is_not_here_says_so(workspace: Workspace):
+    said = estimate(workspace, order(model="somebody/something"), counts())
+    assert (said.seconds, said.memory_bytes, said.disk_bytes) == (None, None, None)
+    assert "not on this machine" in said.basis
