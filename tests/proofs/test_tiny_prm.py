@@ -13,7 +13,8 @@ from trainer.contract.events import Outcome
 from trainer.reasoning.stories import STORY_COUNT, STORY_PRESET, STORY_SEED
 
 FULL = os.environ.get("STEPLENS_PROOF") == "full"
-SHORT = {} if FULL else {"max_steps": 300, "eval_every": 300}
+COUNT = STORY_COUNT if FULL else 5000
+SHORT = {} if FULL else {"max_steps": 200, "eval_every": 200}
 MUST = 0.95 if FULL else 0.65
 SECONDS = 180 if FULL else 600
 BASELINES = ("baseline_step_index_auc", "baseline_tfidf_auc")
@@ -23,7 +24,7 @@ BASELINES = ("baseline_step_index_auc", "baseline_tfidf_auc")
 def told(tmp_path_factory: pytest.TempPathFactory) -> list[events.AnyEvent]:
     """Everything the run said."""
     path: Path = tmp_path_factory.mktemp("tiny") / "run"
-    folder = prm_run(path, story_rows(STORY_COUNT, STORY_SEED), **(STORY_PRESET | {"threads": 0} | SHORT))
+    folder = prm_run(path, story_rows(COUNT, STORY_SEED), **(STORY_PRESET | SHORT))
     assert finish(folder, timeout=900) == 0, folder.tail_of_log()
     assert ended(folder).outcome is Outcome.FINISHED
     return all_events(folder)
