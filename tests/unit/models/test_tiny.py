@@ -38,8 +38,8 @@ def test_same_texts_and_seed_give_the_same_model_and_leave_the_generator_alone(t
 
 
 def test_numbers_and_words_of_the_stories_are_single_tokens(tiny: TinyModel) -> None:
-    pieces = tiny.tokenizer.convert_ids_to_tokens(tiny.tokenizer.encode("17 + 2 = 19", add_special_tokens=False))
-    assert pieces == ["17", "Ġ+Ġ", "2", "Ġ=Ġ", "19"]
+    pieces = tiny.tokenizer.convert_ids_to_tokens(tiny.tokenizer.encode("10 + 2 = 12", add_special_tokens=False))
+    assert pieces == ["10", "Ġ+Ġ", "2", "Ġ=Ġ", "12"]
     sentence = tiny.tokenizer.encode("Start with 7. Double it.", add_special_tokens=False)
     assert tiny.tokenizer.convert_ids_to_tokens(sentence) == ["StartĠ", "withĠ", "7", ".Ġ", "DoubleĠ", "it", "."]
 
