@@ -12,7 +12,6 @@ from PySide6.QtWidgets import QMenu
 from sqlalchemy import Connection
 
 from studio.domain import Changes
-from studio.jobs.values import RunOrder
 from studio.store import models, runs
 from studio.ui.actions import Page
 from studio.ui.inspect.scoring import NO_PRM, Scoring
@@ -44,19 +43,13 @@ def test_without_a_prm_the_train_page_comes(sit_down: Callable[[], Seat]) -> Non
         assert seat.said() == NO_PRM
 
 
-def test_among_several_prms_one_is_chosen_by_key(sit_down: Callable[[], Seat], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_among_several_prms_one_is_chosen_by_key(sit_down: Callable[[], Seat]) -> None:
+    """The PRMs are in the registry, their folders are gone: the choice is made, and the refusal names the folder."""
     with sit_down() as seat:
         page = go_to_inspect(seat)
         assert page.shown is not None
         for name in ("old-prm", "new-prm"):
             seat.context.workspace.database.run(lambda c, name=name: register(c, name))
-        ordered: list[RunOrder] = []
-
-        def create(order: RunOrder, *_: object) -> None:
-            ordered.append(order)
-            raise ValueError("no worker in this story")
-
-        monkeypatch.setattr(seat.context.jobs, "create", create)
         told: list[Scoring] = []
         page.scorer.told.connect(told.append)
         seat.press("s", page.steps)
@@ -65,10 +58,9 @@ def test_among_several_prms_one_is_chosen_by_key(sit_down: Callable[[], Seat], m
         assert [action.text() for action in menu.actions()] == ["new-prm · AUC 0.91", "old-prm · AUC 0.91"]
         QTest.keyClick(menu, Qt.Key.Key_Return)
         seat.wait(lambda: len(told) >= 2)
-        assert ordered[0].recipe == "score"
-        assert ordered[0].selection.traces == (page.shown.trace.uid,)
-        assert not ordered[0].selection.labelled
         assert [step.running for step in told] == [True, False]
-        assert "no worker in this story" in page.strip.words.text()
-        assert [str(error) for error in seat.errors] == ["no worker in this story"]
+        assert told[0].trace_id == page.shown.trace.id
+        assert "models/new-prm" in page.strip.words.text()
+        assert len(seat.errors) == 1
+        assert "models/new-prm" in str(seat.errors[0])
         seat.errors.clear()

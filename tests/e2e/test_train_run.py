@@ -8,11 +8,14 @@ import signal
 from pathlib import Path
 
 import pytest
-from PySide6.QtWidgets import QMessageBox, QPushButton
+from PySide6.QtWidgets import QApplication, QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
 from sqlalchemy import text
 
 from studio.jobs.values import RunView
+from studio.store import scores
+from studio.ui.actions import Page
+from studio.ui.inspect.page import InspectPage
 from studio.ui.train.page import TrainPage
 from tests.e2e.data_desk import click, picture, story_workspace, train_page
 from tests.e2e.seat import Seat
@@ -151,13 +154,40 @@ def _score_with_it(seat: Seat, page: TrainPage) -> None:
     assert dialog is not None
     assert dialog.recipe == "score"
     seat.qtbot.waitUntil(dialog.start.isEnabled, timeout=PATIENCE_MS)
+    dialog.rows.limit.setText("150")
+    seat.qtbot.waitUntil(lambda: not dialog.start.isEnabled(), timeout=PATIENCE_MS)
+    seat.qtbot.waitUntil(dialog.start.isEnabled, timeout=PATIENCE_MS)
     picture(dialog, "score-with-this-prm")
     click(dialog.start)
     seat.qtbot.waitUntil(lambda: page.table.run_id not in (trained.id, None), timeout=PATIENCE_MS)
     wait_for(seat, page, RunState.FINISHED)
     seat.qtbot.waitUntil(lambda: shown(page).ingested, timeout=PATIENCE_MS)
     with seat.context.workspace.database.read() as c:
-        assert c.execute(text("select count(distinct trace_id), count(*) from score")).one() == (160, 160)
+        assert c.execute(text("select count(distinct trace_id), count(*) from score")).one() == (150, 150)
+    _score_one_from_its_trace(seat)
+
+
+def _score_one_from_its_trace(seat: Seat) -> None:
+    """On the Inspect page, S on a trace without scores brings them."""
+    missing = "select id from trace where id not in (select trace_id from score) order by id"
+    with seat.context.workspace.database.read() as c:
+        trace_id = c.execute(text(missing)).scalars().first()
+    assert trace_id is not None
+    seat.context.open_trace(Page.INSPECT, trace_id)
+    page = seat.window.page_widget(Page.INSPECT)
+    assert isinstance(page, InspectPage)
+    seat.wait(lambda: page.shown is not None and page.shown.trace.id == trace_id)
+    assert page.shown is not None
+    assert not page.shown.lines
+    seat.window.activateWindow()  # a window manager gives the focus back when a dialog closes
+    seat.wait(lambda: QApplication.activeWindow() is seat.window)
+    seat.press("s", page.steps)
+    seat.qtbot.waitUntil(lambda: page.shown is not None and bool(page.shown.lines), timeout=PATIENCE_MS)
+    with seat.context.workspace.database.read() as c:
+        assert c.execute(text("select count(distinct trace_id), count(*) from score")).one() == (151, 151)
+        stored = scores.of_trace(c, trace_id)
+    assert [line.values for line in page.shown.lines] == [each.values for each in stored]
+    assert all(value is not None and 0 <= value <= 1 for value in stored[0].values)
 
 
 def test_cancel_then_crash_shows_the_log_and_offers_resume(qtbot: QtBot, folder: Path) -> None:
