@@ -223,8 +223,8 @@ class Journey:
             guide.command("Theme: dark")
             guide.picture("train-dark")
             guide.command("Theme: light")
-            auc, chance = run.summary.get("auc", 0.0), run.summary.get("baseline_tfidf_auc", 0.0)
-            found(f"held-out AUC {auc:.3f}, TF-IDF + logistic regression {chance:.3f}")
+            auc, words = (run.summary[f"test_{name}"] for name in ("auc", "baseline_tfidf_auc"))
+            found(f"AUC on the test split {auc:.3f}; TF-IDF + logistic regression has {words:.3f}")
 
     def _wait_for_packages(self) -> None:
         until = self.guide.seconds + PACKAGES_PATIENCE
@@ -234,9 +234,11 @@ class Journey:
             self.guide.rest(2.0)
 
     def _halfway(self) -> bool:
+        """The curves have something to show."""
         run = self._run("prm")
         assert run is not None
-        return run.state.is_final or run.done > 0.4 * max(run.total, 1)
+        measured = self.context.jobs.curves(run.id).get("validation/auc")
+        return run.state.is_final or (measured is not None and len(measured.steps) >= 4)
 
     def _score(self) -> None:
         guide = self.guide
@@ -254,11 +256,11 @@ class Journey:
             guide.face(self.window)
             run = self._finished("score")
             guide.wait(lambda: self._ingested(run.id), "the scores in the store", 60)
-            found(f"{self.context.jobs.view(run.id).ingested:,} traces scored")
+            found(f"{self.context.jobs.view(run.id).records:,} traces scored")
 
     def _ingested(self, run_id: int) -> bool:
         view = self.context.jobs.view(run_id)
-        return view.ingested >= view.total > 0
+        return view.ingested and view.records > 0
 
     def _run(self, recipe: str) -> RunView | None:
         return next((run for run in self.context.jobs.runs() if run.recipe == recipe), None)

@@ -6,10 +6,18 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from studio.errors import SteplensError
 from studio.settings import Settings, Theme
+
+if TYPE_CHECKING:
+    from studio.app import Studio
+
+
+CANCEL_SECONDS = 10.0
 
 
 def tour(args: argparse.Namespace) -> int:
@@ -20,6 +28,18 @@ def tour(args: argparse.Namespace) -> int:
         # the visitor's own settings stay as they are
         os.environ["XDG_CONFIG_HOME"] = folder
         return _walk(args.workspace or Path(folder) / "workspace", Path(folder), pictures)
+
+
+def _stop_runs(studio: Studio) -> None:
+    """A tour that stopped half-way leaves no worker behind."""
+    if studio.context is None:
+        return
+    jobs, until = studio.context.jobs, time.monotonic() + CANCEL_SECONDS
+    for run in jobs.runs():
+        if run.can_cancel:
+            jobs.cancel(run.id)
+    while any(run.state.holds_device for run in jobs.runs()) and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 def _walk(workspace: Path, scratch: Path, pictures: Path) -> int:
@@ -43,6 +63,7 @@ def _walk(workspace: Path, scratch: Path, pictures: Path) -> int:
         guide.say(f"The tour stopped: {error}")
         return 1
     finally:
+        _stop_runs(studio)
         studio.close()
     guide.say(f"The tour took {guide.seconds:.0f} s; its pictures are in {pictures}")
     return 0

@@ -201,7 +201,8 @@ def test_memory_running_out_is_told_and_changes_nothing(trained_run: RunFolder, 
     monkeypatch.setattr(prm.Prm, "body_states", small)
     folder = prm_run(tmp_path / "run", with_sources(story_rows(150)), max_steps=3, eval_every=3, warmup=0, decay=0)
     assert train(folder) == 0
-    assert notices(folder)["out_of_memory"].counts == {"micro_batch": 2}
+    # halved until at most 2 rows fit: 8, 4, 2, or 7, 3, 1 where an epoch's last batch comes first
+    assert notices(folder)["out_of_memory"].counts["micro_batch"] in (1, 2)
     monkeypatch.undo()
     whole = prm_run(tmp_path / "whole", with_sources(story_rows(150)), max_steps=3, eval_every=3, warmup=0, decay=0)
     assert train(whole) == 0

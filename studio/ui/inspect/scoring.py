@@ -96,7 +96,7 @@ class TraceScorer(QObject):
         menu = QMenu(anchor)
         menu.setAccessibleName("Choose a PRM")
         for model in prms:
-            auc = model.summary.get("validation/auc", model.summary.get("auc"))
+            auc = model.summary.get("validation_auc")
             action = QAction(model.name + (f" · AUC {auc:.2f}" if auc is not None else ""), menu)
             action.triggered.connect(partial(self._on_chosen, trace, model))
             menu.addAction(action)

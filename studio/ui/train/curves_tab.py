@@ -48,6 +48,8 @@ CHARTS = (
     ChartSpec("Tokens per second", (Line("train/tokens_per_second", smooth=True),)),
 )
 
+_CHARTED = frozenset(line.key for spec in CHARTS for line in spec.lines)
+
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
@@ -69,6 +71,7 @@ class CurvesTab(QWidget):
         self._ready = False
         self._chosen: int | None = None
         self._drawn: tuple[Drawn, ...] = ()
+        self._on_charts: set[int] = set()
         self._legend_entries: tuple[tuple[str, str], ...] = ()
         self._legend = QHBoxLayout()
         self._legend.setSpacing(16)
@@ -104,7 +107,7 @@ class CurvesTab(QWidget):
             Drawn(t.run_id, known[t.run_id], t.colour, jobs.curves(t.run_id)) for t in ticked if t.run_id in known
         )
         self._chosen = chosen
-        any_points = any(d.curves for d in self._drawn)
+        any_points = any(not _CHARTED.isdisjoint(d.curves) for d in self._drawn)
         self._stack.setCurrentIndex(1 if any_points else 0)
         if any_points and self._ready:
             self._draw(fresh)
@@ -127,9 +130,12 @@ class CurvesTab(QWidget):
         if not drawn or self.grid is None:
             return
         baselines = _last_values(next((d for d in drawn if d.run_id == self._chosen), drawn[0]))
+        runs = {d.run_id for d in drawn}
+        if runs != self._on_charts:  # another choice of runs: news of one of them is not enough
+            self._on_charts, fresh = runs, None
         for chart in self.grid.charts:
             if fresh is None:
-                chart.keep_runs({d.run_id for d in drawn})
+                chart.keep_runs(runs)
             for each in drawn:
                 if fresh is None or each.run_id in fresh:
                     chart.show_run(each.run_id, each.colour, each.curves)
