@@ -255,12 +255,9 @@ class Journey:
             guide.wait(lambda: self._run("score") is not None, "the run", 60)
             guide.face(self.window)
             run = self._finished("score")
-            guide.wait(lambda: self._ingested(run.id), "the scores in the store", 60)
-            found(f"{self.context.jobs.view(run.id).records:,} traces scored")
-
-    def _ingested(self, run_id: int) -> bool:
-        view = self.context.jobs.view(run_id)
-        return view.ingested and view.records > 0
+            if not run.records:
+                raise TourError("the run left no scores in the store")
+            found(f"{run.records:,} traces scored")
 
     def _run(self, recipe: str) -> RunView | None:
         return next((run for run in self.context.jobs.runs() if run.recipe == recipe), None)
@@ -277,7 +274,8 @@ class Journey:
             raise TourError(
                 f"the {recipe} run is {run.state.value}: {run.message}\n{self.context.jobs.log_tail(run.id)}"
             )
-        return run
+        self.guide.wait(lambda: self.context.jobs.view(run.id).ingested, "its results in the store", 60)
+        return self.context.jobs.view(run.id)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -288,8 +286,11 @@ class Journey:
             page = self._page(Page.INSPECT, InspectPage)
             guide.choose("Project", STORIES)
             guide.choose("Sorted by", "lowest score first")
+            guide.wait(lambda: page.traces.model.rowCount() > 0, "the list")
+            guide.rest(0.3)
+            guide.press("Alt+Down")
             guide.wait(lambda: page.shown is not None and bool(page.shown.lines), "a scored trace")
-            guide.press("J J N")
+            guide.press("J N")
             guide.rest(0.5)
             guide.picture("inspect")
             guide.command("Theme: dark")
