@@ -89,14 +89,17 @@ def machine() -> str:
 
 def page(stored: dict[str, dict[str, object]]) -> str:
     """docs/benchmarks.md from the stored figures."""
-    out = ["# Benchmarks", ""]
-    out += ["Written by `make bench`; absolute times differ between machines, so each figure stands beside a bare baseline or a"]
-    out += ["peer timed in the same run. A target that was missed is printed as missed.", ""]
+    out = ["# Benchmarks", "", "Written by `make bench`; absolute times differ between machines, so each figure stands"]
+    out += [
+        "beside a bare baseline or a peer timed in the same run. A target that was missed is printed as missed.",
+        "",
+    ]
     for name, title in ORDER.items():
         if name not in stored:
             continue
         result = stored[name]
-        out += [f"## {title}", "", f"`{result['command']}` · {result['on']} · {result['machine']} · {result['seconds']} s", ""]
+        how = f"`{result['command']}` · {result['on']} · {result['machine']} · {result['seconds']} s"
+        out += [f"## {title}", "", how, ""]
         out += ["| what | measured | must reach | |", "|---|---|---|---|"]
         figures = result["figures"]
         assert isinstance(figures, list)

@@ -31,7 +31,14 @@ def register(c: Connection, name: str) -> Changes:
     """Enter a PRM in the registry."""
     run = runs.prepare(c, uid=name.rjust(32, "0"), name=name, recipe="prm", device="cpu", host="here", process="")
     return models.register(
-        c, run_id=run, name=name, kind="prm", folder=f"models/{name}", checksum=name, base="tiny", summary={"validation_auc": 0.91}
+        c,
+        run_id=run,
+        name=name,
+        kind="prm",
+        folder=f"models/{name}",
+        checksum=name,
+        base="tiny",
+        summary={"validation_auc": 0.91},
     )
 
 
