@@ -146,7 +146,8 @@ def model_folder(workdir: Path) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(**where)
     quantised = GgufConfig(dequantize=True)
     model = AutoModelForCausalLM.from_pretrained(**where, quantization_config=quantised, dtype=torch.float32)
-    del model.config.quantization_config  # the weights are plain now
+    if getattr(model.config, "quantization_config", None) is not None:
+        del model.config.quantization_config  # the weights are plain now
     aside = folder.with_suffix(".tmp")
     model.save_pretrained(aside)
     tokenizer.save_pretrained(aside)
