@@ -47,12 +47,13 @@ def main() -> int:
         result = measure(name)
         if result["exit"] != 0:
             failed.append(name)
+        if not result["figures"]:
             continue
         stored[name] = result
         STORE.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n")
         PAGE.write_text(page(stored))
     if failed:
-        print(f"failed: {', '.join(failed)}; their earlier figures stand", file=sys.stderr)
+        print(f"a target missed, or a failure, in: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -66,7 +67,9 @@ def measure(name: str) -> dict[str, object]:
         for line in child.stdout:
             print(line, end="", flush=True)
             if line.startswith("{"):
-                figures.append(json.loads(line))
+                figure = json.loads(line)
+                if "what" in figure:
+                    figures.append(figure)
     return {
         "exit": child.returncode,
         "command": f'make bench ARGS="{name}"',
@@ -112,8 +115,11 @@ def row(figure: dict[str, object]) -> str:
     """One line of a table."""
     value = figure.get("value")
     shown = f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-    met = {True: "met", False: "**missed**", None: ""}[figure.get("met")]  # type: ignore[index]
-    return f"| {figure['what']} | {shown} {figure.get('unit', '')} | {figure.get('must') or ''} | {met} |"
+    must, met = figure.get("must"), figure.get("met")
+    if isinstance(must, int | float) and isinstance(value, int | float):
+        must, met = f"at most {must:,g}", value <= must
+    told = {True: "met", False: "**missed**"}.get(bool(met), "") if met is not None else ""
+    return f"| {figure['what']} | {shown} {figure.get('unit', '')} | {'' if must is None else must} | {told} |"
 
 
 if __name__ == "__main__":
