@@ -36,7 +36,7 @@ T = TypeVar("T")
 Verb = Callable[[Connection], T]
 BUSY_MS = 20_000
 POLL_SECONDS = 0.0005
-SLICE_SECONDS = 0.004  # work of a bulk transaction before its commit; with the commit it stays under 20 ms
+SLICE_SECONDS = 0.0015  # work of a bulk transaction before its commit; with the commit it stays under 20 ms
 SHARE_OF_WALL = (
     0.4  # of a slice's own time that counts as work at least: on a busy machine the rest is waiting for a core
 )
