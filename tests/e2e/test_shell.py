@@ -167,7 +167,7 @@ def test_another_workspace_opens_in_place_and_is_remembered(sit_down: Callable[[
         seat.window, seat.context = seat.studio.window, seat.studio.context
         seat.wait_painted()
         assert seat.page.header.project.text() == "Geometry"
-        assert Settings.load().recent[:2] == [str(other), str(seat.folder)]
+        seat.wait(lambda: Settings.load().recent[:2] == [str(other), str(seat.folder)])  # once the window has settled
 
 
 def test_help_guideline_and_preferences_open(sit_down: Callable[[], Seat]) -> None:
