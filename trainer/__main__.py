@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from trainer.contract.run_folder import RunFolder, RunFolderError
-from trainer.contract.spec import RunSpec
+from trainer.contract.spec import RECIPES, RunSpec
 from trainer.runtime.worker import RunFailed, Worker, run_attempt
 
 
 def recipe_of(name: str) -> Callable[[Worker], dict[str, float]]:
     """The recipe's program; only the one that runs is imported. Raises RunFailed."""
-    if name == "prm":
-        from trainer.recipes import prm
-
-        return prm.run
-    if name == "score":
-        from trainer.recipes import score
-
-        return score.run
-    raise RunFailed(f"this worker has no recipe {name!r}; update it, or choose prm or score")
+    if name not in RECIPES:
+        raise RunFailed(f"this worker has no recipe {name!r}; update it, or choose one of {', '.join(RECIPES)}")
+    run: Callable[[Worker], dict[str, float]] = importlib.import_module(f"trainer.recipes.{name}").run
+    return run
 
 
 def set_environment(spec: RunSpec) -> None:

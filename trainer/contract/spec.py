@@ -1,171 +1,36 @@
-"""What can be asked of each recipe: one frozen dataclass a recipe, with defaults, ranges and help for the form."""
+"""spec.json, and the parsing of parameters into the dataclass of a recipe (`contract/specs`, one file a recipe)."""
 
 from __future__ import annotations
 
 import dataclasses
 import typing
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 import msgspec
 
 from trainer.contract.records import CONTRACT_VERSION, ModelRef
+from trainer.contract.specs.prm import AfterError, NeutralPolicy, PrmSpec
+from trainer.contract.specs.score import ScoreSpec
+from trainer.contract.specs.setting import Adapt, Precision, SpecError, Value
 
-Value = str | int | float | bool
-
-
-class SpecError(ValueError):
-    """A parameter that cannot be; the message names the parameter, its value and what is allowed."""
-
-
-def setting(
-    default: Value,
-    help: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    group: str = "Training",
-    advanced: bool = False,
-    unit: str = "",
-) -> typing.Any:  # noqa: ANN401 - a dataclass field stands for its type
-    """A field of a recipe's dataclass: default, help text, inclusive range, and where the form shows it."""
-    meta = {"help": help, "low": low, "high": high, "group": group, "advanced": advanced, "unit": unit}
-    return field(default=default, metadata=meta)
-
-
-class NeutralPolicy(StrEnum):
-    """What a neutral rating teaches the PRM."""
-
-    POSITIVE = "positive"
-    NEGATIVE = "negative"
-    IGNORE = "ignore"
-    SOFT = "soft 0.5"
-    THREE_CLASSES = "three classes"
-
-
-class AfterError(StrEnum):
-    """What steps after the first negative teach."""
-
-    MASK = "mask"
-    KEEP = "keep labels"
-
-
-class Adapt(StrEnum):
-    """Which weights of the body are trained."""
-
-    ALL = "all weights"
-    LORA = "LoRA"
-    LAST_LAYERS = "last layers"
-    HEAD = "head only"
-
-
-class Precision(StrEnum):
-    """Arithmetic of the forward and backward pass."""
-
-    FP32 = "fp32"
-    BF16 = "bf16"
-
-
-@dataclass(frozen=True, slots=True)
-class PrmSpec:
-    """Train a process reward model: a causal language model with a head that reads every step's end."""
-
-    model: str = setting(
-        "tiny",
-        "A local folder, a hub id, a GGUF file, or 'tiny': our own small Llama from scratch",
-        group="Model",
-    )
-    adapt: Adapt = setting(Adapt.ALL, "Which weights of the body are trained", group="Model")
-    last_layers: int = setting(
-        2,
-        "How many last layers are trained when only last layers are",
-        low=1,
-        high=200,
-        group="Model",
-        advanced=True,
-    )
-    lora_rank: int = setting(16, "Rank of the LoRA matrices", low=1, high=512, group="Model", advanced=True)
-    neutral: NeutralPolicy = setting(NeutralPolicy.POSITIVE, "What a neutral rating teaches", group="Labels")
-    after_error: AfterError = setting(AfterError.MASK, "What steps after the first negative teach", group="Labels")
-    separator: str = setting(
-        "\n", "Text set after every step; its last token carries the label", group="Labels", advanced=True
-    )
-    max_length: int = setting(
-        1024,
-        "Longest row in tokens; a row that loses labels to the cut is counted and shown",
-        low=16,
-        high=131072,
-        group="Labels",
-    )
-    epochs: float = setting(1.0, "Passes over the training rows", low=0.01, high=1000)
-    max_steps: int = setting(
-        0, "Train for this many optimiser steps, whatever the epochs; 0 = as the epochs say", low=0, high=10_000_000
-    )
-    max_minutes: float = setting(0.0, "Stop after this many minutes of training; 0 = no limit", low=0, high=100_000)
-    batch_size: int = setting(8, "Rows in one optimiser step", low=1, high=65536)
-    micro_batch: int = setting(
-        0,
-        "Rows in one forward pass; 0 = what suits the device; halved when memory runs out, with the same gradient",
-        low=0,
-        high=65536,
-        advanced=True,
-    )
-    head_rate: float = setting(1e-3, "Learning rate of the step head", low=0.0, high=1.0)
-    body_rate: float = setting(3e-4, "Learning rate of the body", low=0.0, high=1.0)
-    warmup: float = setting(0.03, "Share of the steps over which the rates rise", low=0.0, high=0.9, advanced=True)
-    decay: float = setting(
-        0.1, "Share of the steps over which the rates fall to zero at the end", low=0.0, high=1.0, advanced=True
-    )
-    weight_decay: float = setting(0.0, "Decoupled weight decay of AdamW", low=0.0, high=1.0, advanced=True)
-    max_grad_norm: float = setting(
-        1.0, "Longer gradients are cut to this norm; 0 = never", low=0.0, high=1e6, advanced=True
-    )
-    language_loss: float = setting(
-        0.0,
-        "Weight of the next-token loss beside the step loss; helps a model made from scratch",
-        low=0.0,
-        high=10.0,
-        advanced=True,
-    )
-    eval_every: int = setting(50, "Optimiser steps between two validations", low=1, high=1_000_000, group="Watching")
-    checkpoint_every: int = setting(
-        50, "Optimiser steps between two checkpoints", low=1, high=1_000_000, group="Watching"
-    )
-    keep_last: int = setting(2, "Checkpoints kept besides the best", low=1, high=100, group="Watching", advanced=True)
-    patience: int = setting(
-        0,
-        "Stop after this many validations without a better AUC; 0 = never",
-        low=0,
-        high=10_000,
-        group="Watching",
-        advanced=True,
-    )
-    precision: Precision = setting(
-        Precision.FP32, "Arithmetic; bf16 needs a device that has it", group="Device", advanced=True
-    )
-    gradient_checkpointing: bool = setting(False, "Spend time to save memory", group="Device", advanced=True)
-    threads: int = setting(0, "Processor threads; 0 = all", low=0, high=1024, group="Device", advanced=True)
-    seed: int = setting(0, "Seed of everything random", low=0, high=2**31 - 1, group="Device")
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreSpec:
-    """Score stored traces with a PRM: every step gets P(correct)."""
-
-    model: str = setting("", "A PRM made here, or a folder with one", group="Model")
-    max_length: int = setting(
-        0, "Longest row in tokens; 0 = what the PRM was trained with", low=0, high=131072, group="Scoring"
-    )
-    batch_tokens: int = setting(8192, "Padded tokens in one forward pass", low=16, high=10_000_000, group="Scoring")
-    precision: Precision = setting(
-        Precision.FP32, "Arithmetic; bf16 needs a device that has it", group="Device", advanced=True
-    )
-    threads: int = setting(0, "Processor threads; 0 = all", low=0, high=1024, group="Device", advanced=True)
-    seed: int = setting(0, "Seed of everything random", low=0, high=2**31 - 1, group="Device", advanced=True)
-
+__all__ = [
+    "RECIPES",
+    "Adapt",
+    "AfterError",
+    "NeutralPolicy",
+    "Precision",
+    "PrmSpec",
+    "RecipeSpec",
+    "RunSpec",
+    "ScoreSpec",
+    "SpecError",
+    "Value",
+    "build",
+    "parameters",
+]
 
 RecipeSpec = PrmSpec | ScoreSpec
-RECIPES: dict[str, type[PrmSpec] | type[ScoreSpec]] = {"prm": PrmSpec, "score": ScoreSpec}
+RECIPES: dict[str, type[RecipeSpec]] = {"prm": PrmSpec, "score": ScoreSpec}
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,23 @@
+"""What can be asked of the recipe `score`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainer.contract.specs.setting import Precision, setting
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSpec:
+    """Score stored traces with a PRM: every step gets P(correct)."""
+
+    model: str = setting("", "A PRM made here, or a folder with one", group="Model")
+    max_length: int = setting(
+        0, "Longest row in tokens; 0 = what the PRM was trained with", low=0, high=131072, group="Scoring"
+    )
+    batch_tokens: int = setting(8192, "Padded tokens in one forward pass", low=16, high=10_000_000, group="Scoring")
+    precision: Precision = setting(
+        Precision.FP32, "Arithmetic; bf16 needs a device that has it", group="Device", advanced=True
+    )
+    threads: int = setting(0, "Processor threads; 0 = all", low=0, high=1024, group="Device", advanced=True)
+    seed: int = setting(0, "Seed of everything random", low=0, high=2**31 - 1, group="Device", advanced=True)
