@@ -39,16 +39,38 @@ def set_environment(spec: RunSpec) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse the command line and run."""
-    parser = argparse.ArgumentParser(prog="steplens-trainer", description="Run one attempt of a run.")
+    """Parse the command line and run: `RUN_DIR`, or `serve MODEL`."""
+    given = sys.argv[1:] if argv is None else argv
+    if given[:1] == ["serve"]:
+        return _serve(given[1:])
+    parser = argparse.ArgumentParser(
+        prog="steplens-trainer",
+        description="Run one attempt of a run.",
+        epilog="steplens-trainer serve MODEL answers step scores over HTTP on this machine.",
+    )
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="the run folder, with spec.json and input.jsonl")
-    path = parser.parse_args(argv).run.resolve()
+    path = parser.parse_args(given).run.resolve()
     try:
         set_environment(RunFolder(path).read_spec())
     except RunFolderError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     return run_attempt(path, recipe_of)
+
+
+def _serve(given: list[str]) -> int:
+    from trainer.serve import ServeError, serve
+
+    parser = argparse.ArgumentParser(prog="steplens-trainer serve", description="Answer step scores over HTTP.")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a folder with a PRM")
+    parser.add_argument("--port", type=int, default=8377, help="port on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    args = parser.parse_args(given)
+    try:
+        return serve(args.model, port=args.port, device=args.device)
+    except ServeError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
 
 
 if __name__ == "__main__":

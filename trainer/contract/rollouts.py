@@ -1,0 +1,118 @@
+"""What an RL run keeps of its rollouts: one file an update in `rollouts/`, written whole or not at all. Torch-free.
+
+Token values are packed arrays, never a line a token. The studio reads these files for the examples and for the what-if
+view of credit; the worker writes them and, after a crash, overwrites those of an update it repeats.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.contract.run_folder import RunFolderError, write_atomic
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
+
+
+class PackedTrace(msgspec.Struct, frozen=True, kw_only=True):
+    """One trace of a rollout.
+
+    `tokens`, `logprobs` and `advantages` are little-endian int32 and float32 arrays [T] of the response;
+    `step_ends[k]` is the token that ends step k, `step_spans[k]` the code points of step k in `text`, `scores[k]` the
+    PRM's P(step k is correct). `outcome` is 1 or 0 from the verifier, None when it could not be decided. `parts` are
+    the rewards by name.
+    """
+
+    id: str
+    row: str
+    group: int
+    problem: str
+    reference: str | None
+    prompt: str
+    text: str
+    answer: str | None
+    tokens: bytes
+    logprobs: bytes
+    advantages: bytes
+    step_ends: tuple[int, ...]
+    step_spans: tuple[tuple[int, int], ...]
+    scores: tuple[float, ...]
+    outcome: int | None
+    reward: float
+    parts: dict[str, float]
+    thinking_tokens: int
+    answer_tokens: int
+    ended: str
+    budget: int | None = None
+
+    @property
+    def length(self) -> int:
+        """Tokens of the response."""
+        return len(self.tokens) // 4
+
+
+class RolloutBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """The traces of one update, and the version of the policy that wrote them (the updates it had seen)."""
+
+    update: int
+    policy_version: int
+    traces: tuple[PackedTrace, ...]
+
+
+def pack_floats(values: NDArray[np.floating]) -> bytes:
+    """An array [T] as little-endian float32."""
+    return np.ascontiguousarray(values, dtype="<f4").tobytes()
+
+
+def pack_ints(values: NDArray[np.integer]) -> bytes:
+    """An array [T] as little-endian int32."""
+    return np.ascontiguousarray(values, dtype="<i4").tobytes()
+
+
+def floats(packed: bytes) -> Floats:
+    """The array [T] of `pack_floats`."""
+    return np.frombuffer(packed, dtype="<f4").astype(np.float32)
+
+
+def ints(packed: bytes) -> Ints:
+    """The array [T] of `pack_ints`."""
+    return np.frombuffer(packed, dtype="<i4").astype(np.int32)
+
+
+def path_of(folder: Path, update: int) -> Path:
+    """The file of one update in a run folder."""
+    return folder / "rollouts" / f"{update:08d}.msgpack"
+
+
+def save(folder: Path, batch: RolloutBatch) -> Path:
+    """Write the traces of one update into a run folder; returns the file."""
+    path = path_of(folder, batch.update)
+    path.parent.mkdir(exist_ok=True)
+    write_atomic(path, msgspec.msgpack.encode(batch))
+    return path
+
+
+def load(path: Path) -> RolloutBatch:
+    """The traces of one update. Raises RunFolderError."""
+    try:
+        return msgspec.msgpack.decode(path.read_bytes(), type=RolloutBatch)
+    except FileNotFoundError:
+        raise RunFolderError(f"{path} is missing; the update was pruned or not reached") from None
+    except msgspec.MsgspecError as error:
+        raise RunFolderError(f"{path}: {error}; resume the run from an earlier checkpoint") from None
+
+
+def updates(folder: Path) -> tuple[int, ...]:
+    """The updates whose rollouts a run folder holds, in order."""
+    return tuple(sorted(int(path.stem) for path in (folder / "rollouts").glob("[0-9]*.msgpack")))
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest `keep` updates; 0 keeps all."""
+    if keep:
+        for update in updates(folder)[:-keep]:
+            path_of(folder, update).unlink(missing_ok=True)
