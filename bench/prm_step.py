@@ -206,20 +206,21 @@ def run_ours(a: argparse.Namespace) -> None:
     import numpy as np
 
     from trainer.recipes import prm
+    from trainer.runtime import loop
     from trainer.runtime.worker import run_attempt
 
     wall: list[float] = []
     cpu: list[float] = []
-    advance = prm.Training._advance
+    advance = loop.Training._advance
 
-    def timed(self: prm.Training) -> None:
+    def timed(self: loop.Training) -> None:
         began, burnt = time.perf_counter(), time.process_time()
         advance(self)
         wall.append(time.perf_counter() - began)
         cpu.append(time.process_time() - burnt)
 
-    prm.Training._advance = timed
-    prm.plan_epoch = lambda *_: [np.arange(i, i + BATCH) for i in range(0, STEPS * BATCH, BATCH)]
+    loop.Training._advance = timed
+    loop.plan_epoch = lambda *_: [np.arange(i, i + BATCH) for i in range(0, STEPS * BATCH, BATCH)]
     if run_attempt(folder.path, lambda _: prm.run):
         raise SystemExit(folder.events.read_text()[-3000:])
     losses = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,18 @@ from trainer.contract.spec import AfterError, NeutralPolicy
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+
+
+class Sized(Protocol):
+    """A row that knows its length."""
+
+    @property
+    def length(self) -> int:
+        """Tokens."""
+        ...
+
+
+AnyRow = TypeVar("AnyRow", bound=Sized)
 
 WINDOW = 16  # batches whose rows are sorted together by length: little padding, order still random
 
@@ -289,7 +301,7 @@ def plan_epoch(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def split_by_length(rows: Sequence[TokenRow], size: int) -> list[list[TokenRow]]:
+def split_by_length(rows: Sequence[AnyRow], size: int) -> list[list[AnyRow]]:
     """A batch into micro-batches of at most `size` rows, longest first, so that little is padded."""
     ordered = sorted(rows, key=lambda row: -row.length)
     return [ordered[i : i + size] for i in range(0, len(ordered), size)]

@@ -16,7 +16,16 @@ from trainer.data import CutCounts, StepEncoder, TokenRow, label_rows, prompt_of
 from trainer.models.judge import class_probabilities
 from trainer.models.learn import Learner
 from trainer.models.load import Loaded, ModelError, load_for_training, load_prm
-from trainer.models.prm import PrmSettings, adapt, collate_labelled, collate_scoring, spoken_of, trained
+from trainer.models.prm import (
+    PrmSettings,
+    StepObjective,
+    adapt,
+    collate_labelled,
+    collate_scoring,
+    parameter_groups,
+    spoken_of,
+    trained,
+)
 from trainer.models.tiny import make_tiny
 
 ROWS = story_rows(24)
@@ -115,8 +124,17 @@ def test_the_loss_is_the_mean_cross_entropy_over_labels(loaded: Loaded):
 def learner_of(loaded: Loaded, told: list[tuple[int, int]] | None = None, **settings: object) -> Learner:
     spec = PrmSpec(max_grad_norm=0.0, **settings)
     halved = told if told is not None else []
+    groups = parameter_groups(
+        loaded.prm, head_rate=spec.head_rate, body_rate=spec.body_rate, weight_decay=spec.weight_decay
+    )
     return Learner(
-        loaded.prm, Accelerator(cpu=True), spec, check=lambda: None, told=lambda *sizes: halved.append(sizes)
+        loaded.prm,
+        StepObjective(loaded.prm, spec.language_loss),
+        groups,
+        Accelerator(cpu=True),
+        spec,
+        check=lambda: None,
+        told=lambda *sizes: halved.append(sizes),
     )
 
 

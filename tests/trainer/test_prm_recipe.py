@@ -19,7 +19,7 @@ from trainer.contract import events
 from trainer.contract.events import Outcome
 from trainer.contract.records import InputRow, SourceRef, Split, Votes, record_id
 from trainer.contract.run_folder import RunFolder, read_records, sha256_of_folder
-from trainer.models import learn
+from trainer.models import prm as prm_model
 from trainer.models.tiny import make_tiny
 from trainer.reasoning.estimate import ModelShape, estimate_prm, tokens_in_a_pass
 from trainer.recipes import prm, score
@@ -172,13 +172,13 @@ def test_no_label_at_all_ends_the_run_with_advice(tmp_path: Path):
 
 
 def test_a_step_without_finite_loss_is_skipped_and_three_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    real, calls = learn.step_loss, []
+    real, calls = prm_model.step_loss, []
 
     def broken(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         calls.append(1)
         return real(logits, targets) * (float("nan") if len(calls) in bad else 1.0)
 
-    monkeypatch.setattr(learn, "step_loss", broken)
+    monkeypatch.setattr(prm_model, "step_loss", broken)
     rows = [replace(row, split=Split.TRAIN) for row in story_rows(40)]
     for bad, code in (({2, 4}, 0), ({2, 3, 4}, 1)):
         calls.clear()

@@ -1,21 +1,66 @@
-"""One optimiser step of a PRM: micro-batches whose gradients add up to the batch's, whatever their size."""
+"""One optimiser step of any objective: passes whose gradients add up to the batch's, however it is cut into passes."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor, nn
 
-from trainer.contract.spec import PrmSpec
-from trainer.data import TokenRow, split_by_length, split_by_tokens
-from trainer.models.prm import Prm, collate_labelled, parameter_groups, spoken_of, step_loss, trained
+from trainer.data import AnyRow, Sized, split_by_length, split_by_tokens
 from trainer.runtime.memory import is_out_of_memory, release
 
 MICRO_TOKENS = 1024  # padded tokens in one pass on a processor: activations stay in its caches, little is padded
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One forward pass: what is differentiated, the part of it that is told as loss, and how many labels were hit."""
+
+    whole: Tensor
+    loss: Tensor
+    hits: int
+
+
+Taught = TypeVar("Taught", bound=Sized, contravariant=True)
+
+
+class Objective(Protocol[Taught]):
+    """What a batch of rows teaches a model."""
+
+    def totals(self, rows: Sequence[Taught]) -> tuple[float, ...]:
+        """What the loss of a whole batch is divided by; the first is the count of labels (or tokens) learned."""
+        ...
+
+    def passed(self, rows: Sequence[Taught], totals: Sequence[float]) -> Pass:
+        """The share of these rows in the loss of a batch with these totals: shares add up to the mean."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterGroup:
+    """Weights trained at one rate; `name` is the metric that tells it."""
+
+    name: str
+    weights: tuple[nn.Parameter, ...]
+    rate: float
+    weight_decay: float = 0.0
+
+
+class LearnSpec(Protocol):
+    """What a recipe's dataclass says of an optimiser step."""
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def micro_batch(self) -> int: ...
+    @property
+    def max_grad_norm(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +78,37 @@ class StepReport:
     updated: bool
 
 
-class Learner:
-    """AdamW at two rates. `micro_batch` is the most rows of one pass; it only ever shrinks, when memory runs out."""
+class Learner(Generic[AnyRow]):
+    """AdamW over `groups`. `micro_batch` is the most rows of one pass; it only ever shrinks, when memory runs out."""
 
     def __init__(
         self,
-        prm: Prm,
+        model: nn.Module,
+        objective: Objective[AnyRow],
+        groups: Sequence[ParameterGroup],
         accelerator: Accelerator,
-        spec: PrmSpec,
+        spec: LearnSpec,
         *,
         check: Callable[[], None],
         told: Callable[[int, int], None],
     ) -> None:
         """`check` is called before every pass and may raise; `told(rows, was)` when the micro-batch was halved."""
-        self.prm = prm.to(accelerator.device).train()
+        self.model = model.to(accelerator.device).train()
+        self.objective = objective
         self.accelerator = accelerator
         self.spec = spec
         self.micro_batch = spec.micro_batch or spec.batch_size
         self._check, self._told = check, told
-        groups = parameter_groups(
-            prm, head_rate=spec.head_rate, body_rate=spec.body_rate, weight_decay=spec.weight_decay
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": list(g.weights), "lr": g.rate, "rate": g.rate, "weight_decay": g.weight_decay}
+                for g in groups
+                if g.weights
+            ],
+            fused=True,
         )
-        self.optimiser = torch.optim.AdamW(groups, fused=True)
 
-    def learn(self, rows: Sequence[TokenRow], scale: float = 1.0) -> StepReport:
+    def learn(self, rows: Sequence[AnyRow], scale: float = 1.0) -> StepReport:
         """One step on these rows at `scale` of the full rates. Raises MemoryError when not even one row fits."""
         began = time.perf_counter()
         for group in self.optimiser.param_groups:
@@ -64,7 +116,7 @@ class Learner:
         while (summed := self._try_gradients(rows)) is None:
             self._halve(len(rows))
         loss, hits, labels = summed
-        weights = [weight for _, weight in trained(self.prm)]
+        weights = [weight for _, weight in trained(self.model)]
         norm = float(torch.nn.utils.clip_grad_norm_(weights, self.spec.max_grad_norm or math.inf))
         updated = math.isfinite(loss) and math.isfinite(norm)
         if updated:
@@ -73,7 +125,7 @@ class Learner:
         tokens = sum(row.length for row in rows)
         return StepReport(loss, norm, hits / labels, tokens, time.perf_counter() - began, updated)
 
-    def _try_gradients(self, rows: Sequence[TokenRow]) -> tuple[float, int, int] | None:
+    def _try_gradients(self, rows: Sequence[AnyRow]) -> tuple[float, int, float] | None:
         """Add up the gradient: mean loss, labels hit, labels. None when memory ran out."""
         try:
             return self._gradients(rows)
@@ -82,27 +134,20 @@ class Learner:
                 raise
             return None
 
-    def _gradients(self, rows: Sequence[TokenRow]) -> tuple[float, int, int]:
+    def _gradients(self, rows: Sequence[AnyRow]) -> tuple[float, int, float]:
         self.optimiser.zero_grad(set_to_none=True)
-        labels = sum(len(row.positions) for row in rows)
-        words = sum(int(row.spoken.sum()) for row in rows) if self.spec.language_loss > 0 else 0
+        totals = self.objective.totals(rows)
         total, hits = 0.0, 0
         for micro in self._micro_batches(rows):
             self._check()
-            batch, targets = collate_labelled(micro, self.accelerator.device)
             with self.accelerator.autocast():
-                logits, states = self.prm(batch)
-                loss = step_loss(logits, targets) / labels
-                whole = loss
-                if words:
-                    spoken = spoken_of(micro, batch)
-                    whole = loss + self.spec.language_loss * self.prm.language_loss(batch, states, spoken) / words
-            self.accelerator.backward(whole)
-            total += float(loss.detach())
-            hits += int((logits.detach().argmax(-1) == targets.argmax(-1)).sum())
-        return total, hits, labels
+                done = self.objective.passed(micro, totals)
+            self.accelerator.backward(done.whole)
+            total += float(done.loss.detach())
+            hits += done.hits
+        return total, hits, totals[0]
 
-    def _micro_batches(self, rows: Sequence[TokenRow]) -> list[list[TokenRow]]:
+    def _micro_batches(self, rows: Sequence[AnyRow]) -> list[list[AnyRow]]:
         if self.spec.micro_batch or self.accelerator.device.type != "cpu" or self.micro_batch < len(rows):
             return split_by_length(rows, self.micro_batch)
         return [[rows[i] for i in group] for group in split_by_tokens([row.length for row in rows], MICRO_TOKENS)]
@@ -117,6 +162,11 @@ class Learner:
         release()
         self.micro_batch = was // 2
         self._told(was // 2, was)
+
+
+def trained(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Names and weights that are trained, each once."""
+    return ((name, weight) for name, weight in model.named_parameters() if weight.requires_grad)
 
 
 def schedule(step: int, total: int, warmup: float, decay: float) -> float:

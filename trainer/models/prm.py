@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from trainer.contract.spec import Adapt, NeutralPolicy
 from trainer.data import Encoded, Ints, TokenRow
+from trainer.models.learn import ParameterGroup, Pass, trained
 
 SETTINGS_KEY = "steplens"
 CLASS_NAMES = {2: ("negative", "positive"), 3: ("negative", "neutral", "positive")}
@@ -159,6 +160,30 @@ def step_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits, targets, reduction="sum")
 
 
+class StepObjective:
+    """Mean cross-entropy over the labels of a batch; beside it, at `language_loss`, that of the next token."""
+
+    def __init__(self, prm: Prm, language_loss: float = 0.0) -> None:
+        self._prm = prm
+        self._language_loss = language_loss
+
+    def totals(self, rows: Sequence[TokenRow]) -> tuple[float, ...]:
+        """Labels, and tokens the language loss learns."""
+        labels = sum(len(row.positions) for row in rows)
+        return labels, (sum(int(row.spoken.sum()) for row in rows) if self._language_loss > 0 else 0)
+
+    def passed(self, rows: Sequence[TokenRow], totals: Sequence[float]) -> Pass:
+        """These rows' share of the batch's loss."""
+        labels, words = totals
+        batch, targets = collate_labelled(rows, self._prm.device)
+        logits, states = self._prm(batch)
+        whole = loss = step_loss(logits, targets) / labels
+        if words:
+            spoken = spoken_of(rows, batch)
+            whole = loss + self._language_loss * self._prm.language_loss(batch, states, spoken) / words
+        return Pass(whole, loss, int((logits.detach().argmax(-1) == targets.argmax(-1)).sum()))
+
+
 def adapt(prm: Prm, how: Adapt, *, last_layers: int, rank: int) -> None:
     """Choose what is trained: everything, LoRA matrices, the last layers, or the head alone. The head always is."""
     body = prm.body
@@ -189,17 +214,15 @@ def _layers(body: nn.Module) -> nn.ModuleList:
     return max(stacks, key=len)
 
 
-def trained(prm: Prm) -> Iterator[tuple[str, nn.Parameter]]:
-    """Names and weights that are trained, each once."""
-    return ((name, weight) for name, weight in prm.named_parameters() if weight.requires_grad)
-
-
-def parameter_groups(prm: Prm, *, head_rate: float, body_rate: float, weight_decay: float) -> list[dict[str, Any]]:
-    """AdamW's groups: the head and the body at their own rates; "rate" keeps the full rate for the schedule."""
+def parameter_groups(
+    prm: Prm, *, head_rate: float, body_rate: float, weight_decay: float
+) -> tuple[ParameterGroup, ParameterGroup]:
+    """The head and the body, each at its own rate."""
     head = {id(weight) for weight in prm.head.parameters()}
-    weights = list(trained(prm))
-    groups = [
-        {"params": [w for _, w in weights if id(w) in head], "lr": head_rate, "rate": head_rate},
-        {"params": [w for _, w in weights if id(w) not in head], "lr": body_rate, "rate": body_rate},
-    ]
-    return [{**group, "weight_decay": weight_decay} for group in groups if group["params"]]
+    weights = [weight for _, weight in trained(prm)]
+    of_head = tuple(weight for weight in weights if id(weight) in head)
+    of_body = tuple(weight for weight in weights if id(weight) not in head)
+    return (
+        ParameterGroup("head_learning_rate", of_head, head_rate, weight_decay),
+        ParameterGroup("learning_rate", of_body, body_rate, weight_decay),
+    )
