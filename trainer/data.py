@@ -1,19 +1,23 @@
-"""Labelled steps to token ids, label positions and batches: one builder for training and for scoring. Torch-free."""
+"""Rows to labelled steps, token rows and batches; the ids themselves are built in `placement`. Torch-free."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.contract.records import InputRow, SourceRef, Split, Votes
-from trainer.contract.spec import AfterError, NeutralPolicy
+from trainer.contract.specs.prm import AfterError, NeutralPolicy
+from trainer.placement import Encoded, Encoder, Ints, PlacementError, StepEncoder
+
+__all__ = ["Encoded", "StepEncoder"]
 
 Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
@@ -28,6 +32,7 @@ class Sized(Protocol):
 
 AnyRow = TypeVar("AnyRow", bound=Sized)
 
+NOTHING_TAUGHT = "no step teaches anything"
 WINDOW = 16  # batches whose rows are sorted together by length: little padding, order still random
 
 
@@ -76,7 +81,9 @@ class LabelCounts:
     steps: int = 0
     steps_unrated: int = 0
     steps_after_error: int = 0
+    steps_taught_elsewhere: int = 0
     steps_neutral_ignored: int = 0
+    repairs: int = 0
     labels: int = 0
 
     def as_dict(self) -> dict[str, int]:
@@ -95,6 +102,19 @@ class Labelled:
     def of(self, split: Split) -> tuple[LabelledRow, ...]:
         """The rows of one split."""
         return tuple(row for row in self.rows if row.split is split)
+
+    def balance(self, split: Split) -> Doubles:
+        """How many labels of a split stand in each class [classes]; a soft label counts in parts."""
+        targets = [row.targets[~np.isnan(row.targets[:, 0])] for row in self.of(split)]
+        return np.concatenate(targets).sum(0, dtype=np.float64) if targets else np.zeros(2)
+
+
+def class_weights(balance: Doubles) -> Doubles:
+    """Weights [classes] under which every class that occurs weighs the same in the loss, 1 on average over labels."""
+    weights = np.ones_like(balance)
+    there = balance > 0
+    weights[there] = balance.sum() / (np.count_nonzero(there) * balance[there])
+    return weights
 
 
 def classes_of(policy: NeutralPolicy) -> int:
@@ -133,26 +153,38 @@ def label_rows(rows: Iterable[InputRow], policy: NeutralPolicy, after_error: Aft
     for row in rows:
         counts.rows += 1
         votes = row.votes if row.votes is not None else (None,) * len(row.steps)
-        if len(votes) != len(row.steps):
+        wrong = _objection(row, votes)
+        if wrong:
             counts.rows_bad_votes += 1
-            refused[row.id] = f"{len(votes)} votes for {len(row.steps)} steps"
+            refused[row.id] = wrong
             continue
         labelled = _label(row, votes, policy, after_error, counts)
         if labelled.labels == 0:
             counts.rows_without_label += 1
-            refused[row.id] = "no step teaches anything"
+            refused[row.id] = NOTHING_TAUGHT
             continue
         kept.append(labelled)
     return Labelled(tuple(kept), counts, refused)
+
+
+def _objection(row: InputRow, votes: Sequence[Votes | None]) -> str:
+    """Why the votes of a row cannot be; empty when they can."""
+    if len(votes) != len(row.steps):
+        return f"{len(votes)} votes for {len(row.steps)} steps"
+    for index, vote in enumerate(votes):
+        weights = () if vote is None else (vote.negative, vote.neutral, vote.positive)
+        if not all(0 <= weight < math.inf for weight in weights):
+            return f"step {index} has the votes {weights}, which are no weights"
+    if row.repairs and len(row.repairs) != len(row.steps):
+        return f"{len(row.repairs)} repairs for {len(row.steps)} steps"
+    return ""
 
 
 def _label(
     row: InputRow, votes: Sequence[Votes | None], policy: NeutralPolicy, after_error: AfterError, counts: LabelCounts
 ) -> LabelledRow:
     first_error = first_error_of(votes)
-    last = (
-        first_error if after_error is AfterError.MASK and first_error is not None and first_error >= 0 else len(votes)
-    )
+    masked = _masked(row, votes, first_error, after_error)
     targets = np.full((len(votes), classes_of(policy)), np.nan, np.float32)
     rated = np.zeros(len(votes), np.bool_)
     for index, vote in enumerate(votes):
@@ -161,66 +193,39 @@ def _label(
         rated[index] = vote is not None and vote.total > 0
         if not rated[index]:
             counts.steps_unrated += 1
-        elif index > last:
+        elif index < row.labelled_from:
+            counts.steps_taught_elsewhere += 1
+        elif masked[index]:
             counts.steps_after_error += 1
         elif target is None:
             counts.steps_neutral_ignored += 1
         else:
             targets[index] = target
             counts.labels += 1
+            counts.repairs += bool(row.repairs) and row.repairs[index] is not None
     return LabelledRow(row.id, row.problem, row.steps, row.split, targets, rated, first_error, row.sources)
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """Token ids of a row and, beside them, the position of every step's end; steps beyond the cut have none.
+def _masked(
+    row: InputRow, votes: Sequence[Votes | None], first_error: int | None, after_error: AfterError
+) -> list[bool]:
+    """Which steps teach nothing because an error stands before them.
 
-    The first `prompt` tokens are the problem's.
+    When repairs are learned, a step that repairs an error teaches, and so does what follows once no error is left
+    open. Repairing step k settles every error from k on: what was built on k falls with it.
     """
-
-    ids: Ints
-    ends: Ints
-    prompt: int
-
-    @property
-    def steps(self) -> int:
-        """How many steps fitted."""
-        return len(self.ends)
-
-
-class StepEncoder:
-    """Text to ids, the same for training and scoring.
-
-    ids = [bos] + problem + for each step (step + separator), every part tokenised by itself, as TRL 1.13's
-    PRMTrainer does; a step's score is read at the last token of the separator behind it. Positions are known
-    because they are counted here; no token is ever searched for.
-    """
-
-    def __init__(self, tokenizer: Any, separator: str, max_length: int) -> None:  # noqa: ANN401 - any HF tokenizer
-        self._tokenizer = tokenizer
-        self._max_length = max_length
-        self._separator = self._ids([separator])[0]
-        if not self._separator:
-            raise ValueError(f"the separator {separator!r} has no token in this tokenizer; choose another separator")
-        self._bos = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
-
-    def encode(self, prompt: str, steps: Sequence[str]) -> Encoded:
-        """One row. The cut at `max_length` keeps the start; a step whose separator is cut has no position."""
-        parts = self._ids([prompt, *steps])
-        ids, ends = [*self._bos, *parts[0]], []
-        of_problem = min(len(ids), self._max_length)
-        for part in parts[1:]:
-            ids += part
-            ids += self._separator
-            ends.append(len(ids) - 1)
-        kept = [end for end in ends if end < self._max_length]
-        return Encoded(np.asarray(ids[: self._max_length], np.int64), np.asarray(kept, np.int64), of_problem)
-
-    def _ids(self, texts: list[str]) -> list[list[int]]:
-        ids: list[list[int]] = self._tokenizer(texts, add_special_tokens=False, return_attention_mask=False)[
-            "input_ids"
-        ]
-        return ids
+    masked = [False] * len(votes)
+    if after_error is AfterError.KEEP or first_error is None or first_error < 0:
+        return masked
+    open_errors: set[int] = set()
+    for index, vote in enumerate(votes):
+        repaired = row.repairs[index] if row.repairs and after_error is AfterError.REPAIRS else None
+        if repaired is not None:
+            open_errors = {error for error in open_errors if error < repaired}
+        masked[index] = bool(open_errors) and repaired is None
+        if vote is not None and vote.negative * 2 > vote.total > 0:
+            open_errors.add(index)
+    return masked
 
 
 def prompt_of(problem: str) -> str:
@@ -230,16 +235,22 @@ def prompt_of(problem: str) -> str:
 
 @dataclass(slots=True)
 class CutCounts:
-    """What `max_length` cost, over all rows seen."""
+    """What `max_length` cost over all rows seen, and which rows do not fit the convention.
+
+    `steps_with_marker` hold the separator or tag within: harmless here, but not for tools that search for it.
+    """
 
     rows: int = 0
     rows_cut: int = 0
     labels_lost: int = 0
     rows_lost: int = 0
+    steps_with_marker: int = 0
+    rows_misplaced: int = 0
+    misplaced: dict[str, str] = field(default_factory=dict)  # id: why
 
     def as_dict(self) -> dict[str, int]:
         """The counts by name, as a notice carries them."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "misplaced"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,14 +279,20 @@ class TokenRow:
         return spoken
 
 
-def tokenise(rows: Iterable[LabelledRow], encoder: StepEncoder, counts: CutCounts) -> list[TokenRow]:
+def tokenise(rows: Iterable[LabelledRow], encoder: Encoder, counts: CutCounts) -> list[TokenRow]:
     """Rows to tokens. Labels lost to the cut are counted; a row that lost them all is left out and counted."""
     out = []
     for row in rows:
-        encoded = encoder.encode(prompt_of(row.problem), row.steps)
+        counts.rows += 1
+        counts.steps_with_marker += sum(encoder.marker in step for step in row.steps)
+        try:
+            encoded = encoder.encode(row.problem, row.steps)
+        except PlacementError as error:
+            counts.rows_misplaced += 1
+            counts.misplaced[row.id] = str(error)
+            continue
         labelled = np.flatnonzero(~np.isnan(row.targets[:, 0]))
         kept = labelled[labelled < encoded.steps]
-        counts.rows += 1
         counts.labels_lost += len(labelled) - len(kept)
         counts.rows_cut += len(kept) < len(labelled)
         if not len(kept):

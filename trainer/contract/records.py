@@ -127,6 +127,8 @@ class InputRow(msgspec.Struct, frozen=True, kw_only=True):
     """One row of input.jsonl: a trace under one segmentation, with what people said of its steps.
 
     `votes[i]` belongs to `steps[i]`; None = nobody rated it. `votes` None = a row to be scored, not learned from.
+    Only steps from `labelled_from` on teach: those before are taught by another row, whose start this one shares.
+    `repairs[i]` is the step that `steps[i]` repairs, as people said; `outcome` is 1 for a right answer, 0 for a wrong.
     """
 
     id: str
@@ -141,6 +143,9 @@ class InputRow(msgspec.Struct, frozen=True, kw_only=True):
     project: str = ""
     origin: str = ""
     sources: tuple[SourceRef, ...] = ()
+    labelled_from: int = 0
+    repairs: tuple[int | None, ...] = ()
+    outcome: int | None = None
 
 
 class ModelRef(msgspec.Struct, frozen=True, kw_only=True):

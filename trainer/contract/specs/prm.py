@@ -23,6 +23,7 @@ class AfterError(StrEnum):
 
     MASK = "mask"
     KEEP = "keep labels"
+    REPAIRS = "learn repairs"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,3 +42,17 @@ class Precision(StrEnum):
 
     FP32 = "fp32"
     BF16 = "bf16"
+
+
+class Convention(StrEnum):
+    """How steps stand in the token ids and where a step's score is read; see `trainer.placement`."""
+
+    TRL = "TRL"
+    QWEN = "Qwen"
+    MATH_SHEPHERD = "Math-Shepherd"
+    RLHFLOW = "RLHFlow"
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the score is read from the language head's logits of "+" and "-", and not from a step head."""
+        return self in (Convention.MATH_SHEPHERD, Convention.RLHFLOW)
