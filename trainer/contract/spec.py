@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from enum import StrEnum
+from pathlib import Path
 
 import msgspec
 
@@ -17,6 +18,7 @@ __all__ = [
     "RECIPES",
     "Adapt",
     "AfterError",
+    "CodeRef",
     "NeutralPolicy",
     "Precision",
     "PrmSpec",
@@ -26,11 +28,23 @@ __all__ = [
     "SpecError",
     "Value",
     "build",
+    "code_of",
+    "is_code",
     "parameters",
 ]
 
 RecipeSpec = PrmSpec | ScoreSpec
 RECIPES: dict[str, type[RecipeSpec]] = {"prm": PrmSpec, "score": ScoreSpec}
+
+
+class CodeRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A user's own function: its role, the copy in the run folder, and whether the user agreed to run that copy."""
+
+    role: str
+    path: str
+    function: str
+    sha256: str
+    consented: bool = False
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +59,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     input_sha256: str = ""
     input_rows: int = 0
     models: tuple[ModelRef, ...] = ()
+    code: tuple[CodeRef, ...] = ()
     selection: dict[str, typing.Any] = {}
     left_out: dict[str, int] = {}
     created_at: str = ""
@@ -68,6 +83,19 @@ def build(recipe: str, given: dict[str, typing.Any]) -> RecipeSpec:
         name: _convert(recipe, fields[name], hints[name], raw) for name, raw in given.items()
     }
     return cls(**values)
+
+
+def is_code(given: str) -> bool:
+    """Whether a setting names a user's function, FILE.py:function, rather than something built in."""
+    return ".py:" in given
+
+
+def code_of(given: str) -> tuple[Path, str]:
+    """File and function of "FILE.py:function". Raises SpecError."""
+    name, colon, function = given.rpartition(":")
+    if not colon or not name.endswith(".py") or not function.isidentifier():
+        raise SpecError(f"{given!r} is not FILE.py:function")
+    return Path(name).expanduser(), function
 
 
 def parameters(spec: RecipeSpec) -> dict[str, Value]:
