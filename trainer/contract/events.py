@@ -93,6 +93,17 @@ class Resumed(Event, frozen=True, kw_only=True, tag="resumed"):
     from_step: int
 
 
+class Answered(Event, frozen=True, kw_only=True, tag="answered"):
+    """A resident run has answered a request: what it made stands in the records, or `error` says why there is nothing.
+
+    `seconds` went by from taking the request up to the answer.
+    """
+
+    request: str
+    seconds: float
+    error: str = ""
+
+
 class Ended(Event, frozen=True, kw_only=True, tag="ended"):
     """The last word of an attempt; its absence, with no process, means crashed."""
 
@@ -102,7 +113,7 @@ class Ended(Event, frozen=True, kw_only=True, tag="ended"):
     summary: dict[str, float] = {}
 
 
-AnyEvent = Started | Progress | Metrics | Example | Checkpoint | Notice | Resumed | Ended
+AnyEvent = Started | Progress | Metrics | Example | Checkpoint | Notice | Resumed | Answered | Ended
 
 decoder = msgspec.json.Decoder(AnyEvent)
 encoder = msgspec.json.Encoder()

@@ -20,4 +20,16 @@ class ScoreSpec:
         Precision.FP32, "Arithmetic; bf16 needs a device that has it", group="Device", advanced=True
     )
     threads: int = setting(0, "Processor threads; 0 = all", low=0, high=1024, group="Device", advanced=True)
+    resident: bool = setting(
+        False, "Stay when its rows are scored, and answer requests until none has come", group="Device", advanced=True
+    )
+    idle_minutes: float = setting(
+        10.0,
+        "How long a run that stays waits for a request before it ends",
+        low=0.001,
+        high=1440.0,
+        group="Device",
+        advanced=True,
+        unit="min",
+    )
     seed: int = setting(0, "Seed of everything random", low=0, high=2**31 - 1, group="Device", advanced=True)
