@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from trainer.data import AnyRow, Sized, split_by_length, split_by_tokens
+from trainer.runtime.distributed import Processes
 from trainer.runtime.memory import is_out_of_memory, release
 
 MICRO_TOKENS = 1024  # padded tokens in one pass on a processor: activations stay in its caches, little is padded
@@ -97,6 +98,7 @@ class Learner(Generic[AnyRow]):
         self.objective = objective
         self.accelerator = accelerator
         self.spec = spec
+        self.processes = Processes(accelerator)
         self.micro_batch = spec.micro_batch or spec.batch_size
         self._check, self._told = check, told
         self.optimiser = torch.optim.AdamW(
@@ -113,30 +115,37 @@ class Learner(Generic[AnyRow]):
         began = time.perf_counter()
         for group in self.optimiser.param_groups:
             group["lr"] = group["rate"] * scale
-        while (summed := self._try_gradients(rows)) is None:
+        mine = self.processes.part_of(rows)
+        totals = self.processes.sum(self.objective.totals(mine))
+        while (summed := self._over_processes(self._try_gradients(mine, totals))) is None:
             self._halve(len(rows))
-        loss, hits, labels = summed
+        loss, hits = summed
         weights = [weight for _, weight in trained(self.model)]
+        self.processes.add_gradients(weights)
         norm = float(torch.nn.utils.clip_grad_norm_(weights, self.spec.max_grad_norm or math.inf))
         updated = math.isfinite(loss) and math.isfinite(norm)
         if updated:
             self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         tokens = sum(row.length for row in rows)
-        return StepReport(loss, norm, hits / labels, tokens, time.perf_counter() - began, updated)
+        return StepReport(loss, norm, hits / totals[0], tokens, time.perf_counter() - began, updated)
 
-    def _try_gradients(self, rows: Sequence[AnyRow]) -> tuple[float, int, float] | None:
-        """Add up the gradient: mean loss, labels hit, labels. None when memory ran out."""
+    def _try_gradients(self, rows: Sequence[AnyRow], totals: Sequence[float]) -> tuple[float, float] | None:
+        """Add up this process's gradient: its share of the mean loss, labels hit. None when memory ran out."""
         try:
-            return self._gradients(rows)
+            return self._gradients(rows, totals)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             return None
 
-    def _gradients(self, rows: Sequence[AnyRow]) -> tuple[float, int, float]:
+    def _over_processes(self, mine: tuple[float, float] | None) -> tuple[float, float] | None:
+        """Loss and hits of all processes; None when memory ran out in any of them."""
+        failed, loss, hits = self.processes.sum((float(mine is None), *(mine or (0.0, 0.0))))
+        return None if failed else (loss, hits)
+
+    def _gradients(self, rows: Sequence[AnyRow], totals: Sequence[float]) -> tuple[float, float]:
         self.optimiser.zero_grad(set_to_none=True)
-        totals = self.objective.totals(rows)
         total, hits = 0.0, 0
         for micro in self._micro_batches(rows):
             self._check()
@@ -145,7 +154,7 @@ class Learner(Generic[AnyRow]):
             self.accelerator.backward(done.whole)
             total += float(done.loss.detach())
             hits += done.hits
-        return total, hits, totals[0]
+        return total, hits
 
     def _micro_batches(self, rows: Sequence[AnyRow]) -> list[list[AnyRow]]:
         if self.spec.micro_batch or self.accelerator.device.type != "cpu" or self.micro_batch < len(rows):
@@ -153,7 +162,7 @@ class Learner(Generic[AnyRow]):
         return [[rows[i] for i in group] for group in split_by_tokens([row.length for row in rows], MICRO_TOKENS)]
 
     def _halve(self, rows: int) -> None:
-        was = min(self.micro_batch, rows)
+        was = min(self.micro_batch, -(-rows // self.processes.count))
         if was == 1:
             raise MemoryError(
                 "memory ran out with one row at a time; lower max_length, train fewer weights (LoRA, last layers), "

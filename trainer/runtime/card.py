@@ -18,7 +18,7 @@ from trainer.data import CutCounts, Labelled
 from trainer.models.load import Loaded
 from trainer.reasoning.metrics import Interval
 from trainer.runtime.checkpoint import TrainState
-from trainer.runtime.worker import Worker
+from trainer.runtime.worker import Follower, Worker
 
 SHOWN = (
     ("AUC", "auc"),
@@ -64,7 +64,12 @@ class Result:
 
 
 def write_model(worker: Worker, spec: PrmSpec, loaded: Loaded, rows: Labelled, result: Result) -> str:
-    """Write model/ aside and rename it; returns its checksum, which the card names and does not enter."""
+    """Write model/ aside and rename it; returns its checksum, which the card names and does not enter.
+
+    Of several processes only the first writes; the others get "".
+    """
+    if isinstance(worker, Follower):
+        return ""
     target = worker.folder.model
     aside = target.with_name(f".model.{os.getpid()}.tmp")
     for left in worker.folder.path.glob(".model.*.tmp"):

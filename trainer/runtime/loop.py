@@ -10,10 +10,12 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Generic, Protocol
 
 import msgspec
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 from torch import nn
 
 from trainer.contract import events
@@ -27,6 +29,7 @@ from trainer.runtime.checkpoint import Found, TrainState
 from trainer.runtime.worker import RunFailed, Stopped, Worker
 
 MOST_SKIPPED = 3
+PATIENCE = timedelta(hours=2)  # one process may write a large checkpoint while the others wait
 
 
 class LoopSpec(LearnSpec, Protocol):
@@ -74,13 +77,12 @@ def begin(worker: Worker) -> Found | None:
 
 
 def accelerator_of(worker: Worker, precision: Precision) -> Accelerator:
-    """Device and arithmetic of a run. Raises RunFailed."""
-    accelerator = Accelerator(
-        cpu=worker.spec.device == "cpu", mixed_precision="bf16" if precision is Precision.BF16 else "no"
+    """Device and arithmetic of this process, and its tie to the others where there are several."""
+    return Accelerator(
+        cpu=worker.spec.device == "cpu",
+        mixed_precision="bf16" if precision is Precision.BF16 else "no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )
-    if accelerator.num_processes > 1:
-        raise RunFailed("this recipe runs in one process; start it without `accelerate launch --num_processes`")
-    return accelerator
 
 
 class Training(Generic[AnyRow]):
@@ -106,6 +108,7 @@ class Training(Generic[AnyRow]):
         self.accelerator = accelerator
         self._rates = {group.name: group.rate for group in groups}
         self.learner = Learner(model, objective, groups, accelerator, spec, check=worker.check, told=self._tell_halved)
+        self.processes = self.learner.processes
         self.per_epoch = math.ceil(len(rows) / spec.batch_size)
         self.total = spec.max_steps or max(1, math.ceil(spec.epochs * self.per_epoch))
         self.state = TrainState(step=0, micro_batch=self.learner.micro_batch)
@@ -123,6 +126,8 @@ class Training(Generic[AnyRow]):
         self.state = msgspec.structs.replace(found.state, files={})
         self.learner.micro_batch = self.state.micro_batch
         self._saved = self.state
+        if self.processes.agree(self.state) != self.state:
+            raise RunFailed(f"process {self.processes.rank} sees other checkpoints; share the run folder's disk")
 
     def fit(self) -> None:
         """Train until the steps, the minutes or the patience end; leaves a checkpoint of the last step."""
@@ -132,6 +137,7 @@ class Training(Generic[AnyRow]):
                 self._settle()
             while not self.state.done:
                 self._advance()
+                self._follow_control()
         except Stopped as stop:
             if stop.outcome is Outcome.PAUSED:
                 self._save()
@@ -164,7 +170,7 @@ class Training(Generic[AnyRow]):
         self._note(
             step=state.step + 1,
             micro_batch=self.learner.micro_batch,
-            seconds=state.seconds + report.seconds,
+            seconds=state.seconds + self.processes.agree(report.seconds),
             tokens=state.tokens + report.tokens,
         )
         self.worker.step = self.state.step
@@ -188,7 +194,7 @@ class Training(Generic[AnyRow]):
     def _validate(self) -> None:
         """Measure on held-out rows; remember whether these are the best weights."""
         assert self._measure is not None
-        found = self._measure()
+        found = self.processes.agree(self._measure())
         self.worker.metrics(Split.VALIDATION, found.values)
         best = self.state.best_value is None or found.goal > self.state.best_value
         kept = {"best_step": self.state.step, "best_value": found.goal} if best else {}
@@ -243,14 +249,25 @@ class Training(Generic[AnyRow]):
     def _note(self, **changes: object) -> None:
         self.state = msgspec.structs.replace(self.state, **changes)
 
+    def _follow_control(self) -> None:
+        """What the first process was asked, in all of them at the same step. Raises Stopped."""
+        asked = self.processes.agree(self.worker.asked()) if self.processes.count > 1 else None
+        if asked is not None:
+            raise Stopped(asked)
+
     def _save(self) -> None:
         """Write a checkpoint of this step unless there is one; events before it are on the disk first."""
         if self._saved == self.state:
             return
+        self._saved = self.state
+        if self.processes.is_first:
+            self._write_checkpoint()
+        self.processes.wait()
+
+    def _write_checkpoint(self) -> None:
         self.worker.flush()
         folder = self.worker.folder.checkpoints
         path = checkpoint.save(folder, self.state, dict(trained(self.model)), self.learner.optimiser)
-        self._saved = self.state
         best = self.state.best_step == self.state.step
         self.worker.say(events.Checkpoint, path=str(path.relative_to(self.worker.folder.path)), best=best)
         checkpoint.prune(folder, self.spec.keep_last, self.state.best_step)

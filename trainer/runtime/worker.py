@@ -38,6 +38,7 @@ from trainer.contract.spec import RunSpec
 
 POLL_SECONDS = 0.5  # how often the heartbeat thread looks at `control`
 GRACE_SECONDS = 4.0  # a cancel that the recipe has not noticed by then ends the process from the heartbeat thread
+CANCELLED_TOGETHER = 3  # so that the launcher of several processes ends the others too
 FRESH_SECONDS = 6 * HEARTBEAT_SECONDS  # a heartbeat younger than this may be of a living writer on another host
 
 
@@ -67,6 +68,7 @@ class Worker:
         self.folder = folder
         self.spec = spec
         self.step = 0
+        self.processes = int(os.environ.get("WORLD_SIZE", "1"))
         self.cut_bytes = cut_torn_line(folder.events) + cut_torn_line(folder.records)
         self.attempt = last_attempt(folder.events) + 1
         self._sequence = 0
@@ -140,12 +142,16 @@ class Worker:
 
     # what the run is asked
 
+    def asked(self) -> Control | None:
+        """What the studio, or a signal, asked of this run."""
+        return Control.PAUSE if self._signalled.is_set() else self.folder.asked()
+
     def check(self) -> None:
-        """Raise Stopped when somebody asked for it. Cheap: called every micro-batch."""
-        if self._signalled.is_set():
-            raise Stopped(Control.PAUSE)
-        asked = self.folder.asked()
-        if asked is not None:
+        """Raise Stopped when somebody asked for it. Cheap: called every micro-batch.
+
+        One of several processes must not stop alone, in the middle of a step: there the loop asks, between steps.
+        """
+        if self.processes == 1 and (asked := self.asked()) is not None:
             raise Stopped(asked)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
@@ -188,12 +194,51 @@ class Worker:
             if now - asked_since >= GRACE_SECONDS and not self._ended.is_set():
                 # A long native call (loading, fitting) cannot look; nothing of a cancelled run is kept, so just end.
                 self.say(events.Ended, outcome=Outcome.CANCELLED, message="cancelled")
-                os._exit(0)
+                os._exit(0 if self.processes == 1 else CANCELLED_TOGETHER)
 
     def close(self) -> None:
         """Close the files."""
         self._events.close()
         self._records.close()
+
+
+class Follower(Worker):
+    """Another process of the same attempt (`accelerate launch`, `torchrun`): it computes, and writes nothing."""
+
+    def __init__(self, folder: RunFolder, spec: RunSpec) -> None:
+        self.folder, self.spec, self.step, self.attempt = folder, spec, 0, 0
+        self.processes = int(os.environ["WORLD_SIZE"])
+
+    def say(self, kind: type[events.AnyEvent], **values: Any) -> None:  # noqa: ANN401 - as in Worker
+        """The first process says it."""
+
+    def notice(self, level: Level, code: str, message: str, **counts: int) -> None:
+        """The first process tells it."""
+
+    def progress(
+        self, phase: str, done: int, total: int, *, unit: str = "steps", eta: float | None = None, force: bool = False
+    ) -> None:
+        """The first process shows it."""
+
+    def system(self) -> None:
+        """The first process's figures stand for all."""
+
+    def record(self, record: Record) -> None:
+        """The first process writes it."""
+
+    def log(self, text: str) -> None:
+        """The first process's log stands for all."""
+
+    def flush(self) -> None:
+        """Nothing was written."""
+
+    def asked(self) -> Control | None:
+        """The first process is asked."""
+        return None
+
+    def resume(self, from_step: int) -> None:
+        """Go on from a checkpoint, as the first process says."""
+        self.step = max(0, from_step)
 
 
 @contextmanager
@@ -235,6 +280,8 @@ def run_attempt(path: Path, recipe_of: Callable[[str], Callable[[Worker], dict[s
     folder = RunFolder(path)
     try:
         spec = folder.read_spec()
+        if int(os.environ.get("RANK", "0")) > 0:
+            return _follow(Follower(folder, spec), recipe_of)
         with sole_writer(folder):
             worker = Worker(folder, spec)
             with worker.alive():
@@ -244,6 +291,20 @@ def run_attempt(path: Path, recipe_of: Callable[[str], Callable[[Worker], dict[s
     except RunFolderError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+
+
+def _follow(worker: Follower, recipe_of: Callable[[str], Callable[[Worker], dict[str, float]]]) -> int:
+    """The recipe in a process that writes nothing; it ends as the first process does."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # the launcher signals all; the first process decides what it means
+    try:
+        recipe_of(worker.spec.recipe)(worker)
+    except Stopped:
+        return 0
+    except BaseException:
+        sys.stderr.write(f"process {os.environ['RANK']}: {traceback.format_exc()}")
+        return 1
+    return 0
 
 
 def _attempt(worker: Worker, recipe_of: Callable[[str], Callable[[Worker], dict[str, float]]]) -> int:
