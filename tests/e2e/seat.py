@@ -21,7 +21,6 @@ from studio.workspace import Workspace
 
 PICTURES = Path(__file__).resolve().parents[2] / "tests-output"
 HELD = {"Ctrl": Qt.KeyboardModifier.ControlModifier, "Shift": Qt.KeyboardModifier.ShiftModifier}
-PATIENCE_MS = 10_000
 ALGEBRA = (
     "Let's call the numerator $x$, so the denominator is $3x-7$.",
     "We know that $\\frac{x}{3x-7}=\\frac{2}{5}$.",
@@ -61,6 +60,8 @@ class Seat:
         self.window, self.context = self.studio.window, self.studio.context
         self.errors: list[BaseException] = []
         self.context.broke.connect(self.errors.append)
+        self._told: list[str] = []
+        self.window.status.messageChanged.connect(self._told.append)
         self.wait(self.window.isActiveWindow)
 
     def __enter__(self) -> Seat:
@@ -91,9 +92,9 @@ class Seat:
         assert self.page.work is not None
         return self.page.work
 
-    def wait(self, holds: Callable[[], bool]) -> None:
-        """Wait until this holds."""
-        self.qtbot.waitUntil(holds, timeout=PATIENCE_MS)
+    def wait(self, holds: Callable[[], bool | None]) -> None:
+        """Wait until this is true, or asserts no more."""
+        self.qtbot.waitUntil(holds)
 
     def wait_painted(self) -> None:
         """Wait until the open trace can be read."""
@@ -105,6 +106,7 @@ class Seat:
 
     def press(self, keys: str, on: QWidget | None = None) -> None:
         """Press keys: "3 3 1 Return", "Ctrl+Z"."""
+        self._told.clear()
         for key in keys.split():
             *modifiers, name = key.split("+")
             held = Qt.KeyboardModifier.NoModifier
@@ -130,8 +132,8 @@ class Seat:
         return [None if row.rating is None else int(row.rating) for row in self.page.steps.rows]
 
     def said(self) -> str:
-        """What the status bar says."""
-        return self.window.status.currentMessage()
+        """What the status bar has said since the last key press: a message goes after seconds, or for the next one."""
+        return "\n".join(text for text in self._told if text)
 
     def picture(self, name: str) -> Path:
         """Save what the window looks like to tests-output/."""

@@ -86,17 +86,17 @@ def test_cancel_midway_leaves_nothing(qtbot: QtBot, folder: Path, tmp_path: Path
         seat.context.filesGiven.emit((str(file),))
         dialog = page.import_dialog
         assert dialog is not None
-        qtbot.waitUntil(lambda: dialog.stage is Stage.CHECKED, timeout=60_000)
+        qtbot.waitUntil(lambda: dialog.stage is Stage.CHECKED)
         click(dialog.go)
         child = dialog.child
         assert child is not None
         with qtbot.waitSignal(
-            child.progressed, timeout=30_000, check_params_cb=lambda p: p.phase == "import" and p.done > p.total // 10
+            child.progressed, check_params_cb=lambda p: p.phase == "import" and p.done > p.total // 10
         ):
             pass
         assert dialog.bar.isVisible()
         assert traces_now(seat) == before, "a half-written batch was seen"
-        with qtbot.waitSignal(child.ended, timeout=30_000):
+        with qtbot.waitSignal(child.ended):
             click(dialog.stop)
         assert dialog.note.text() == "Cancelled: nothing was added."
         assert traces_now(seat) == before

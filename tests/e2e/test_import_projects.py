@@ -67,9 +67,13 @@ def test_work_done_shows_in_the_counts(qtbot: QtBot, folder: Path, tmp_path: Pat
         dialog = check(seat, page, write_records(tmp_path / "rated.jsonl", 4))
         bring_in(seat, dialog)
         click(dialog.stop)
-        seat.wait(lambda: page.projects.tree.topLevelItemCount() == 2)
-        item = page.projects.tree.topLevelItem(1)
-        assert [item.text(column) for column in range(7)] == ["rated", "4", "4 (100%)", "4", "0", "1", "1"]
+        tree, wanted = page.projects.tree, ["rated", "4", "4 (100%)", "4", "0", "1", "1"]
+
+        def counts_are_shown() -> None:  # the project is there before its rows are
+            assert tree.topLevelItemCount() == 2
+            assert [tree.topLevelItem(1).text(column) for column in range(7)] == wanted
+
+        seat.wait(counts_are_shown)
         page.tabs.setCurrentIndex(1)
         picture(seat.window, "data-projects")
 

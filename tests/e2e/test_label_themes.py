@@ -36,6 +36,7 @@ def test_text_grows_to_twice_its_size_and_nothing_is_lost(sit_down: Callable[[],
     with sit_down() as seat:
         seat.context.actions.run("theme_light")
         seat.wait_painted()
+        seat.wait(lambda: seat.page.steps.is_ready)
         before = seat.page.steps.row_height(0)
         for _ in range(9):
             seat.context.actions.run("larger")

@@ -33,13 +33,13 @@ def test_what_is_not_saved_says_so_until_a_retry_succeeds(sit_down: Callable[[],
         assert seat.page.header.saved.text() == "✕ 2 not saved"
         assert not seat.page.bar.submit.isEnabled()
         assert "not saved" in seat.page.bar.missing.text()
-        seat.picture("label light not saved")
         seat.press("Ctrl+Z")  # nothing can be taken back while that is so
         assert "not saved" in seat.said()
+        seat.picture("label light not saved")
         refuse(seat, False)
         seat.press("Ctrl+R")
         seat.wait(lambda: [row.mark for row in seat.page.steps.rows[:2]] == [Mark.DONE] * 2)
-        assert seat.page.header.saved.text() == "✓ saved"
+        seat.wait(lambda: seat.page.header.saved.text() == "✓ saved")
         key = Work(seat.page.desk.project.id, trace, seat.context.annotator.id)
         with seat.context.workspace.database.read() as c:
             found = annotations.current(c, key)
@@ -61,7 +61,7 @@ def test_an_unsaved_trace_is_found_again_as_it_was_left(sit_down: Callable[[], S
         seat.page.show_trace(first, -1)
         seat.wait(lambda: seat.work.trace.id == first)
         assert seat.ratings()[0] == 1
-        assert seat.page.steps.rows[0].mark is Mark.ERROR
+        seat.wait(lambda: seat.page.steps.rows[0].mark is Mark.ERROR)  # it is tried again every few seconds
         refuse(seat, False)
         seat.page.desk.retry()
         seat.wait(lambda: seat.page.steps.rows[0].mark is Mark.DONE)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from studio.jobs.prepare import create_run
@@ -50,6 +51,11 @@ def a_score_run(workspace: Workspace) -> int:
         return runs.by_uid(c, uid).id
 
 
+def is_stopped(folder: RunFolder) -> bool:
+    process = folder.read_process()
+    return bool(process and process.pid) and psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+
+
 def stored(workspace: Workspace) -> tuple[int, int]:
     with workspace.database.read() as c:
         row = c.exec_driver_sql("SELECT count(*), count(DISTINCT trace_id) FROM score").one()
@@ -59,16 +65,19 @@ def stored(workspace: Workspace) -> tuple[int, int]:
 def test_the_run_outlives_its_window_and_is_ingested_at_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STEPLENS_TEST_WORKER", json.dumps({"seconds": 0.05}))
+    monkeypatch.setenv("STEPLENS_TEST_WORKER", json.dumps({"seconds": 0.05, "stop": 5}))
     interpreter = interpreter_of_tiny_worker(tmp_path)
     workspace = stories(tmp_path)
     run_id = a_score_run(workspace)
     with workspace.database.read() as c:
         folder = RunFolder(workspace.path / runs.get(c, run_id).folder)
     with a_window(workspace.path, interpreter) as window:
-        until(lambda: folder.records.exists() and folder.records.stat().st_size > 0, what="the first record")
+        until(lambda: is_stopped(folder), what="the worker's halt after some records")
         os.kill(window.pid, signal.SIGKILL)
         window.wait()
+    worker = folder.read_process()
+    assert worker is not None
+    os.kill(worker.pid, signal.SIGCONT)
     until(lambda: b'"ended"' in folder.events.read_bytes(), what="the end of the run, without any window")
     assert state_of(workspace, run_id) is StoredState.STARTED, "nobody was there to write it down"
     house = House(workspace, Jobs(workspace, interpreter=interpreter))
@@ -92,7 +101,7 @@ def test_two_windows_run_and_ingest_once(tmp_path: Path, monkeypatch: pytest.Mon
         house = House(workspace, Jobs(workspace, interpreter=interpreter))
         house.jobs.start()
         try:
-            views = [house.wait_ingested(run_id, seconds=40) for run_id in made]
+            views = [house.wait_ingested(run_id) for run_id in made]
             assert [view.attempts for view in views] == [1, 1]
             assert [view.state for view in views] == [RunState.FINISHED] * 2
             starts = [house.folder(run_id).events.read_bytes().count(b'"started"') for run_id in made]

@@ -18,7 +18,7 @@ HEAVY = {"torch", "transformers", "accelerate", "pyqtgraph", "ziamath", "alembic
 def start(folder: Path) -> subprocess.CompletedProcess[str]:
     """`steplens --workspace FOLDER`, until its first trace can be read."""
     command = [sys.executable, "-m", "studio", "--workspace", str(folder), "--report-first-paint"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_the_first_trace_is_painted_without_heavy_packages(folder: Path) -> None:

@@ -40,7 +40,7 @@ def open_form(seat: Seat) -> RunDialog:
 def test_a_value_that_cannot_be_is_explained_and_stops_start(qtbot: QtBot, folder: Path) -> None:
     with Seat(qtbot, folder) as seat:
         dialog = open_form(seat)
-        assert dialog.start.isEnabled()
+        seat.wait(dialog.start.isEnabled)  # the packages are being looked for, too
         batch = dialog.form.editor("batch_size")
         assert isinstance(batch, NumberField)
         type_over(batch, "0")
@@ -50,7 +50,7 @@ def test_a_value_that_cannot_be_is_explained_and_stops_start(qtbot: QtBot, folde
         picture(dialog, "new-run-invalid")
         type_over(batch, "4")
         counted(seat, dialog)
-        assert dialog.start.isEnabled()
+        seat.wait(dialog.start.isEnabled)
         assert dialog.order().parameters["batch_size"] == 4
         dialog.reject()
 

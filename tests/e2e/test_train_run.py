@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from studio.jobs.values import RunView
 from studio.store import scores
 from studio.ui.actions import Page
 from studio.ui.inspect.page import InspectPage
+from studio.ui.train.curves_tab import CHARTS
 from studio.ui.train.page import TrainPage
 from tests.e2e.data_desk import click, picture, story_workspace, train_page
 from tests.e2e.seat import Seat
@@ -23,7 +26,6 @@ from trainer.contract.events import Metrics
 from trainer.contract.records import RunState
 from trainer.contract.run_folder import RunFolder, read_events
 
-PATIENCE_MS = 180_000
 QUICK = {"batch_size": 4, "max_steps": 16, "eval_every": 4, "checkpoint_every": 4, "max_length": 128, "threads": 1}
 
 
@@ -35,11 +37,11 @@ def folder(tmp_path: Path) -> Path:
 def start(seat: Seat, page: TrainPage, recipe: str = "prm", **values: object) -> RunView:
     """Order a run in the form and wait until it stands in the table."""
     dialog = page.new_run(recipe, values=values)
-    seat.qtbot.waitUntil(dialog.start.isEnabled, timeout=PATIENCE_MS)
+    seat.wait(dialog.start.isEnabled)
     dialog.name.setText(f"{recipe} run")
     known = {view.id for view in seat.context.jobs.runs()}
     click(dialog.start)
-    seat.qtbot.waitUntil(lambda: page.table.run_id not in (known | {None}), timeout=PATIENCE_MS)
+    seat.wait(lambda: page.panel.view is not None and page.panel.view.id not in known)
     return shown(page)
 
 
@@ -60,8 +62,20 @@ def wait_for(seat: Seat, page: TrainPage, state: RunState, *, steps: int = 0) ->
             raise AssertionError(f"{view.message}\n{seat.context.jobs.log_tail(view.id)}")
         return view.state is state and view.done >= steps
 
-    seat.qtbot.waitUntil(there, timeout=PATIENCE_MS)
+    seat.wait(there)
     return shown(page)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The worker stands still."""
+    process = RunFolder(folder).read_process()
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
 
 
 def metrics(seat: Seat, view: RunView, split: str, name: str) -> dict[int, float]:
@@ -76,15 +90,17 @@ def test_pause_resume_finish_and_score(qtbot: QtBot, folder: Path, tmp_path: Pat
         seat.window.resize(1280, 860)
         page = train_page(seat)
         start(seat, page, **{**QUICK, "max_steps": 40})
-        wait_for(seat, page, RunState.RUNNING, steps=3)
-        click(page.panel.buttons["pause_run"])
+        view = wait_for(seat, page, RunState.RUNNING, steps=3)
+        with held(folder / view.folder):  # however slow this window is, the run does not end meanwhile
+            click(page.panel.buttons["pause_run"])
+            seat.wait(lambda: shown(page).asked == "pause")
         view = wait_for(seat, page, RunState.PAUSED)
         assert not any(v.state.holds_device for v in seat.context.jobs.runs()), "a pause frees the device"
         assert view.done < 40
         click(page.panel.buttons["resume_run"])
         view = wait_for(seat, page, RunState.FINISHED)
         assert view.attempts == 2
-        seat.qtbot.waitUntil(lambda: shown(page).model_folder is not None, timeout=PATIENCE_MS)
+        seat.wait(lambda: shown(page).model_folder is not None)
         _curves_are_those_of_the_run(seat, page, tmp_path)
         _tabs_are_filled(seat, page)
         for name in ("light", "dark"):
@@ -100,24 +116,27 @@ def _curves_are_those_of_the_run(seat: Seat, page: TrainPage, tmp_path: Path) ->
     view = shown(page)
     loss = metrics(seat, view, "train", "loss")
     assert sorted(loss) == list(range(1, 41)), "one loss a step, nothing twice"
-    grid = page.panel.curves.grid
+    curves = page.panel.curves
+    seat.wait(lambda: curves.grid is not None and len(curves.grid.charts) == len(CHARTS))
+    grid = curves.grid
     assert grid is not None
     by_title = {chart.spec.title: chart for chart in grid.charts}
     seat.wait(lambda: len(by_title["Loss"].drawn(view.id, "train/loss")) == 40)
     assert by_title["Loss"].drawn(view.id, "train/loss").tolist() == pytest.approx([loss[s] for s in sorted(loss)])
     auc = metrics(seat, view, "validation", "auc")
-    drawn = by_title["Validation AUC"].drawn(view.id, "validation/auc").tolist()
-    assert drawn == pytest.approx([auc[step] for step in sorted(auc)])
-    lines = by_title["Validation AUC"].baseline_values()
+    validation = by_title["Validation AUC"]
+    seat.wait(lambda: len(validation.drawn(view.id, "validation/auc")) == len(auc))
+    assert validation.drawn(view.id, "validation/auc").tolist() == pytest.approx([auc[step] for step in sorted(auc)])
     for name in ("baseline_step_index_auc", "baseline_tfidf_auc"):
         wanted = metrics(seat, view, "validation", name)
-        assert lines[f"validation/{name}"] == pytest.approx(wanted[max(wanted)])
-    page.panel.curves.save_csv(tmp_path / "curves.csv")
+        last = pytest.approx(wanted[max(wanted)])
+        seat.wait(lambda name=name, last=last: validation.baseline_values().get(f"validation/{name}") == last)
+    curves.save_csv(tmp_path / "curves.csv")
     seat.wait(lambda: "points saved" in seat.said())
     with (tmp_path / "curves.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["series"] == "train/loss"]
     assert {int(row["step"]): float(row["value"]) for row in rows} == pytest.approx(loss)
-    page.panel.curves.save_png(tmp_path / "curves.png")
+    curves.save_png(tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 10_000
 
 
@@ -128,7 +147,7 @@ def _face(target: float | None) -> int | None:
 def _tabs_are_filled(seat: Seat, page: TrainPage) -> None:
     panel = page.panel
     panel.tabs.setCurrentWidget(panel.examples)
-    assert panel.examples.rows.topLevelItemCount() > 0
+    seat.wait(lambda: panel.examples.rows.topLevelItemCount() > 0)
     steps, example = panel.examples.steps, panel.examples.shown
     assert steps is not None
     assert example is not None
@@ -142,7 +161,7 @@ def _tabs_are_filled(seat: Seat, page: TrainPage) -> None:
     marks = [panel.checkpoints.tree.topLevelItem(n).text(2) for n in range(panel.checkpoints.tree.topLevelItemCount())]
     assert marks.count("★ best") >= 1
     panel.tabs.setCurrentWidget(panel.notices)
-    assert panel.notices.tree.topLevelItemCount() > 0
+    seat.wait(lambda: panel.notices.tree.topLevelItemCount() > 0)
     panel.tabs.setCurrentWidget(panel.log)
     seat.wait(lambda: "attempt 2" in panel.log.text.toPlainText())
 
@@ -153,15 +172,14 @@ def _score_with_it(seat: Seat, page: TrainPage) -> None:
     dialog = page.dialog
     assert dialog is not None
     assert dialog.recipe == "score"
-    seat.qtbot.waitUntil(dialog.start.isEnabled, timeout=PATIENCE_MS)
+    seat.wait(dialog.start.isEnabled)
     dialog.rows.limit.setText("150")
-    seat.qtbot.waitUntil(lambda: not dialog.start.isEnabled(), timeout=PATIENCE_MS)
-    seat.qtbot.waitUntil(dialog.start.isEnabled, timeout=PATIENCE_MS)
+    seat.wait(lambda: dialog.start.isEnabled() and dialog._preview is not None and dialog._preview.counts.rows == 150)
     picture(dialog, "score-with-this-prm")
     click(dialog.start)
-    seat.qtbot.waitUntil(lambda: page.table.run_id not in (trained.id, None), timeout=PATIENCE_MS)
+    seat.wait(lambda: shown(page).id != trained.id)
     wait_for(seat, page, RunState.FINISHED)
-    seat.qtbot.waitUntil(lambda: shown(page).ingested, timeout=PATIENCE_MS)
+    seat.wait(lambda: shown(page).ingested)
     with seat.context.workspace.database.read() as c:
         assert c.execute(text("select count(distinct trace_id), count(*) from score")).one() == (150, 150)
     _score_one_from_its_trace(seat)
@@ -182,7 +200,7 @@ def _score_one_from_its_trace(seat: Seat) -> None:
     seat.window.activateWindow()  # a window manager gives the focus back when a dialog closes
     seat.wait(lambda: QApplication.activeWindow() is seat.window)
     seat.press("s", page.steps)
-    seat.qtbot.waitUntil(lambda: page.shown is not None and bool(page.shown.lines), timeout=PATIENCE_MS)
+    seat.wait(lambda: page.shown is not None and bool(page.shown.lines))
     with seat.context.workspace.database.read() as c:
         assert c.execute(text("select count(distinct trace_id), count(*) from score")).one() == (151, 151)
         stored = scores.of_trace(c, trace_id)
@@ -212,7 +230,7 @@ def test_cancel_then_crash_shows_the_log_and_offers_resume(qtbot: QtBot, folder:
         assert page.panel.tail.isVisible()
         assert page.panel.buttons["resume_run"].text() == "Resume from the last checkpoint"
         assert page.panel.buttons["resume_run"].isEnabled()
-        assert page.model.data(page.model.index(0, 2)) == "crashed"
+        seat.wait(lambda: page.model.data(page.model.index(0, 2)) == "crashed")
         picture(seat.window, "train-crashed")
 
 
@@ -222,7 +240,9 @@ def test_a_queued_run_waits_and_is_cancelled_without_asking(qtbot: QtBot, folder
         first = start(seat, page, **{**QUICK, "max_steps": 100_000, "epochs": 1000})
         second = start(seat, page, **QUICK)
         assert second.state is RunState.QUEUED
-        assert page.model.view_at(1) == second, "next stands below now"
+        row = page.model.view_at(1)
+        assert row is not None
+        assert row.id == second.id, "next stands below now"
         seat.context.actions.run("cancel_run")
         wait_for(seat, page, RunState.CANCELLED)
         page.table.choose(first.id)

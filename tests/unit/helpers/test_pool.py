@@ -20,7 +20,7 @@ WORK = "tests.unit.helpers.work"
 
 @pytest.fixture
 def pool() -> Iterator[HelperPool]:
-    made = HelperPool(1, patience=30)
+    made = HelperPool(1, patience=120)
     yield made
     made.close()
 
@@ -30,11 +30,11 @@ def ask(pool: HelperPool, name: str, argument: object) -> object:
     came = threading.Event()
     box: list[object] = []
     pool.submit(f"{WORK}:{name}", argument, lambda result: (box.append(result), came.set()))
-    assert came.wait(30)
+    assert came.wait(120)
     return box[0]
 
 
-def until(holds: Callable[[], bool], seconds: float = 15) -> bool:
+def until(holds: Callable[[], bool], seconds: float = 120) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if holds():
@@ -71,13 +71,15 @@ def test_urgent_work_goes_first_and_cancelled_work_not_at_all(pool: HelperPool, 
     out = tmp_path / "order"
     done = threading.Event()
     ask(pool, "square", 1)
-    pool.submit(f"{WORK}:note", (str(out), "running", 0.5), lambda _: None)
-    time.sleep(0.1)
+    go = tmp_path / "go"
+    pool.submit(f"{WORK}:note_when", (str(out), "running", str(go)), lambda _: None)
+    assert until(go.with_suffix(".begun").exists), "the first job is under way"
     pool.submit(f"{WORK}:note", (str(out), "prefetch", 0), lambda _: done.set(), urgent=False)
     cancel = pool.submit(f"{WORK}:note", (str(out), "cancelled", 0), lambda _: None)
     pool.submit(f"{WORK}:note", (str(out), "visible", 0), lambda _: None)
     cancel()
-    assert done.wait(30)
+    go.touch()
+    assert done.wait(120)
     assert out.read_text().split() == ["running", "visible", "prefetch"]
 
 
@@ -92,9 +94,7 @@ def test_a_helper_that_dies_is_replaced(pool: HelperPool) -> None:
 def test_a_job_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     pool = HelperPool(1, patience=2.0)
     try:
-        began = time.monotonic()
-        assert isinstance(ask(pool, "note", (str(tmp_path / "x"), "late", 60)), HelperError)
-        assert time.monotonic() - began < 20
+        assert isinstance(ask(pool, "note", (str(tmp_path / "x"), "late", 3_600)), HelperError)
         assert not (tmp_path / "x").exists()
     finally:
         pool.close()
@@ -127,5 +127,5 @@ def test_a_killed_parent_takes_its_helpers_along() -> None:
         pid = int(said.readline())
         assert alive(pid)
         os.kill(parent.pid, signal.SIGKILL)
-        parent.wait(10)
+        parent.wait()
         assert until(lambda: not alive(pid))

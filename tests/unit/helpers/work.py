@@ -25,6 +25,15 @@ def note(order: tuple[str, str, float]) -> None:
         stream.write(name + "\n")
 
 
+def note_when(order: tuple[str, str, str]) -> None:
+    """Tell that it has begun, and append a name to a file when another file is there."""
+    path, name, go = order
+    Path(go).with_suffix(".begun").touch()
+    while not Path(go).exists():
+        time.sleep(0.01)
+    note((path, name, 0.0))
+
+
 def own_pid(_: object) -> int:
     """Which process this is."""
     return os.getpid()

@@ -38,8 +38,8 @@ def stories(folder: Path, count: int = 30) -> Workspace:
     return workspace
 
 
-def until(true: Callable[[], object], seconds: float = 20.0, what: str = "it") -> None:
-    """Wait, or fail with what was waited for."""
+def until(true: Callable[[], object], what: str = "it", seconds: float = 120.0) -> None:
+    """Wait as long as a busy machine needs, or fail with what was waited for."""
     ends = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < ends, f"{what} did not happen within {seconds} s"
@@ -68,14 +68,14 @@ class House:
         until(lambda: any(view.id == run_id for view in self.jobs.runs()), what=f"run {run_id} in the list")
         return self.jobs.view(run_id)
 
-    def wait(self, run_id: int, *states: RunState, seconds: float = 20.0) -> RunView:
+    def wait(self, run_id: int, *states: RunState) -> RunView:
         """Wait for one of the states."""
-        until(lambda: self.view(run_id).state in states, seconds, f"run {run_id} {'/'.join(states)}")
+        until(lambda: self.view(run_id).state in states, f"run {run_id} {'/'.join(states)}")
         return self.jobs.view(run_id)
 
-    def wait_ingested(self, run_id: int, seconds: float = 20.0) -> RunView:
+    def wait_ingested(self, run_id: int) -> RunView:
         """Wait until what it made is in the store."""
-        until(lambda: self.view(run_id).ingested, seconds, f"ingest of run {run_id}")
+        until(lambda: self.view(run_id).ingested, f"ingest of run {run_id}")
         return self.jobs.view(run_id)
 
     def folder(self, run_id: int) -> RunFolder:

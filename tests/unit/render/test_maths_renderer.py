@@ -49,7 +49,7 @@ def make(qapp: object, tmp_path: Path) -> Iterator[Callable[[Helpers], MathsRend
 
 
 def fetch(qtbot: QtBot, renderer: MathsRenderer, *formulas: Formula, quarters: int = 80) -> None:
-    with qtbot.waitSignal(renderer.rendered, timeout=10_000):
+    with qtbot.waitSignal(renderer.rendered):
         renderer.want(formulas, quarters)
 
 

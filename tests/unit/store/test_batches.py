@@ -162,7 +162,7 @@ def test_people_can_work_while_a_batch_is_removed(tmp_path: Path) -> None:
     batch = write_batch(here.database, here.project.id, 300)
 
     def rate(_: int) -> None:
-        here.database.submit(lambda c: annotations.set_comment(c, here.work(), os.urandom(4).hex())).result(timeout=5)
+        here.database.submit(lambda c: annotations.set_comment(c, here.work(), os.urandom(4).hex())).result(timeout=120)
 
     assert batches.remove(here.database, batch, rate)
     with here.database.read() as c:

@@ -34,7 +34,7 @@ def child(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
 
 
 def run(qtbot: QtBot, made: ChildProcess) -> dict[str, object]:
-    with qtbot.waitSignal(made.ended, timeout=10_000):
+    with qtbot.waitSignal(made.ended):
         made.start()
     return dict(made.heard)  # type: ignore[attr-defined]
 
@@ -67,9 +67,9 @@ def test_cancel_lets_it_clean_up(qtbot: QtBot, child: Callable[[str], ChildProce
         "signal.signal(signal.SIGTERM, stop)\n"
         "say(phase='work', done=0, total=0); time.sleep(30)"
     )
-    with qtbot.waitSignal(made.progressed, timeout=10_000):
+    with qtbot.waitSignal(made.progressed):
         made.start()
-    with qtbot.waitSignal(made.ended, timeout=10_000):
+    with qtbot.waitSignal(made.ended):
         made.cancel()
     assert ("cancelled", None) in made.heard  # type: ignore[attr-defined]
     assert cleaned.exists()
@@ -83,6 +83,6 @@ def test_a_program_that_is_not_there(qtbot: QtBot, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(children, "command", lambda *_: ["/nowhere/python"])
     made, heard = ChildProcess(["verb"]), []
     made.failed.connect(heard.append)
-    with qtbot.waitSignal(made.ended, timeout=10_000):
+    with qtbot.waitSignal(made.ended):
         made.start()
     assert "/nowhere/python could not be started" in heard[0]

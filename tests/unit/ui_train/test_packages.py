@@ -34,7 +34,7 @@ def interpreter(folder: Path, pip: str) -> str:
 def looked(seat: Seat, program: str) -> Packages:
     seat.studio.settings.update(interpreter=program)
     packages = Packages(seat.context)
-    with seat.qtbot.waitSignal(packages.changed, timeout=20_000):
+    with seat.qtbot.waitSignal(packages.changed):
         packages.look()
     return packages
 
@@ -46,7 +46,7 @@ def test_what_is_missing_is_named_and_installed_when_asked(seat: Seat, tmp_path:
     assert not packages.allows_start
     heard: list[object] = []
     packages.progressed.connect(lambda progress: heard.append(progress.done))
-    with seat.qtbot.waitSignal(packages.ended, timeout=20_000):
+    with seat.qtbot.waitSignal(packages.ended):
         packages.install()
     assert packages.state is PackagesState.READY
     assert packages.allows_start
@@ -56,17 +56,17 @@ def test_what_is_missing_is_named_and_installed_when_asked(seat: Seat, tmp_path:
 
 def test_cancel_stops_pip_and_leaves_the_choice(seat: Seat, tmp_path: Path) -> None:
     packages = looked(seat, interpreter(tmp_path, "echo Collecting torch; sleep 60"))
-    with seat.qtbot.waitSignal(packages.progressed, timeout=20_000):
+    with seat.qtbot.waitSignal(packages.progressed):
         packages.install()
     assert packages.state is PackagesState.INSTALLING
-    with seat.qtbot.waitSignal(packages.ended, timeout=20_000):
+    with seat.qtbot.waitSignal(packages.ended):
         packages.cancel()
     assert (packages.state, packages.text) == (PackagesState.MISSING, "cancelled")
 
 
 def test_a_failure_says_why(seat: Seat, tmp_path: Path) -> None:
     packages = looked(seat, interpreter(tmp_path, "echo no space left; exit 7"))
-    with seat.qtbot.waitSignal(packages.ended, timeout=20_000):
+    with seat.qtbot.waitSignal(packages.ended):
         packages.install()
     assert packages.state is PackagesState.MISSING
     assert "code 7" in packages.text

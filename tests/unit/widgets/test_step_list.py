@@ -79,7 +79,7 @@ def finish(qtbot: QtBot, view: StepListView, helpers: Helpers) -> None:
         helpers.work()
         return view.is_ready
 
-    qtbot.waitUntil(ready, timeout=15_000)
+    qtbot.waitUntil(ready)
 
 
 def test_text_comes_at_once_and_ready_only_with_all_maths(qtbot: QtBot, view: StepListView, helpers: Helpers) -> None:
@@ -87,7 +87,7 @@ def test_text_comes_at_once_and_ready_only_with_all_maths(qtbot: QtBot, view: St
     view.firstPainted.connect(lambda: told.append("first"))
     view.paintedReady.connect(lambda: told.append("ready"))
     view.set_steps(rows(*TEXTS), current=0)
-    qtbot.waitUntil(lambda: told == ["first"] and bool(helpers.orders), timeout=10_000)
+    qtbot.waitUntil(lambda: told == ["first"] and bool(helpers.orders))
     QApplication.processEvents()
     assert told == ["first"]
     assert not view.is_ready
@@ -97,14 +97,14 @@ def test_text_comes_at_once_and_ready_only_with_all_maths(qtbot: QtBot, view: St
 
 def test_a_prepared_trace_is_ready_at_its_first_paint(qtbot: QtBot, view: StepListView, helpers: Helpers) -> None:
     view.prepare(TEXTS)
-    qtbot.waitUntil(lambda: bool(helpers.orders), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(helpers.orders))
     helpers.work()
     qtbot.wait(150)
     told: list[str] = []
     view.firstPainted.connect(lambda: told.append("first"))
     view.paintedReady.connect(lambda: told.append("ready"))
     view.set_steps(rows(*TEXTS))
-    qtbot.waitUntil(lambda: "first" in told, timeout=10_000)
+    qtbot.waitUntil(lambda: "first" in told)
     assert told == ["first", "ready"]
     assert not helpers.orders
 
