@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForTokenClas
 from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
 from transformers.utils import logging as hf_logging
 
+from trainer.contract.specs.setting import Convention
 from trainer.models.prm import CLASS_NAMES, SETTINGS_KEY, Prm, PrmSettings
 from trainer.models.tiny import make_tiny
+from trainer.placement import Encoder, PlacementError
 
 TINY = "tiny"
+TWO_LAYERS = "ForProcessRewardModel"  # the end of an architecture's name: Qwen2.5-Math-PRM and those made like it
 
 
 class ModelError(Exception):
@@ -32,57 +35,126 @@ class Loaded:
     source: str
     settings_known: bool = True
 
+    def encoder(self, max_length: int) -> Encoder:
+        """What builds this model's ids, in training as in scoring."""
+        return self.prm.settings.encoder(self.tokenizer, max_length)
+
 
 def load_for_training(
     source: str, settings: PrmSettings, texts: Iterable[str], *, seed: int, with_language_head: bool
 ) -> Loaded:
     """The body of `source` with a fresh step head, weights in float32. `texts` make the tokenizer of a tiny model.
 
-    A PRM with the same classes keeps its head. Raises ModelError.
+    A PRM with the same classes keeps its head; in a convention that speaks the language head is the step head.
+    Raises ModelError.
     """
     hf_logging.disable_progress_bar()
     torch.manual_seed(seed)
-    if source == TINY:
-        tiny = make_tiny(texts, seed)
-        return _from_causal(tiny.model, tiny.tokenizer, settings, source, with_language_head)
-    if source.lower().endswith(".gguf"):
-        return _from_gguf(Path(source), settings, with_language_head)
+    if settings.convention.speaks and settings.classes != 2:
+        raise ModelError(f"the {settings.convention.value} convention knows right and wrong; choose TRL for 3 classes")
     try:
-        config = AutoConfig.from_pretrained(source)
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        if with_language_head:
-            causal = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
-            loaded = _from_causal(causal, tokenizer, settings, source, True)
-        else:
-            _need_token_classes(config, source)
-            config.num_labels = settings.classes
-            with _quiet():
-                model = AutoModelForTokenClassification.from_pretrained(source, config=config, dtype=torch.float32)
-            loaded = Loaded(Prm(model, settings), tokenizer, source)
+        loaded = _fresh(source, settings, texts, seed, with_language_head)
+        loaded.encoder(settings.max_length)
+    except PlacementError as error:
+        raise ModelError(
+            f"{source} cannot be trained in the {settings.convention.value} convention: {error}"
+        ) from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise _cannot(source, error) from error
     check_causal(loaded.prm, source)
     return loaded
 
 
-def load_prm(source: str, dtype: torch.dtype = torch.float32) -> Loaded:
-    """A trained PRM: a folder of the PRM recipe, or any causal token classifier. Raises ModelError."""
+def _fresh(source: str, settings: PrmSettings, texts: Iterable[str], seed: int, with_language_head: bool) -> Loaded:
+    if source == TINY:
+        tiny = make_tiny(texts, seed)
+        return _from_causal(tiny.model, tiny.tokenizer, settings, source, with_language_head)
+    if source.lower().endswith(".gguf"):
+        return _from_gguf(Path(source), settings, with_language_head)
+    config, tokenizer = AutoConfig.from_pretrained(source), AutoTokenizer.from_pretrained(source)
+    if settings.convention.speaks or with_language_head:
+        with _quiet():
+            causal = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+        return _from_causal(causal, tokenizer, settings, source, with_language_head)
+    _need_token_classes(config, source)
+    config.num_labels = settings.classes
+    with _quiet():
+        model = _classifier(config).from_pretrained(source, config=config, dtype=torch.float32)
+    return Loaded(Prm(model, settings), tokenizer, source)
+
+
+def load_prm(
+    source: str, dtype: torch.dtype = torch.float32, *, convention: Convention | None = None, separator: str = "\n"
+) -> Loaded:
+    """A trained PRM in its own convention: a folder of the PRM recipe, or one made elsewhere. Raises ModelError.
+
+    A model made elsewhere does not say its convention: a process reward model of Qwen's architecture is read as
+    Qwen's, another token classifier as TRL's, and of a causal language model `convention` must be said. What is said
+    outweighs what the model says. `separator` is that of a model which names none.
+    """
     hf_logging.disable_progress_bar()
     try:
-        config = AutoConfig.from_pretrained(source)
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        if not any("TokenClassification" in name for name in config.architectures or ()):
-            raise ModelError(f"{source} has no step head; train it with the PRM recipe first")
-        if config.num_labels not in CLASS_NAMES:
-            raise ModelError(f"{source} has {config.num_labels} classes; a PRM has 2 or 3")
-        model = AutoModelForTokenClassification.from_pretrained(source, dtype=dtype)
+        config, tokenizer = AutoConfig.from_pretrained(source), AutoTokenizer.from_pretrained(source)
+        kept = getattr(config, SETTINGS_KEY, None)
+        settings = _settings_of(config, kept, source, convention, separator)
+        kind = AutoModelForCausalLM if settings.convention.speaks else _classifier(config)
+        with _quiet():
+            model = kind.from_pretrained(source, dtype=dtype)
+        labels = settings.encoder(tokenizer, settings.max_length).label_ids
+    except PlacementError as error:
+        raise ModelError(f"{source} cannot be read in the {settings.convention.value} convention: {error}") from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise _cannot(source, error) from error
-    kept = getattr(config, SETTINGS_KEY, None)
-    settings = PrmSettings.read(kept, config.num_labels)
-    prm = Prm(model, settings).eval()
+    prm = Prm(model, settings, label_ids=labels).eval()
     check_causal(prm, source)
     return Loaded(prm, tokenizer, source, settings_known=kept is not None)
+
+
+def _settings_of(
+    config: Any,  # noqa: ANN401 - any HF config
+    kept: object,
+    source: str,
+    convention: Convention | None,
+    separator: str,
+) -> PrmSettings:
+    """How a trained model reads; what does not fit its architecture is refused. Raises ModelError."""
+    names = config.architectures or ()
+    has_head = any("TokenClassification" in name or name.endswith(TWO_LAYERS) for name in names)
+    settings = PrmSettings.read(kept, config.num_labels if has_head else 2)
+    if kept is None:
+        found = Convention.QWEN if any(name.endswith(TWO_LAYERS) for name in names) else Convention.TRL
+        settings = replace(settings, convention=found, separator=separator)
+    settings = replace(settings, convention=convention or settings.convention)
+    if settings.convention.speaks and has_head:
+        raise ModelError(
+            f"{source} has a step head, the {settings.convention.value} convention reads a language head; "
+            "choose TRL or Qwen"
+        )
+    if not settings.convention.speaks and not has_head:
+        raise ModelError(
+            f"{source} has no step head; train it with the PRM recipe first, or, if it says + and -, choose the "
+            "Math-Shepherd or RLHFlow convention"
+        )
+    if settings.classes not in CLASS_NAMES:
+        raise ModelError(f"{source} has {settings.classes} classes; a PRM has 2 or 3")
+    return settings
+
+
+def _classifier(config: Any) -> Any:  # noqa: ANN401 - any HF config; a class of models
+    """The token classifier of a config; with two layers in its head where the architecture's name says so."""
+    if not any(name.endswith(TWO_LAYERS) for name in config.architectures or ()):
+        return AutoModelForTokenClassification
+    _need_token_classes(config, config.name_or_path)
+    base = MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING[type(config)]
+
+    def with_two_layers(self: Any, config: Any) -> None:  # noqa: ANN401
+        base.__init__(self, config)
+        hidden = config.hidden_size
+        self.score = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, config.num_labels))
+        self.post_init()
+
+    name = next(name for name in config.architectures if name.endswith(TWO_LAYERS))
+    return type(name, (base,), {"__init__": with_two_layers})
 
 
 def check_causal(prm: Prm, source: str) -> None:
@@ -106,8 +178,14 @@ def _from_causal(
     source: str,
     with_language_head: bool,
 ) -> Loaded:
-    """Set the body of a causal LM under a token classifier's head, without a second copy of the body."""
+    """Set the body of a causal LM under a token classifier's head, without a second copy of the body.
+
+    In a convention that speaks it stays the causal LM it is.
+    """
     config = causal.config
+    if settings.convention.speaks:
+        labels = settings.encoder(tokenizer, settings.max_length).label_ids
+        return Loaded(Prm(causal, settings, label_ids=labels), tokenizer, source)
     _need_token_classes(config, source)
     config.num_labels = settings.classes
     with torch.device("meta"):
@@ -144,7 +222,7 @@ def _from_gguf(path: Path, settings: PrmSettings, with_language_head: bool) -> L
         causal = AutoModelForCausalLM.from_pretrained(
             **where, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
         )
-    except (OSError, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
+    except NotImplementedError as error:
         raise _cannot(str(path), error) from error
     if getattr(causal.config, "quantization_config", None) is not None:
         del causal.config.quantization_config  # its weights are plain now, and are saved plain

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +14,65 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainer.contract.spec import Adapt, NeutralPolicy
-from trainer.data import Encoded, Ints, TokenRow
+from trainer.contract.specs.setting import Convention
+from trainer.data import Doubles, TokenRow
 from trainer.models.learn import ParameterGroup, Pass, trained
+from trainer.placement import Encoded, Encoder, Ints, make_encoder
 
 SETTINGS_KEY = "steplens"
+
+
+class Judges(StrEnum):
+    """What a model's score is about: a PRM's every step, an ORM's whole trace."""
+
+    STEPS = "steps"
+    OUTCOME = "outcome"
+
+
 CLASS_NAMES = {2: ("negative", "positive"), 3: ("negative", "neutral", "positive")}
 
 
 @dataclass(frozen=True, slots=True)
 class PrmSettings:
-    """What a PRM must remember to read text as it was trained; kept in config.json under "steplens"."""
+    """What a PRM must remember to read text as it was trained; kept in config.json under "steplens".
+
+    `prompt_end` is what the problem must end with, and `separator` what follows a step, in the TRL convention;
+    `placeholder` stands for the tag of a convention that has one. Scores are softmax(logits / temperature); under
+    `threshold` a step is called wrong. `judged` says whether every step is scored or the trace's end alone.
+    """
 
     classes: int
     separator: str = "\n"
     max_length: int = 1024
     neutral: str = NeutralPolicy.POSITIVE.value
     domain: str = ""
+    convention: Convention = Convention.TRL
+    placeholder: str = ""
+    prompt_end: str = "\n"
+    judged: Judges = Judges.STEPS
+    temperature: float = 1.0
+    threshold: float = 0.5
+    calibration: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, kept: object, classes: int) -> PrmSettings:
-        """From a config's entry; a model made elsewhere has none and gets the defaults."""
+        """From a config's entry; a model made elsewhere has none and gets the defaults of TRL."""
         known = {f.name for f in fields(cls)} - {"classes"}
-        given = {k: v for k, v in kept.items() if k in known} if isinstance(kept, dict) else {}
+        given = {k: v for k, v in kept.items() if k in known} if isinstance(kept, dict) else {"prompt_end": ""}
+        given |= {"convention": Convention(given.get("convention", Convention.TRL))}
+        given |= {"judged": Judges(given.get("judged", Judges.STEPS))}
         return cls(classes=classes, **given)
+
+    def encoder(self, tokenizer: Any, max_length: int) -> Encoder:  # noqa: ANN401 - any HF tokenizer
+        """The builder of ids for this PRM, in training as in scoring. Raises PlacementError."""
+        return make_encoder(
+            self.convention,
+            tokenizer,
+            max_length,
+            separator=self.separator,
+            placeholder=self.placeholder,
+            prompt_end=self.prompt_end,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +84,46 @@ class StepBatch:
     tokens: int
 
 
+class LabelTokens(nn.Module):
+    """A step head that is two rows of a language head: the logits of the tokens that say wrong and right."""
+
+    def __init__(self, language_head: Any, label_ids: tuple[int, int]) -> None:  # noqa: ANN401 - a linear layer
+        super().__init__()
+        self.language_head = language_head
+        self.register_buffer("label_ids", torch.tensor(label_ids), persistent=False)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Logits [labels, 2] of states [labels, hidden]."""
+        bias = self.language_head.bias
+        return F.linear(
+            states, self.language_head.weight[self.label_ids], None if bias is None else bias[self.label_ids]
+        )
+
+
 class Prm(nn.Module):
-    """A Hugging Face token classifier whose head is applied to step ends alone.
+    """A Hugging Face model whose head is applied to step ends alone: a token classifier, or, in the conventions that
+    speak, a causal language model read at two of its tokens.
 
     Padding is on the right and the body is causal, so no attention mask is needed: a real token never sees padding.
+    While `head_only`, gradients do not reach the body. `language_head` is learned beside the step head, or only kept.
     """
 
-    def __init__(self, model: Any, settings: PrmSettings, language_head: nn.Module | None = None) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401
+        settings: PrmSettings,
+        language_head: nn.Module | None = None,
+        label_ids: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
-        self.settings = settings
         self.language_head = language_head
-        self._head = next(name for name in ("score", "classifier") if hasattr(model, name))
+        self.head_only = False
+        self.head: nn.Module
+        if label_ids is not None:
+            self.head = LabelTokens(model.get_output_embeddings(), label_ids)
+        else:
+            self.head = getattr(model, next(name for name in ("score", "classifier") if hasattr(model, name)))
         for module in model.modules():  # no dropout: a step's score and its gradient are functions of the weights alone
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
@@ -66,16 +131,22 @@ class Prm(nn.Module):
                 module.attention_dropout = 0.0
         config = model.config
         config.use_cache = False
-        config.classifier_dropout = 0.0
-        names = CLASS_NAMES[settings.classes]
-        config.id2label = dict(enumerate(names))
-        config.label2id = {name: index for index, name in enumerate(names)}
-        setattr(config, SETTINGS_KEY, asdict(settings))
+        if label_ids is None:
+            config.classifier_dropout = 0.0
+            names = CLASS_NAMES[settings.classes]
+            config.id2label = dict(enumerate(names))
+            config.label2id = {name: index for index, name in enumerate(names)}
+        self.remember(settings)
+
+    def remember(self, settings: PrmSettings) -> None:
+        """Take other settings; a saved folder keeps them."""
+        self.settings = settings
+        setattr(self.model.config, SETTINGS_KEY, asdict(settings))
 
     @property
-    def head(self) -> nn.Module:
-        """The step head."""
-        return getattr(self.model, self._head)
+    def speaks(self) -> bool:
+        """Whether the step head is part of the language head."""
+        return isinstance(self.head, LabelTokens)
 
     @property
     def body(self) -> nn.Module:
@@ -94,7 +165,8 @@ class Prm(nn.Module):
 
     def body_states(self, ids: Tensor) -> Tensor:
         """Last hidden states [rows, length, hidden] of right-padded ids [rows, length]."""
-        return self.body(input_ids=ids, use_cache=False).last_hidden_state
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.head_only):
+            return self.body(input_ids=ids, use_cache=False).last_hidden_state
 
     def forward(self, batch: StepBatch) -> tuple[Tensor, Tensor]:
         """Head logits [labels, classes] in float32, and the states [rows, length, hidden] behind them."""
@@ -114,15 +186,22 @@ class Prm(nn.Module):
     def probabilities(self, batch: StepBatch) -> Tensor:
         """P(step is correct) [labels]: 1 - P(negative), so that neutral counts as correct in three classes."""
         logits, _ = self(batch)
-        return 1.0 - logits.softmax(-1)[:, 0]
+        return 1.0 - (logits / self.settings.temperature).softmax(-1)[:, 0]
 
     def save(self, folder: Path) -> None:
-        """A plain Hugging Face folder for AutoModelForTokenClassification; a LoRA adapter is merged and kept beside."""
+        """A plain Hugging Face folder: for AutoModelForTokenClassification, or for AutoModelForCausalLM if it speaks.
+
+        A LoRA adapter is merged and kept beside. A language head that was kept is in the same weights, so that
+        AutoModelForCausalLM finds the policy whose trunk this is.
+        """
         body: Any = self.body
         if hasattr(body, "merge_and_unload"):
             body.save_pretrained(str(folder / "adapter"))
             setattr(self.model, self.model.base_model_prefix, body.merge_and_unload())
-        self.model.save_pretrained(str(folder))
+        weights = self.model.state_dict()
+        if self.language_head is not None and not self.model.config.tie_word_embeddings:
+            weights |= {f"lm_head.{name}": weight for name, weight in self.language_head.state_dict().items()}
+        self.model.save_pretrained(str(folder), state_dict=weights)
 
 
 def collate(rows: Sequence[tuple[Ints, Ints]], device: torch.device | str = "cpu") -> StepBatch:
@@ -155,29 +234,43 @@ def collate_scoring(rows: Sequence[Encoded], device: torch.device | str = "cpu")
     return collate([(row.ids, row.ends) for row in rows], device)
 
 
-def step_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Sum over labels of the cross-entropy against (soft) targets, both [labels, classes]."""
-    return F.cross_entropy(logits, targets, reduction="sum")
+def step_loss(logits: Tensor, targets: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Sum over labels of the cross-entropy against (soft) targets, both [labels, classes].
+
+    With `class_weights` [classes] every label counts with the weight of its class (a soft one with its mixture).
+    """
+    if class_weights is None:
+        return F.cross_entropy(logits, targets, reduction="sum")
+    return (F.cross_entropy(logits, targets, reduction="none") * (targets @ class_weights)).sum()
 
 
 class StepObjective:
-    """Mean cross-entropy over the labels of a batch; beside it, at `language_loss`, that of the next token."""
+    """Mean cross-entropy over the labels of a batch; beside it, at `language_loss`, that of the next token.
 
-    def __init__(self, prm: Prm, language_loss: float = 0.0) -> None:
+    With `class_weights` the mean is weighted, over the batch as over its passes.
+    """
+
+    def __init__(self, prm: Prm, language_loss: float = 0.0, class_weights: Doubles | None = None) -> None:
         self._prm = prm
         self._language_loss = language_loss
+        self._weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
 
     def totals(self, rows: Sequence[TokenRow]) -> tuple[float, ...]:
-        """Labels, and tokens the language loss learns."""
+        """Labels, tokens the language loss learns, and the labels' weights together."""
         labels = sum(len(row.positions) for row in rows)
-        return labels, (sum(int(row.spoken.sum()) for row in rows) if self._language_loss > 0 else 0)
+        words = self._language_loss > 0 and not self._prm.head_only
+        weight = float(labels)
+        if self._weights is not None:
+            weight = float(sum((row.targets @ self._weights.numpy()).sum() for row in rows))
+        return labels, (sum(int(row.spoken.sum()) for row in rows) if words else 0), weight
 
     def passed(self, rows: Sequence[TokenRow], totals: Sequence[float]) -> Pass:
         """These rows' share of the batch's loss."""
-        labels, words = totals
+        _, words, weight = totals
         batch, targets = collate_labelled(rows, self._prm.device)
         logits, states = self._prm(batch)
-        whole = loss = step_loss(logits, targets) / labels
+        weights = None if self._weights is None else self._weights.to(logits.device)
+        whole = loss = step_loss(logits, targets, weights) / weight
         if words:
             spoken = spoken_of(rows, batch)
             whole = loss + self._language_loss * self._prm.language_loss(batch, states, spoken) / words
@@ -185,11 +278,15 @@ class StepObjective:
 
 
 def adapt(prm: Prm, how: Adapt, *, last_layers: int, rank: int) -> None:
-    """Choose what is trained: everything, LoRA matrices, the last layers, or the head alone. The head always is."""
-    body = prm.body
+    """Choose what is trained: everything, LoRA matrices, the last layers, or the head alone. A step head always is."""
+    body: Any = prm.body
     if how is Adapt.ALL:
         return
     body.requires_grad_(False)
+    if prm.speaks:
+        prm.head.requires_grad_(how is Adapt.HEAD)
+        if how is Adapt.HEAD and prm.model.config.tie_word_embeddings:
+            raise ValueError("this model's language head is its embedding: train all weights, last layers, or use LoRA")
     if prm.language_head is not None:
         prm.language_head.requires_grad_(False)
     if how is Adapt.LORA:
@@ -217,8 +314,8 @@ def _layers(body: nn.Module) -> nn.ModuleList:
 def parameter_groups(
     prm: Prm, *, head_rate: float, body_rate: float, weight_decay: float
 ) -> tuple[ParameterGroup, ParameterGroup]:
-    """The head and the body, each at its own rate."""
-    head = {id(weight) for weight in prm.head.parameters()}
+    """The head and the body, each at its own rate; a language head learns with its body."""
+    head = set() if prm.speaks else {id(weight) for weight in prm.head.parameters()}
     weights = [weight for _, weight in trained(prm)]
     of_head = tuple(weight for weight in weights if id(weight) in head)
     of_body = tuple(weight for weight in weights if id(weight) not in head)
