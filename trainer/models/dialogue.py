@@ -1,0 +1,94 @@
+"""How a problem is put to a causal language model and its response read back: the same in every recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.reasoning.segment import Span
+
+Ints = NDArray[np.int64]
+
+
+class Dialogue:
+    """Text to ids and ids to text for one tokenizer.
+
+    With a chat template the problem is a user's message and the response begins where the template says; without one
+    the problem stands on a line of its own behind the token that begins a text. A response ends with the end of text.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:  # noqa: ANN401 - any HF tokenizer
+        self._tokenizer = tokenizer
+        self._begin = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
+        self.end = None if tokenizer.eos_token_id is None else int(tokenizer.eos_token_id)
+        self.has_template = bool(getattr(tokenizer, "chat_template", None))
+
+    def prompt(self, problem: str) -> list[int]:
+        """Ids up to where the response begins."""
+        if self.has_template:
+            message = [{"role": "user", "content": problem}]
+            text = self._tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+            return self._ids(text)
+        return [*self._begin, *self._ids(problem if problem.endswith("\n") else problem + "\n")]
+
+    def response(self, text: str) -> list[int]:
+        """Ids of a whole response with the token that ends it."""
+        return [*self._ids(text), *([] if self.end is None else [self.end])]
+
+    def text(self, ids: Sequence[int] | Ints) -> str:
+        """The text of a response, without what ends it."""
+        kept = [int(i) for i in ids]
+        if kept and kept[-1] == self.end:
+            kept.pop()
+        return str(self._tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def places(self, ids: Sequence[int] | Ints, characters: Sequence[int], *, begun: bool = False) -> Ints:
+        """For each count of `characters` of the response's text: the first token with which that many are written.
+
+        `characters` rise. `begun`: a character counts with its first byte instead of its last. Exact for any tokenizer: where the tokens' texts do not add up to the whole (bytes of one
+        character in two tokens), prefixes are decoded instead.
+        """
+        kept = [int(i) for i in ids]
+        if kept and kept[-1] == self.end:
+            kept.pop()
+        pieces = [self._decoded([token]) for token in kept]
+        if "".join(pieces) == self._decoded(kept):
+            written = np.cumsum([len(piece) for piece in pieces])
+            found = np.searchsorted(written, np.asarray(characters, np.int64), side="left")
+        else:
+            found = np.asarray([self._first(kept, count, begun) for count in characters], np.int64)
+        return np.minimum(found, max(0, len(kept) - 1)).astype(np.int64)
+
+    def separators(self, ids: Sequence[int] | Ints, steps: Sequence[Span]) -> NDArray[np.bool_]:
+        """Which tokens [T] stand wholly between two steps, before the first or behind the last line break."""
+        apart = np.zeros(len(ids), np.bool_)
+        if not steps:
+            return apart
+        ends = self.places(ids, [span.end for span in steps])
+        begins = self.places(ids, [span.start + 1 for span in steps], begun=True)
+        for before, begin in zip(ends[:-1], begins[1:], strict=True):
+            apart[before + 1 : begin] = True
+        apart[: begins[0]] = True
+        return apart
+
+    def _first(self, ids: list[int], count: int, begun: bool) -> int:
+        """The first token with which `count` characters are whole (or begun), by bisection over prefixes."""
+        low, high = 0, len(ids) - 1
+        while low < high:
+            middle = (low + high) // 2
+            written = self._decoded(ids[: middle + 1])
+            if len(written if begun else written.rstrip("\ufffd")) >= count:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def _decoded(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def _ids(self, text: str) -> list[int]:
+        found: list[int] = self._tokenizer(text, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+        return found
