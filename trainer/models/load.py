@@ -60,7 +60,7 @@ def load_for_training(
             f"{source} cannot be trained in the {settings.convention.value} convention: {error}"
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise _cannot(source, error) from error
+        raise cannot_load(source, error) from error
     check_causal(loaded.prm, source)
     return loaded
 
@@ -104,7 +104,7 @@ def load_prm(
     except PlacementError as error:
         raise ModelError(f"{source} cannot be read in the {settings.convention.value} convention: {error}") from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise _cannot(source, error) from error
+        raise cannot_load(source, error) from error
     prm = Prm(model, settings, label_ids=labels).eval()
     check_causal(prm, source)
     return Loaded(prm, tokenizer, source, settings_known=kept is not None)
@@ -223,7 +223,7 @@ def _from_gguf(path: Path, settings: PrmSettings, with_language_head: bool) -> L
             **where, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
         )
     except NotImplementedError as error:
-        raise _cannot(str(path), error) from error
+        raise cannot_load(str(path), error) from error
     if getattr(causal.config, "quantization_config", None) is not None:
         del causal.config.quantization_config  # its weights are plain now, and are saved plain
     return _from_causal(causal, tokenizer, settings, str(path), with_language_head)
@@ -237,7 +237,8 @@ def _need_token_classes(config: Any, source: str) -> None:  # noqa: ANN401 - any
         )
 
 
-def _cannot(source: str, error: Exception) -> ModelError:
+def cannot_load(source: str, error: Exception) -> ModelError:
+    """The reason in one line, with what to do."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     hint = "" if Path(source).exists() else " If it is a hub id, download it first or check the network."
     return ModelError(f"cannot load the model {source!r}: {first}{hint}")
