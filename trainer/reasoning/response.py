@@ -14,7 +14,7 @@ _HEADING = re.compile(r"^[ \t]*#{1,3}[ \t]*(?:final[ \t]+)?answer\b", re.IGNOREC
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """`steps` are spans of `text` that a PRM scores, `visible` is what the user would see, `answer` the final answer."""
+    """`steps` are spans of `text` that a PRM scores, `visible` what the user would see, `answer` the final answer."""
 
     text: str
     thinking: Span | None

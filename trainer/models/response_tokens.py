@@ -1,4 +1,4 @@
-"""How a problem is put to a causal language model and its response read back: the same in every recipe."""
+"""The tokens of a response read back: its text, and at which tokens its steps begin and end."""
 
 from __future__ import annotations
 
@@ -13,46 +13,29 @@ from trainer.reasoning.segment import Span
 Ints = NDArray[np.int64]
 
 
-class Dialogue:
-    """Text to ids and ids to text for one tokenizer.
-
-    With a chat template the problem is a user's message and the response begins where the template says; without one
-    the problem stands on a line of its own behind the token that begins a text. A response ends with the end of text.
-    """
+class ResponseTokens:
+    """Ids of responses to text and to places, for one tokenizer."""
 
     def __init__(self, tokenizer: Any) -> None:  # noqa: ANN401 - any HF tokenizer
         self._tokenizer = tokenizer
-        self._begin = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
-        self.end = None if tokenizer.eos_token_id is None else int(tokenizer.eos_token_id)
-        self.has_template = bool(getattr(tokenizer, "chat_template", None))
-
-    def prompt(self, problem: str) -> list[int]:
-        """Ids up to where the response begins."""
-        if self.has_template:
-            message = [{"role": "user", "content": problem}]
-            text = self._tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-            return self._ids(text)
-        return [*self._begin, *self._ids(problem if problem.endswith("\n") else problem + "\n")]
-
-    def response(self, text: str) -> list[int]:
-        """Ids of a whole response with the token that ends it."""
-        return [*self._ids(text), *([] if self.end is None else [self.end])]
+        self._end = None if tokenizer.eos_token_id is None else int(tokenizer.eos_token_id)
 
     def text(self, ids: Sequence[int] | Ints) -> str:
         """The text of a response, without what ends it."""
         kept = [int(i) for i in ids]
-        if kept and kept[-1] == self.end:
+        if kept and kept[-1] == self._end:
             kept.pop()
         return str(self._tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def places(self, ids: Sequence[int] | Ints, characters: Sequence[int], *, begun: bool = False) -> Ints:
         """For each count of `characters` of the response's text: the first token with which that many are written.
 
-        `characters` rise. `begun`: a character counts with its first byte instead of its last. Exact for any tokenizer: where the tokens' texts do not add up to the whole (bytes of one
-        character in two tokens), prefixes are decoded instead.
+        `characters` rise. `begun`: a character counts with its first byte instead of its last. Exact for any tokenizer:
+        where the tokens' texts do not add up to the whole (bytes of one character in two tokens), prefixes are decoded
+        instead.
         """
         kept = [int(i) for i in ids]
-        if kept and kept[-1] == self.end:
+        if kept and kept[-1] == self._end:
             kept.pop()
         pieces = [self._decoded([token]) for token in kept]
         if "".join(pieces) == self._decoded(kept):
@@ -88,7 +71,3 @@ class Dialogue:
 
     def _decoded(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
-
-    def _ids(self, text: str) -> list[int]:
-        found: list[int] = self._tokenizer(text, add_special_tokens=False, return_attention_mask=False)["input_ids"]
-        return found
