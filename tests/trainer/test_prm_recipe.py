@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -131,7 +133,7 @@ def test_a_classifier_made_elsewhere_scores_with_a_word_of_caution(trained_run: 
     config = json.loads((elsewhere / "config.json").read_text())
     del config["steplens"]
     (elsewhere / "config.json").write_text(json.dumps(config))
-    rows = story_rows(5, seed=4)
+    rows = [replace(row, problem=row.problem + "\n") for row in story_rows(5, seed=4)]  # read as it stands elsewhere
     folder = score_run(tmp_path / "run", elsewhere, rows)
     assert run_attempt(folder.path, lambda _: score.run) == 0, ended(folder).traceback
     assert "settings_assumed" in notices(folder)
@@ -139,7 +141,15 @@ def test_a_classifier_made_elsewhere_scores_with_a_word_of_caution(trained_run: 
     assert run_attempt(own.path, lambda _: score.run) == 0
     assert "settings_assumed" not in notices(own)
     values = [[record.values for record in read_records(run.records)[0]] for run in (folder, own)]
-    assert values[0] == values[1]
+    heat = ended(own).summary["temperature"]
+    assert heat not in (0.0, 1.0)
+    for plain, tempered in zip(*values, strict=True):
+        assert logits(plain) / heat == pytest.approx(logits(tempered), abs=1e-3)
+
+
+def logits(values: Sequence[float | None]) -> np.ndarray:
+    p = np.array(values, np.float64)
+    return np.log(p / (1 - p))
 
 
 def test_labels_lost_to_max_length_are_counted_and_none_left_ends_the_run(tmp_path: Path):
@@ -174,9 +184,9 @@ def test_no_label_at_all_ends_the_run_with_advice(tmp_path: Path):
 def test_a_step_without_finite_loss_is_skipped_and_three_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     real, calls = prm_model.step_loss, []
 
-    def broken(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def broken(*given: torch.Tensor) -> torch.Tensor:
         calls.append(1)
-        return real(logits, targets) * (float("nan") if len(calls) in bad else 1.0)
+        return real(*given) * (float("nan") if len(calls) in bad else 1.0)
 
     monkeypatch.setattr(prm_model, "step_loss", broken)
     rows = [replace(row, split=Split.TRAIN) for row in story_rows(40)]

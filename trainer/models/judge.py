@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from trainer.data import Encoded, LabelledRow, TokenRow, split_by_tokens
 from trainer.models.baselines import BaselineScores, LabelledSteps, baseline_scores
 from trainer.models.prm import Prm, collate_scoring
+from trainer.reasoning.calibration import Calibration, calibrate, temper
 from trainer.reasoning.metrics import Interval, StepFigures, auc, bootstrap, paired_bootstrap, step_figures
 from trainer.runtime.memory import is_out_of_memory, release
 
@@ -23,9 +24,10 @@ StepValues = tuple[float | None, ...]
 def class_probabilities(
     prm: Prm, rows: Sequence[Encoded], *, budget: int, check: Callable[[int], None] = lambda done: None
 ) -> list[Floats]:
-    """Class probabilities [steps that fitted, classes] of every row, `budget` padded tokens in one pass.
+    """Class probabilities [steps that fitted, classes] of every row at the PRM's temperature.
 
-    `check(rows done)` is called between passes and may raise. A pass that runs out of memory is halved.
+    One pass takes `budget` padded tokens; one that runs out of memory is halved. `check(rows done)` is called between
+    passes and may raise.
     """
     out = [np.empty((0, prm.settings.classes), np.float32)] * len(rows)
     waiting = [i for i, row in enumerate(rows) if row.steps]
@@ -56,7 +58,7 @@ def _one_pass(prm: Prm, rows: Sequence[Encoded]) -> Floats | None:
     try:
         with torch.inference_mode():
             logits, _ = prm(collate_scoring(rows, prm.device))
-            return logits.softmax(-1).cpu().numpy()
+            return (logits / prm.settings.temperature).softmax(-1).cpu().numpy()
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -82,10 +84,11 @@ def as_labelled_steps(rows: Sequence[TokenRow]) -> list[LabelledSteps]:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What one pass over held-out rows showed: figures by name, and the scores of each row."""
+    """What one pass over held-out rows showed: figures by name, scores of each row, and its class probabilities."""
 
     values: dict[str, float]
     scores: tuple[StepValues, ...]
+    parts: tuple[Floats, ...]
 
 
 class HeldOut:
@@ -107,8 +110,27 @@ class HeldOut:
     def judge(self, prm: Prm, check: Callable[[int], None] = lambda done: None) -> Judged:
         """Score every row; figures of the PRM and of the baselines on the same steps."""
         parts = class_probabilities(prm, [row.encoded for row in self.rows], budget=self._budget, check=check)
+        return self._judged(parts, prm.settings.threshold)
+
+    def calibrated(self, judged: Judged, calibration: Calibration) -> Judged:
+        """The same pass at another temperature and threshold, beside the ECE and Brier it had."""
+        parts = [temper(part, calibration.temperature).astype(np.float32) for part in judged.parts]
+        again = self._judged(parts, calibration.threshold)
+        before = {f"{name}_uncalibrated": judged.values[name] for name in ("ece", "brier")}
+        return replace(again, values=again.values | before)
+
+    def calibration(self, judged: Judged) -> Calibration:
+        """Temperature and threshold that fit these rows."""
+        targets = []
+        for row, part in zip(self.rows, judged.parts, strict=True):
+            known = np.full(part.shape, np.nan, np.float64)
+            known[row.ordinals] = row.targets
+            targets.append(known)
+        return calibrate(judged.parts, targets)
+
+    def _judged(self, parts: Sequence[Floats], threshold: float) -> Judged:
         scores = tuple(p_correct(part, len(row.row.steps)) for part, row in zip(parts, self.rows, strict=True))
-        figures = step_figures(scores, self._targets)
+        figures = step_figures(scores, self._targets, threshold=threshold)
         values = {
             "loss": _loss(parts, self.rows),
             **_compared(figures),
@@ -118,7 +140,7 @@ class HeldOut:
             "n_steps": figures.n_steps,
             "n_rows": figures.n_rows,
         }
-        return Judged(values | self._baseline_values, scores)
+        return Judged(values | self._baseline_values, scores, tuple(parts))
 
     def intervals(self, judged: Judged, *, rounds: int = 1000, seed: int = 0) -> dict[str, Interval]:
         """AUC, and its lead over each causal baseline, with 95 % bootstrap intervals over problems."""

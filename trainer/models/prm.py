@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
@@ -58,7 +58,9 @@ class PrmSettings:
     def read(cls, kept: object, classes: int) -> PrmSettings:
         """From a config's entry; a model made elsewhere has none and gets the defaults of TRL."""
         known = {f.name for f in fields(cls)} - {"classes"}
-        given = {k: v for k, v in kept.items() if k in known} if isinstance(kept, dict) else {"prompt_end": ""}
+        given: dict[str, Any] = {"prompt_end": ""}
+        if isinstance(kept, dict):
+            given = {k: v for k, v in kept.items() if k in known}
         given |= {"convention": Convention(given.get("convention", Convention.TRL))}
         given |= {"judged": Judges(given.get("judged", Judges.STEPS))}
         return cls(classes=classes, **given)
@@ -254,9 +256,11 @@ class StepObjective:
         self._prm = prm
         self._language_loss = language_loss
         self._weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.head_only: Callable[[], bool] = lambda: False  # asked at every step: does only the head learn now?
 
     def totals(self, rows: Sequence[TokenRow]) -> tuple[float, ...]:
         """Labels, tokens the language loss learns, and the labels' weights together."""
+        self._prm.head_only = self.head_only()
         labels = sum(len(row.positions) for row in rows)
         words = self._language_loss > 0 and not self._prm.head_only
         weight = float(labels)

@@ -7,20 +7,24 @@ micro-batches. Dropout is off. The data's place follows from the step and the se
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 
 from trainer.contract import events
 from trainer.contract.events import Level
 from trainer.contract.records import Split
-from trainer.contract.spec import PrmSpec
-from trainer.data import CutCounts, Labelled, StepEncoder, TokenRow, classes_of, label_rows, tokenise
+from trainer.contract.specs.prm import AfterError, Balance, PrmSpec, RewardSpec
+from trainer.contract.specs.setting import Convention
+from trainer.data import NOTHING_TAUGHT, CutCounts, Labelled, TokenRow, class_weights, classes_of, label_rows, tokenise
 from trainer.models.judge import HeldOut, Judged, targets_within
 from trainer.models.load import TINY, Loaded, load_for_training
-from trainer.models.prm import Prm, PrmSettings, StepObjective, adapt, parameter_groups
+from trainer.models.prm import CLASS_NAMES, Prm, PrmSettings, StepObjective, adapt, parameter_groups
+from trainer.reasoning.calibration import Calibration
 from trainer.runtime.card import Result, write_model
+from trainer.runtime.checkpoint import Found
 from trainer.runtime.loop import Training, Validation, accelerator_of, begin
 from trainer.runtime.worker import RunFailed, Worker
 
@@ -33,23 +37,33 @@ def run(worker: Worker) -> dict[str, float]:
     spec = worker.spec.typed()
     assert isinstance(spec, PrmSpec)
     found = begin(worker)
-    fresh = found is None
+    rows = read_rows(worker, spec, report=found is None)
+    settings = settings_of(worker, spec, classes_of(spec.neutral), spec.neutral.value)
+    return train(worker, spec, settings, rows, found)
+
+
+def train(
+    worker: Worker, spec: RewardSpec, settings: PrmSettings, rows: Labelled, found: Found | None
+) -> dict[str, float]:
+    """Train on labelled rows, whatever their labels are about, and write the model. Raises Stopped, RunFailed."""
     torch.set_num_threads(spec.threads or torch.get_num_threads())
-    rows = read_rows(worker, spec, report=fresh)
-    loaded = load(worker, spec, rows)
-    tokens = to_tokens(worker, spec, rows, loaded, report=fresh)
+    loaded = load(worker, spec, settings, rows)
+    tokens = to_tokens(worker, spec, rows, loaded, report=found is None)
     held_out = held(worker, tokens, Split.VALIDATION)
     prm, accelerator = loaded.prm, accelerator_of(worker, spec.precision)
+    weights = class_weights(rows.balance(Split.TRAIN)) if spec.balance is Balance.WEIGHTS else None
+    objective = StepObjective(prm, spec.language_loss, weights)
     training = Training(
         worker,
         spec,
         accelerator,
         prm,
-        StepObjective(prm, spec.language_loss),
+        objective,
         parameter_groups(prm, head_rate=spec.head_rate, body_rate=spec.body_rate, weight_decay=spec.weight_decay),
         tokens.rows[Split.TRAIN],
         (lambda: validate(worker, accelerator, prm, held_out)) if held_out.rows else None,
     )
+    objective.head_only = lambda: training.state.step < spec.head_first * training.total
     if found:
         training.restore(found)
     training.fit()
@@ -70,31 +84,70 @@ def read_rows(worker: Worker, spec: PrmSpec, *, report: bool) -> Labelled:
             **counts.as_dict(),
         )
         if counts.rows_bad_votes:
-            bad = [f"{name} ({why})" for name, why in rows.refused.items() if "votes for" in why]
+            bad = [f"{name} ({why})" for name, why in rows.refused.items() if why != NOTHING_TAUGHT]
             text = f"{len(bad)} rows left out, their votes do not fit their steps: {', '.join(bad[:5])}"
             worker.notice(Level.ERROR, "votes_do_not_fit", text, rows=len(bad))
         if counts.rows_without_label:
             text = f"{counts.rows_without_label} rows left out, no step of theirs teaches anything"
             worker.notice(Level.WARNING, "rows_without_label", text, rows=counts.rows_without_label)
-    if not rows.of(Split.TRAIN):
-        raise RunFailed("no training row has a label; choose more rows, or another neutral policy")
+        if spec.after_error is AfterError.REPAIRS and not counts.repairs:
+            text = (
+                "no row marks a step that repairs another: steps after the first negative teach nothing, as with mask"
+            )
+            worker.notice(Level.WARNING, "no_repairs", text)
+    check_balance(worker, spec, rows, report=report)
     return rows
 
 
-def load(worker: Worker, spec: PrmSpec, rows: Labelled) -> Loaded:
-    """The model with a fresh head, and which of its weights are trained."""
+def check_balance(worker: Worker, spec: RewardSpec, rows: Labelled, *, report: bool) -> None:
+    """Tell how the training labels are spread over the classes. Raises RunFailed where there is none."""
+    balance = rows.balance(Split.TRAIN)
+    if not balance.sum():
+        raise RunFailed("no training row has a label; choose more rows, or another neutral policy")
+    if report:
+        shares = ", ".join(
+            f"{name} {weight:.0f} ({weight / balance.sum():.1%})"
+            for name, weight in zip(CLASS_NAMES[len(balance)], balance, strict=True)
+        )
+        worker.notice(Level.INFO, "class_balance", f"training labels: {shares}; balance: {spec.balance.value}")
+        if np.count_nonzero(balance) < 2:
+            worker.notice(Level.WARNING, "one_class", "all training labels are on one side: nothing can be told apart")
+
+
+def settings_of(worker: Worker, spec: RewardSpec, classes: int, neutral: str) -> PrmSettings:
+    """What the model must remember to read text as it is trained."""
+    return PrmSettings(
+        classes,
+        separator=spec.separator,
+        max_length=spec.max_length,
+        neutral=neutral,
+        domain=", ".join(sorted({name for row in worker.folder.read_input() if (name := row.project or row.origin)})),
+        convention=spec.convention,
+        placeholder=spec.placeholder,
+    )
+
+
+def load(worker: Worker, spec: RewardSpec, settings: PrmSettings, rows: Labelled) -> Loaded:
+    """The model with a fresh head, and which of its weights are trained. Raises RunFailed."""
     worker.progress("loading the model", 0, 1, unit="models", force=True)
+    if spec.language_loss and spec.convention is not Convention.TRL:
+        raise RunFailed("the next-token loss goes with the TRL convention alone; set language_loss to 0")
     source = str(worker.folder.path / worker.spec.models[0].path) if worker.spec.models else spec.model
-    domain = ", ".join(sorted({name for row in worker.folder.read_input() if (name := row.project or row.origin)}))
-    settings = PrmSettings(classes_of(spec.neutral), spec.separator, spec.max_length, spec.neutral.value, domain)
     texts = (text for row in rows.of(Split.TRAIN) for text in (row.problem, spec.separator.join(row.steps)))
     loaded = load_for_training(
-        source, settings, texts if source == TINY else (), seed=spec.seed, with_language_head=spec.language_loss > 0
+        source,
+        settings,
+        texts if source == TINY else (),
+        seed=spec.seed,
+        with_language_head=spec.language_loss > 0 or spec.keep_language_head,
     )
+    prm = loaded.prm
     torch.manual_seed(spec.seed)
-    adapt(loaded.prm, spec.adapt, last_layers=spec.last_layers, rank=spec.lora_rank)
+    if prm.language_head is not None and not spec.language_loss and not prm.model.config.tie_word_embeddings:
+        prm.language_head.requires_grad_(False)
+    adapt(prm, spec.adapt, last_layers=spec.last_layers, rank=spec.lora_rank)
     if spec.gradient_checkpointing:
-        model = loaded.prm.model
+        model = prm.model
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable({"use_reentrant": False})
     worker.check()
@@ -109,10 +162,10 @@ class Tokens:
     cut: dict[Split, CutCounts]
 
 
-def to_tokens(worker: Worker, spec: PrmSpec, rows: Labelled, loaded: Loaded, *, report: bool) -> Tokens:
+def to_tokens(worker: Worker, spec: RewardSpec, rows: Labelled, loaded: Loaded, *, report: bool) -> Tokens:
     """Every split as token rows; labels lost to the cut are told for each split."""
     limit = min(spec.max_length, getattr(loaded.prm.model.config, "max_position_embeddings", None) or spec.max_length)
-    encoder = StepEncoder(loaded.tokenizer, spec.separator, limit)
+    encoder = loaded.encoder(limit)
     out = Tokens({}, {})
     for split in Split:
         counts, tokens, of_split = CutCounts(), [], rows.of(split)
@@ -120,17 +173,33 @@ def to_tokens(worker: Worker, spec: PrmSpec, rows: Labelled, loaded: Loaded, *, 
             worker.progress("tokenising", start, len(of_split), unit="rows")
             tokens += tokenise(of_split[start : start + 256], encoder, counts)
         out.rows[split], out.cut[split] = tokens, counts
-        if report and counts.rows_cut:
-            text = (
-                f"{split.value}: {counts.labels_lost} labels of {counts.rows_cut} rows lie beyond {limit} tokens and "
-                f"are lost, {counts.rows_lost} rows with all of theirs; raise max_length to keep them"
-            )
-            worker.notice(Level.WARNING, "labels_cut", text, **counts.as_dict())
+        if report:
+            tell_cut(worker, split, counts, limit, encoder.marker)
     if not out.rows[Split.TRAIN]:
         raise RunFailed(f"no label lies within {limit} tokens; raise max_length")
     if report and not out.rows[Split.VALIDATION]:
         worker.notice(Level.WARNING, "no_validation", "no validation rows: the last weights are kept, unjudged")
     return out
+
+
+def tell_cut(worker: Worker, split: Split, counts: CutCounts, limit: int, marker: str) -> None:
+    """What became of labels on the way to tokens, if anything."""
+    if counts.rows_cut:
+        text = (
+            f"{split.value}: {counts.labels_lost} labels of {counts.rows_cut} rows lie beyond {limit} tokens and "
+            f"are lost, {counts.rows_lost} rows with all of theirs; raise max_length to keep them"
+        )
+        worker.notice(Level.WARNING, "labels_cut", text, **counts.as_dict())
+    if counts.steps_with_marker:
+        text = (
+            f"{split.value}: {counts.steps_with_marker} steps hold {marker!r} within; their labels stand at their ends "
+            "all the same, but tools that look for every one of them will misread these rows"
+        )
+        worker.notice(Level.INFO, "separator_in_steps", text, steps=counts.steps_with_marker)
+    if counts.rows_misplaced:
+        bad = [f"{name} ({why})" for name, why in counts.misplaced.items()]
+        text = f"{split.value}: {len(bad)} rows left out, the convention cannot place their steps: {', '.join(bad[:3])}"
+        worker.notice(Level.ERROR, "steps_misplaced", text, rows=len(bad))
 
 
 def held(worker: Worker, tokens: Tokens, split: Split) -> HeldOut:
@@ -162,9 +231,22 @@ def validate(worker: Worker, accelerator: Accelerator, prm: Prm, held_out: HeldO
     return Validation(values, values["auc"] if math.isfinite(values["auc"]) else -values["loss"])
 
 
+def remember(worker: Worker, prm: Prm, calibration: Calibration) -> None:
+    """Keep temperature and threshold in the model's settings: whoever scores with it applies them."""
+    temperature, threshold = calibration.temperature, calibration.threshold
+    plain = calibration.as_dict()
+    prm.remember(replace(prm.settings, temperature=temperature, threshold=threshold, calibration=plain))
+    told = {name: value for name, value in plain.items() if isinstance(value, float)}
+    worker.metrics("calibration", {"temperature": temperature, "threshold": threshold, **told})
+    worker.log(
+        f"calibrated on {calibration.labels} validation labels: temperature {calibration.temperature:.3f}, threshold "
+        f"{calibration.threshold:.3f}, ECE {calibration.before.ece:.3f} -> {calibration.after.ece:.3f}"
+    )
+
+
 def finish(
     worker: Worker,
-    spec: PrmSpec,
+    spec: RewardSpec,
     loaded: Loaded,
     training: Training[TokenRow],
     rows: Labelled,
@@ -180,8 +262,13 @@ def finish(
     for split in (Split.VALIDATION, Split.TEST):
         if tokens.rows[split]:
             held_out = held(worker, tokens, split) if split is Split.TEST else validation
-            judged[split] = judge(worker, training.accelerator, loaded.prm, held_out, "testing")
+            raw = judge(worker, training.accelerator, loaded.prm, held_out, "testing")
+            if split is Split.VALIDATION:
+                calibration = held_out.calibration(raw)
+            judged[split] = held_out.calibrated(raw, calibration) if validation.rows else raw
             intervals[split] = held_out.intervals(judged[split])
+    if validation.rows:
+        remember(worker, loaded.prm, calibration)
     values = {split: result.values for split, result in judged.items()}
     counts = {split: len(part) for split, part in tokens.rows.items()}
     result = Result(training.state, values, intervals, counts, tokens.cut)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -17,9 +18,12 @@ from trainer.contract.records import InputRow, ScoreRecord, ScorerRef, record_id
 from trainer.contract.requests import AnyRequest, ScoreRequest, answered
 from trainer.contract.run_folder import complete_lines, record_decoder, sha256_of_folder
 from trainer.contract.spec import Precision, ScoreSpec
-from trainer.data import Encoded, StepEncoder, prompt_of, split_by_tokens
+from trainer.contract.specs.setting import Convention
+from trainer.data import split_by_tokens
 from trainer.models.judge import class_probabilities, p_correct
 from trainer.models.load import Loaded, load_prm
+from trainer.models.prm import Judges
+from trainer.placement import Encoded, Encoder, PlacementError
 from trainer.runtime.resident import Check, Resident
 from trainer.runtime.worker import RunFailed, Worker
 
@@ -32,7 +36,7 @@ class Judge:
 
     loaded: Loaded
     scorer: ScorerRef
-    encoder: StepEncoder
+    encoder: Encoder
     limit: int
     budget: int
 
@@ -68,6 +72,8 @@ def run(worker: Worker) -> dict[str, float]:
     return {
         "rows": float(worker.spec.input_rows + requests),
         "steps_cut": float(cut),
+        "temperature": judge.loaded.prm.settings.temperature,
+        "threshold": judge.loaded.prm.settings.threshold,
         "seconds": time.monotonic() - began,
     }
 
@@ -81,7 +87,7 @@ def stay(worker: Worker, spec: ScoreSpec, judge: Judge, known: set[str]) -> int:
         record = record_id(worker.spec.run, request.row.id, 0)
         if record in known:
             return  # asked twice, or an attempt before died between the record and the word of it
-        encoded = judge.encoder.encode(prompt_of(request.row.problem), request.row.steps)
+        encoded = encode(worker, judge, request.row)
         check()
         cut = record_scores(worker, judge, [(request.row, encoded)])
         known.add(record)
@@ -116,24 +122,26 @@ def load(worker: Worker, spec: ScoreSpec) -> Judge:
     source = str(worker.folder.path / given.path) if given else spec.model
     if not source:
         raise RunFailed("no PRM chosen; set `model` to a PRM made here or to a folder with one")
-    loaded = load_prm(source, torch.bfloat16 if spec.precision is Precision.BF16 else torch.float32)
+    dtype = torch.bfloat16 if spec.precision is Precision.BF16 else torch.float32
+    loaded = load_prm(source, dtype, convention=spec.convention.convention, separator=spec.separator)
     if not loaded.settings_known:
         kept = loaded.prm.settings
-        text = f"{source} says nothing of its separator; steps are joined with {kept.separator!r}, class 1 is correct"
+        steps = f"steps are joined with {kept.separator!r}, " if kept.convention is Convention.TRL else ""
+        text = f"{source} does not say how it reads: the {kept.convention.value} convention, {steps}class 1 is correct"
         worker.notice(Level.WARNING, "settings_assumed", text)
     loaded.prm.to(Accelerator(cpu=worker.spec.device == "cpu").device)
     path = worker.folder.path / source
     version = given.checksum if given else sha256_of_folder(path) if path.is_dir() else source
     name = (given.name if given else "") or path.name
     limit = spec.max_length or loaded.prm.settings.max_length
-    encoder = StepEncoder(loaded.tokenizer, loaded.prm.settings.separator, limit)
+    encoder = loaded.encoder(limit)
     who = ScorerRef(name=name, version=version, domain=loaded.prm.settings.domain)
     return Judge(loaded, who, encoder, limit, spec.batch_tokens)
 
 
 def score_window(worker: Worker, judge: Judge, rows: list[InputRow]) -> int:
     """Score and record these rows, `batch_tokens` padded tokens in one pass; returns the steps beyond the cut."""
-    encoded = [judge.encoder.encode(prompt_of(row.problem), row.steps) for row in rows]
+    encoded = [encode(worker, judge, row) for row in rows]
     cut = 0
     for group in split_by_tokens([len(row.ids) for row in encoded], judge.budget):
         worker.progress("scoring", worker.step, worker.spec.input_rows, unit="rows")
@@ -144,11 +152,22 @@ def score_window(worker: Worker, judge: Judge, rows: list[InputRow]) -> int:
     return cut
 
 
+def encode(worker: Worker, judge: Judge, row: InputRow) -> Encoded:
+    """Ids of a row; of one that the convention cannot place no step gets a score, which is told."""
+    try:
+        return judge.encoder.encode(row.problem, row.steps)
+    except PlacementError as error:
+        worker.notice(Level.ERROR, "steps_misplaced", f"row {row.id} gets no score: {error}")
+        return Encoded(np.empty(0, np.int64), np.empty(0, np.int64), 0)
+
+
 def record_scores(worker: Worker, judge: Judge, group: list[tuple[InputRow, Encoded]]) -> int:
     """One pass; a record for each row. Returns the steps beyond the cut."""
     parts = class_probabilities(judge.loaded.prm, [encoded for _, encoded in group], budget=judge.budget)
     for (row, _), part in zip(group, parts, strict=True):
         values = p_correct(part, len(row.steps))
+        if judge.loaded.prm.settings.judged is Judges.OUTCOME:
+            values = (*(None for _ in values[:-1]), *values[-1:])
         worker.record(
             ScoreRecord(
                 id=record_id(worker.spec.run, row.id, 0),
@@ -159,4 +178,4 @@ def record_scores(worker: Worker, judge: Judge, group: list[tuple[InputRow, Enco
                 values=values,
             )
         )
-    return sum(len(row.steps) - encoded.steps for row, encoded in group)
+    return sum(len(row.steps) - encoded.steps for row, encoded in group if len(encoded.ids))

@@ -14,6 +14,8 @@ import msgspec
 from trainer.contract.records import SourceRef, Split
 from trainer.contract.run_folder import sha256_of_folder
 from trainer.contract.spec import PrmSpec, Value, parameters
+from trainer.contract.specs.prm import RewardSpec
+from trainer.contract.specs.setting import Convention
 from trainer.data import CutCounts, Labelled
 from trainer.models.load import Loaded
 from trainer.reasoning.metrics import Interval
@@ -63,7 +65,7 @@ class Result:
         return self.state.best_step if self.state.best_step >= 0 else self.state.step
 
 
-def write_model(worker: Worker, spec: PrmSpec, loaded: Loaded, rows: Labelled, result: Result) -> str:
+def write_model(worker: Worker, spec: RewardSpec, loaded: Loaded, rows: Labelled, result: Result) -> str:
     """Write model/ aside and rename it; returns its checksum, which the card names and does not enter.
 
     Of several processes only the first writes; the others get "".
@@ -80,7 +82,7 @@ def write_model(worker: Worker, spec: PrmSpec, loaded: Loaded, rows: Labelled, r
     lineage = lineage_of(worker, rows)
     (aside / "lineage.json").write_bytes(msgspec.json.format(msgspec.json.encode(lineage), indent=1))
     checksum = sha256_of_folder(aside)
-    card = card_text(worker, spec, loaded.source, rows, result, lineage, checksum)
+    card = card_text(worker, spec, loaded, rows, result, lineage, checksum)
     (aside / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     _sync_all(aside)
     if target.exists():  # of an attempt that was killed before it could say so
@@ -109,7 +111,7 @@ def lineage_of(worker: Worker, rows: Labelled) -> Lineage:
 
 
 def card_text(
-    worker: Worker, spec: PrmSpec, source: str, rows: Labelled, result: Result, lineage: Lineage, checksum: str
+    worker: Worker, spec: RewardSpec, loaded: Loaded, rows: Labelled, result: Result, lineage: Lineage, checksum: str
 ) -> str:
     """MODEL_CARD.md: front matter, what it is, data, training, figures with intervals beside the baselines."""
     run = worker.spec
@@ -117,28 +119,75 @@ def card_text(
     lines = [
         "---",
         "library_name: transformers",
-        "pipeline_tag: token-classification",
-        "tags: [process-reward-model, steplens]",
-        *([] if source == "tiny" else [f"base_model: {base}"]),
+        f"pipeline_tag: {'text-generation' if spec.convention.speaks else 'token-classification'}",
+        f"tags: [{'process' if isinstance(spec, PrmSpec) else 'outcome'}-reward-model, steplens]",
+        *([] if loaded.source == "tiny" else [f"base_model: {base}"]),
         "---",
         "",
         f"# {run.name or run.run}",
         "",
-        f"A process reward model made from `{base}`: for every step of a worked solution it gives the probability that "
-        "the step is correct, read at the last token of the separator behind the step.",
-        "",
-        "Steps are joined with the separator "
-        f"`{spec.separator!r}`, problem first on a line of its own, every part tokenised by itself. "
-        f"P(correct) = 1 - P(negative). Neutral ratings: **{spec.neutral.value}**. "
-        f"Steps after the first negative: **{spec.after_error.value}**.",
+        *_reading_lines(spec, base, loaded),
         "",
         *_data_lines(worker, rows, result, lineage),
         *_figure_lines(result),
+        *_calibration_lines(loaded),
         *_training_lines(spec, result),
         f"Run `{run.run}`, input sha256 `{run.input_sha256}`, model checksum `{checksum}`.",
         "",
     ]
     return "\n".join(lines)
+
+
+READING = {
+    Convention.TRL: "at the last token of the separator behind the step. Steps are joined with the separator "
+    "`{separator!r}`, problem first on a line of its own, every part tokenised by itself",
+    Convention.QWEN: "at `{marker}`, which stands behind every step of the assistant's turn of a chat",
+    Convention.MATH_SHEPHERD: "at the tag `{marker}` behind the step, from the logits of + and -",
+    Convention.RLHFLOW: "where the chat answers a step, from the logits of + and -; every answer before it is +",
+}
+
+
+def _reading_lines(spec: RewardSpec, base: str, loaded: Loaded) -> list[str]:
+    """What it is and how it reads."""
+    settings = loaded.prm.settings
+    marker = loaded.encoder(settings.max_length).marker
+    where = READING[spec.convention].format(separator=spec.separator, marker=marker)
+    if isinstance(spec, PrmSpec):
+        lines = [
+            f"A process reward model made from `{base}`: for every step of a worked solution it gives the probability "
+            f"that the step is correct, read {where}.",
+            "",
+            f"P(correct) = 1 - P(negative). Neutral ratings: **{spec.neutral.value}**. "
+            f"Steps after the first negative: **{spec.after_error.value}**.",
+        ]
+    else:
+        lines = [
+            f"An outcome reward model made from `{base}`: for a worked solution it gives the probability that its "
+            f"answer is right, read behind its last step, {where}.",
+        ]
+    convention = f"Convention: **{spec.convention.value}**. Class balance: **{spec.balance.value}**."
+    return [*lines, "", convention]
+
+
+def _calibration_lines(loaded: Loaded) -> list[str]:
+    settings = loaded.prm.settings
+    kept = settings.calibration
+    if not kept:
+        return []
+    lines = [
+        "## Calibration",
+        "",
+        f"On {kept['labels']} validation labels, split by problem: temperature **{settings.temperature:.3f}** "
+        f"(scores are softmax(logits / temperature); `config.json` holds it, the weights do not), threshold "
+        f"**{settings.threshold:.3f}** (best F1 of first errors). ECE {kept['ece_before']:.3f} -> "
+        f"{kept['ece_after']:.3f}, Brier {kept['brier_before']:.3f} -> {kept['brier_after']:.3f}.",
+        "",
+        "| scores | labels | mean score | share correct |",
+        "|---|---|---|---|",
+    ]
+    for low, high, weight, score, target in kept["reliability_after"]:
+        lines.append(f"| {low:.1f} to {high:.1f} | {weight:.0f} | {score:.3f} | {target:.3f} |")
+    return [*lines, ""]
 
 
 def _data_lines(worker: Worker, rows: Labelled, result: Result, lineage: Lineage) -> list[str]:
@@ -185,7 +234,7 @@ def _figure_lines(result: Result) -> list[str]:
     return lines
 
 
-def _training_lines(spec: PrmSpec, result: Result) -> list[str]:
+def _training_lines(spec: RewardSpec, result: Result) -> list[str]:
     state = result.state
     lines = [
         "## Training",

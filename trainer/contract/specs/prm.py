@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from trainer.contract.specs.setting import Adapt, Precision, setting
+from trainer.contract.specs.setting import Adapt, Convention, Precision, setting
 
 
 class NeutralPolicy(StrEnum):
@@ -26,9 +26,16 @@ class AfterError(StrEnum):
     REPAIRS = "learn repairs"
 
 
+class Balance(StrEnum):
+    """How much right and wrong steps weigh in the loss."""
+
+    NONE = "none"
+    WEIGHTS = "weights"
+
+
 @dataclass(frozen=True, slots=True)
-class PrmSpec:
-    """Train a process reward model: a causal language model with a head that reads every step's end."""
+class RewardSpec:
+    """What PRM and ORM have in common: a causal language model with a head that reads ends of steps."""
 
     model: str = setting(
         "tiny",
@@ -45,10 +52,28 @@ class PrmSpec:
         advanced=True,
     )
     lora_rank: int = setting(16, "Rank of the LoRA matrices", low=1, high=512, group="Model", advanced=True)
-    neutral: NeutralPolicy = setting(NeutralPolicy.POSITIVE, "What a neutral rating teaches", group="Labels")
-    after_error: AfterError = setting(AfterError.MASK, "What steps after the first negative teach", group="Labels")
+    balance: Balance = setting(
+        Balance.NONE,
+        "'weights' lets every class weigh the same in the loss; the scores then lean to the rarer class, "
+        "which the threshold makes good",
+        group="Labels",
+        advanced=True,
+    )
+    convention: Convention = setting(
+        Convention.TRL,
+        "How steps stand in the tokens: TRL reads a separator, Qwen <extra_0> in a chat, Math-Shepherd the tag ки, "
+        "RLHFlow a turn of + or - behind every step",
+        group="Labels",
+        advanced=True,
+    )
+    placeholder: str = setting(
+        "",
+        "The tag behind every step in the Qwen and Math-Shepherd conventions; empty = their own",
+        group="Labels",
+        advanced=True,
+    )
     separator: str = setting(
-        "\n", "Text set after every step; its last token carries the label", group="Labels", advanced=True
+        "\n", "Text set after every step (TRL); its last token carries the label", group="Labels", advanced=True
     )
     max_length: int = setting(
         1024,
@@ -72,6 +97,9 @@ class PrmSpec:
     )
     head_rate: float = setting(1e-3, "Learning rate of the step head", low=0.0, high=1.0)
     body_rate: float = setting(3e-4, "Learning rate of the body", low=0.0, high=1.0)
+    head_first: float = setting(
+        0.0, "Share of the steps, at the start, in which only the head learns", low=0.0, high=1.0, advanced=True
+    )
     warmup: float = setting(0.03, "Share of the steps over which the rates rise", low=0.0, high=0.9, advanced=True)
     decay: float = setting(
         0.1, "Share of the steps over which the rates fall to zero at the end", low=0.0, high=1.0, advanced=True
@@ -85,6 +113,12 @@ class PrmSpec:
         "Weight of the next-token loss beside the step loss; helps a model made from scratch",
         low=0.0,
         high=10.0,
+        advanced=True,
+    )
+    keep_language_head: bool = setting(
+        False,
+        "Keep the model's language head beside the step head: one trunk that writes and judges",
+        group="Model",
         advanced=True,
     )
     eval_every: int = setting(50, "Optimiser steps between two validations", low=1, high=1_000_000, group="Watching")
@@ -106,3 +140,11 @@ class PrmSpec:
     gradient_checkpointing: bool = setting(False, "Spend time to save memory", group="Device", advanced=True)
     threads: int = setting(0, "Processor threads; 0 = all", low=0, high=1024, group="Device", advanced=True)
     seed: int = setting(0, "Seed of everything random", low=0, high=2**31 - 1, group="Device")
+
+
+@dataclass(frozen=True, slots=True)
+class PrmSpec(RewardSpec):
+    """Train a process reward model: a causal language model with a head that reads every step's end."""
+
+    neutral: NeutralPolicy = setting(NeutralPolicy.POSITIVE, "What a neutral rating teaches", group="Labels")
+    after_error: AfterError = setting(AfterError.MASK, "What steps after the first negative teach", group="Labels")
