@@ -17,7 +17,9 @@ from studio.jobs.values import RunTopic, RunUpdate, RunView
 from studio.store import runs
 from studio.store.runs import ENDED, StoredRun, StoredState
 from studio.workspace import Workspace
+from trainer.contract.events import Progress
 from trainer.contract.records import RunState
+from trainer.contract.requests import WAITING
 from trainer.contract.run_folder import RunFolder, RunFolderError
 
 log = logging.getLogger(__name__)
@@ -171,6 +173,7 @@ class Follower:
         derived, track = self._derived.get(run.id) or _first(run), self._tracks.get(run.id)
         progress = track.progress if track is not None else None
         finished = derived.state is RunState.FINISHED  # whatever phase was told last, all is done
+        idle_end = _idle_end(run, derived.state, progress)
         return RunView(
             id=run.id,
             uid=run.uid,
@@ -198,6 +201,8 @@ class Follower:
             records=run.ingested,
             rows=run.rows,
             folder=run.folder,
+            resident=run.resident,
+            idle_end=idle_end,
             asked=derived.asked,
         )
 
@@ -207,6 +212,12 @@ class Follower:
                 listener(update)
             except Exception:
                 log.exception("a listener of runs failed")
+
+
+def _idle_end(run: StoredRun, state: RunState, progress: Progress | None) -> float | None:
+    if not run.resident or state is not RunState.RUNNING or progress is None or progress.phase != WAITING:
+        return None
+    return progress.at + 60.0 * run.idle_minutes
 
 
 def _first(run: StoredRun) -> Derived:

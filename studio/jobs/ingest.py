@@ -22,6 +22,7 @@ from trainer.contract.run_folder import RunFolder, complete_lines, sha256_of_fol
 
 HOLD_SECONDS = 60.0
 PIECE = 1 << 20  # bytes of records read at once
+LIVE_PIECE = 1 << 15  # bytes of a resident run's records in one transaction: some hundred traces, a few milliseconds
 Progress = Callable[[str, int, int], None]
 
 
@@ -60,7 +61,70 @@ def ingest(workspace: Workspace, uid: str, progress: Progress | None = None) -> 
             run = runs.by_uid(c, uid)
         if not run.needs_ingest:
             return Ingested(elsewhere=True)
+        if run.resident:
+            return _ingest_rest(workspace, run)
         return _Ingest(workspace, run, progress or (lambda _phase, _done, _total: None)).run()
+
+
+def ingest_new(workspace: Workspace, run_id: int) -> Ingested:
+    """Store, and show at once, what a resident run has written since last time. Raises NotFoundError, RunError.
+
+    Each piece comes in with the byte offset behind it in one transaction, so any number of studios may do it at once.
+    """
+    total = scores.Stored(0, 0, 0)
+    while has_new(workspace, run_id):
+        piece = workspace.database.run(lambda c: _store_new(c, workspace, run_id))
+        total = total + piece.counts
+        if piece.at_end:
+            break
+    return Ingested(total.stored, total.known, total.lost)
+
+
+def has_new(workspace: Workspace, run_id: int) -> bool:
+    """Whether a run has written records that are not in the store. Raises NotFoundError."""
+    with workspace.database.read() as c:
+        run = runs.get(c, run_id)
+    records = RunFolder(workspace.path / run.folder).records
+    return records.exists() and records.stat().st_size > run.ingest_offset
+
+
+def _ingest_rest(workspace: Workspace, run: StoredRun) -> Ingested:
+    """The rest of a resident run that has ended."""
+    done = ingest_new(workspace, run.id)
+    workspace.database.run(lambda c: _mark_ingested(c, run, 0))
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    counts: scores.Stored
+    at_end: bool
+    changes: Changes
+
+
+def _store_new(c: Connection, workspace: Workspace, run_id: int) -> _Piece:
+    run = runs.get(c, run_id)
+    records = RunFolder(workspace.path / run.folder).records
+    lines, behind = complete_lines(records, run.ingest_offset, LIVE_PIECE)
+    if not lines:
+        return _Piece(scores.Stored(0, 0, 0), True, Changes())
+    found = [line.record for line in _decoded(lines, run.ingest_offset, records)]
+    counts = scores.store_records(c, _open_batch(c, run), found)
+    c.execute(update(s.run).where(s.run.c.id == run_id).values(ingested=s.run.c.ingested + counts.stored))
+    _set_offset(c, run_id, behind)
+    touched = select(s.trace.c.id).where(s.trace.c.uid.in_({record.trace for record in found}))
+    changes = changed(Topic.SCORES, Topic.RUNS, traces=tuple(c.scalars(touched)), runs=(run_id,))
+    return _Piece(counts, records.stat().st_size <= behind, changes)
+
+
+def _open_batch(c: Connection, run: StoredRun) -> int:
+    """The batch that a resident run adds to; it is published from its first record on."""
+    known = c.scalar(select(s.batch.c.id).where(s.batch.c.run_id == run.id, s.batch.c.state == batches.PUBLISHED))
+    if known is not None:
+        return known
+    made = batches.begin(c, "ingest", source=run.uid, format=run.recipe, run_id=run.id)
+    batches.publish(c, made, {})
+    return made
 
 
 class _Ingest:
@@ -129,7 +193,7 @@ class _Ingest:
     def _publish(self, c: Connection, model: _Model | None) -> Changes:
         """The model's row, the batch and the run's mark, in one transaction."""
         run = self.stored_run
-        changes = changed(Topic.RUNS, runs=(run.id,))
+        changes = Changes()
         if model is not None:
             changes |= models.register(
                 c,
@@ -143,12 +207,7 @@ class _Ingest:
             )
         report = {"stored": self.counts.stored, "known": self.counts.known, "lost": self.counts.lost}
         changes |= batches.publish(c, self.batch, report)
-        c.execute(
-            update(s.run)
-            .where(s.run.c.id == run.id)
-            .values(ingested_attempt=run.attempts, ingested=s.run.c.ingested + self.counts.stored)
-        )
-        return changes
+        return changes | _mark_ingested(c, run, self.counts.stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +268,15 @@ def _decoded(lines: list[bytes], offset: int, path: Path) -> list[_Line]:
             raise RunError(f"{path}: this version cannot store records of the kind {kind}; update this program")
         found.append(_Line(record, offset))
     return found
+
+
+def _mark_ingested(c: Connection, run: StoredRun, stored: int) -> Changes:
+    c.execute(
+        update(s.run)
+        .where(s.run.c.id == run.id)
+        .values(ingested_attempt=run.attempts, ingested=s.run.c.ingested + stored)
+    )
+    return changed(Topic.RUNS, runs=(run.id,))
 
 
 def _set_offset(c: Connection, run_id: int, offset: int) -> None:

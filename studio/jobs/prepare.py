@@ -59,10 +59,13 @@ def objections(order: RunOrder, counts: Counts) -> tuple[str, ...]:
     return tuple(found)
 
 
-def create_run(workspace: Workspace, order: RunOrder, progress: Progress | None = None) -> str:
+def create_run(
+    workspace: Workspace, order: RunOrder, progress: Progress | None = None, *, without_rows: bool = False
+) -> str:
     """Make the run and queue it; returns its uid. Raises RunError and SpecError; nothing half-made is ever seen.
 
-    `progress(phase, done, total)` may raise, which takes everything back.
+    `progress(phase, done, total)` may raise, which takes everything back. `without_rows`: for a run that stays, whose
+    rows come with its requests; the selection is not looked at.
     """
     tell = progress or (lambda _phase, _done, _total: None)
     order, uid, database = checked(order), new_uid(), workspace.database
@@ -79,7 +82,7 @@ def create_run(workspace: Workspace, order: RunOrder, progress: Progress | None 
     )
     aside = RunFolder(workspace.runs / f".{uid}")
     try:
-        frozen = _freeze(workspace, order, uid, aside, tell)
+        frozen = _freeze(workspace, order, uid, aside, tell, without_rows)
         aside.path.rename(workspace.runs / uid)
         database.write_in_slices(frozen.sources, lambda c, piece: runs.add_sources(c, run_id, piece))
         spec = msgspec.to_builtins(frozen.spec)
@@ -112,14 +115,13 @@ class _Frozen:
     sources: list[SourceRef]
 
 
-def _freeze(workspace: Workspace, order: RunOrder, uid: str, folder: RunFolder, tell: Progress) -> _Frozen:
+def _freeze(
+    workspace: Workspace, order: RunOrder, uid: str, folder: RunFolder, tell: Progress, without_rows: bool
+) -> _Frozen:
     sources: list[SourceRef] = []
     with workspace.database.read() as c:
         source = find_model(workspace, c, order)
-        counts = rows.count(c, order.selection, lambda done, total: tell("counting rows", done, total))
-        problems = objections(order, counts)
-        if problems:
-            raise RunError(f"run {order.name!r} cannot start: {'; '.join(problems)}")
+        left_out = {} if without_rows else _checked_counts(c, order, tell).left_out
         spec = RunSpec(
             run=uid,
             name=order.name,
@@ -128,14 +130,22 @@ def _freeze(workspace: Workspace, order: RunOrder, uid: str, folder: RunFolder, 
             device=order.device,
             models=() if source is None else (_reference(source),),
             selection=msgspec.to_builtins(order.selection),
-            left_out=dict(counts.left_out),
+            left_out=dict(left_out),
             created_at=now(),
         )
-        spec = folder.create(spec, _noting(c, order.selection, sources, tell))
+        spec = folder.create(spec, () if without_rows else _noting(c, order.selection, sources, tell))
     if source is not None:
         tell("linking the model", 0, 1)
         link(source.path, folder.path / spec.models[0].path)
     return _Frozen(spec, sources)
+
+
+def _checked_counts(c: Connection, order: RunOrder, tell: Progress) -> Counts:
+    counts = rows.count(c, order.selection, lambda done, total: tell("counting rows", done, total))
+    problems = objections(order, counts)
+    if problems:
+        raise RunError(f"run {order.name!r} cannot start: {'; '.join(problems)}")
+    return counts
 
 
 def _noting(c: Connection, selection: Selection, sources: list[SourceRef], tell: Progress) -> Iterator[InputRow]:

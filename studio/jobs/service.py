@@ -16,13 +16,15 @@ import msgspec
 
 from studio.errors import RunError
 from studio.jobs import children, prepare, processes
-from studio.jobs.devices import Machine, machine
+from studio.jobs.devices import CPU, Machine, machine
 from studio.jobs.estimate import estimate
 from studio.jobs.follower import TICK_SECONDS, Follower, Listener
+from studio.jobs.resident import Residents
 from studio.jobs.scheduler import Scheduler
 from studio.jobs.states import may_write
-from studio.jobs.values import Curve, Example, Preview, RunNotice, RunOrder, RunView
+from studio.jobs.values import Curve, Example, Preview, Reply, RunNotice, RunOrder, RunView
 from studio.store import rows, runs
+from studio.store.models import StoredModel
 from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
 from trainer.contract.records import RunState
@@ -43,6 +45,7 @@ class Jobs:
         self.interpreter = interpreter or sys.executable
         self._follower = Follower(workspace)
         self._scheduler: Scheduler | None = None
+        self._residents = Residents(workspace, self._follower, self._reload)
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         self._table_due = 0.0
@@ -51,12 +54,14 @@ class Jobs:
         """Follow (10 Hz), start what is queued on each device, adopt what a killed window left, ingest what ended."""
         if self._thread is None:
             self._ended.clear()
+            self._residents.start()
             self._thread = threading.Thread(target=self._loop, name="runs", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
         """Stop following; workers go on."""
         self._ended.set()
+        self._residents.stop()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -84,6 +89,20 @@ class Jobs:
         self._follower.reload()
         self._table_due = 0.0
         return self.view(int(report["id"]))
+
+    def score_trace(
+        self, model: StoredModel, trace: str, listener: Callable[[Reply], None], *, device: str = CPU
+    ) -> str:
+        """Ask the resident run of this PRM to score the trace of this uid; returns the request's id.
+
+        The run is found, woken or made. The listener is called in a thread of the jobs. Raises NotFoundError, RunError.
+        Background thread.
+        """
+        return self._residents.score(model, trace, listener, device=device)
+
+    def cancel_request(self, request: str) -> None:
+        """Take a request back; its listener hears so. Background thread."""
+        self._residents.cancel(request)
 
     def cancel(self, run_id: int) -> None:
         """Stop for good (within 5 s). Asked again after 10 s, the process is killed. Raises RunError when it ended."""
@@ -116,7 +135,8 @@ class Jobs:
         self.workspace.database.run(lambda c: runs.put_first(c, run_id))
         for other in others:
             if (other.device, other.host) == (run.device, run.host) and self._folder(other).asked() is None:
-                self.workspace.database.run(lambda c, other=other: runs.set_requeue(c, other.id, True))  # type: ignore[misc]
+                goes_on = not other.resident  # that one comes back when something is asked
+                self.workspace.database.run(lambda c, o=other, on=goes_on: runs.set_requeue(c, o.id, on))  # type: ignore[misc]
                 self._folder(other).ask(Control.PAUSE)
         self._reload()
 
@@ -176,6 +196,7 @@ class Jobs:
             self._follower.reload()
             if self._scheduler is not None:
                 self._scheduler.tick()
+            self._residents.tick()
         self._follower.tick()
 
     def _reload(self) -> None:

@@ -156,6 +156,9 @@ class Track:
         self._notices = [each for each in self._notices if each.step <= event.from_step]
         return {RunTopic.CURVES, RunTopic.EXAMPLES, RunTopic.NOTICES, RunTopic.PROGRESS}
 
+    def _on_answered(self, _event: events.Answered) -> set[RunTopic]:
+        return {RunTopic.PROGRESS}
+
     def _on_ended(self, event: events.Ended) -> set[RunTopic]:
         self.ended = event
         return {RunTopic.STATE}
@@ -169,5 +172,6 @@ _HANDLERS: dict[type, Callable[..., set[RunTopic]]] = {
     events.Checkpoint: Track._on_checkpoint,
     events.Notice: Track._on_notice,
     events.Resumed: Track._on_resumed,
+    events.Answered: Track._on_answered,
     events.Ended: Track._on_ended,
 }

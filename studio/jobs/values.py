@@ -62,6 +62,25 @@ class Preview:
     problems: tuple[str, ...] = ()  # sentences that forbid a start; empty = it can start
 
 
+class Stage(StrEnum):
+    """How far a request to a resident run is."""
+
+    WAITING = "waiting"
+    DONE = "done"  # what it made is in the store
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Something new of a request: what it waits for, or why it failed. Delivered in a thread of the jobs."""
+
+    request: str
+    run_id: int
+    stage: Stage
+    text: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Curve:
     """One figure over optimiser steps; both arrays have the same length and are read-only."""
@@ -124,6 +143,8 @@ class RunView:
     records: int = 0  # how many records of it were stored
     rows: int = 0
     folder: str = ""  # relative to the workspace
+    resident: bool = False  # it stays and answers requests
+    idle_end: float | None = None  # Unix time at which it ends when nothing is asked; None while it is not idle
     asked: str = ""  # "pause" or "cancel" while the worker has not yet obeyed
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, text, update
 
 from studio.domain import Changes, Topic, changed, now
 from studio.errors import ConflictError, NotFoundError
@@ -58,6 +58,8 @@ class StoredRun:
     started_at: str | None
     ended_at: str | None
     model_folder: str | None
+    resident: bool = False  # it stays and answers requests
+    idle_minutes: float = 0.0  # after which a resident run ends
 
     @property
     def needs_ingest(self) -> bool:
@@ -150,6 +152,33 @@ def by_uid(c: Connection, uid: str) -> StoredRun:
     return found[0]
 
 
+def residents(c: Connection, recipe: str, model: str, device: str, host: str) -> tuple[StoredRun, ...]:
+    """Runs that answer, or can be woken to answer, requests with the model of this checksum: started first, newest."""
+    found = _rows(
+        c,
+        and_(
+            run.c.recipe == recipe,
+            run.c.device == device,
+            run.c.host == host,
+            run.c.state.not_in([StoredState.PREPARING.value, StoredState.CANCELLED.value, StoredState.FAILED.value]),
+            func.json_extract(run.c.spec, "$.parameters.resident") == 1,
+            func.json_extract(run.c.spec, "$.models[0].checksum") == model,
+        ),
+    )
+    rank = {StoredState.STARTED: 0, StoredState.QUEUED: 1}
+    return tuple(sorted(found, key=lambda each: rank.get(each.state, 2)))
+
+
+def wake(c: Connection, run_id: int) -> Changes:
+    """A resident run that has ended, or was paused, is wanted again: first in its device's queue, whatever waits."""
+    row = get(c, run_id)
+    if not row.resident or row.state in (StoredState.QUEUED, StoredState.STARTED, StoredState.PREPARING):
+        return Changes()
+    place = _first_place(c, row)
+    c.execute(update(run).where(run.c.id == run_id).values(state=StoredState.QUEUED.value, place=place, message=""))
+    return changed(Topic.RUNS, runs=(run_id,))
+
+
 def claim(c: Connection, run_id: int, before: Callable[[], None] = lambda: None) -> int | None:
     """Take a queued run to start it, when nothing is started on its device: the new attempt's number, else None.
 
@@ -219,14 +248,7 @@ def put_first(c: Connection, run_id: int) -> Changes:
     row = get(c, run_id)
     if row.state not in (*RESUMABLE, StoredState.QUEUED):
         raise ConflictError(f"run {row.name!r} is {row.state}; only a run that waits can be put first")
-    first = c.scalar(
-        select(func.min(run.c.place)).where(
-            run.c.device == row.device,
-            run.c.host == row.host,
-            run.c.state.in_([StoredState.QUEUED.value, StoredState.STARTED.value]),
-        )
-    )
-    place = row.place if first is None else float(first) - 1.0
+    place = _first_place(c, row)
     c.execute(update(run).where(run.c.id == run_id).values(state=StoredState.QUEUED.value, place=place, message=""))
     return changed(Topic.RUNS, runs=(run_id,))
 
@@ -257,6 +279,18 @@ def refuse(c: Connection, run_id: int, message: str) -> Changes:
     return changed(Topic.RUNS, runs=(run_id,))
 
 
+def _first_place(c: Connection, row: StoredRun) -> float:
+    """A place before all that wait or run on its device."""
+    first = c.scalar(
+        select(func.min(run.c.place)).where(
+            run.c.device == row.device,
+            run.c.host == row.host,
+            run.c.state.in_([StoredState.QUEUED.value, StoredState.STARTED.value]),
+        )
+    )
+    return row.place if first is None else float(first) - 1.0
+
+
 def _device_of(run_id: int) -> Any:  # noqa: ANN401 - a scalar subquery
     inner = run.alias()
     return select(inner.c.device).where(inner.c.id == run_id).scalar_subquery()
@@ -266,11 +300,14 @@ def _rows(c: Connection, where: Any) -> tuple[StoredRun, ...]:  # noqa: ANN401 -
     made = select(func.max(model.c.folder)).where(model.c.run_id == run.c.id).correlate(run).scalar_subquery()
     columns: list[Any] = [column for column in run.c if column is not run.c.spec]
     rows = func.coalesce(func.json_extract(run.c.spec, "$.input_rows"), 0).label("rows")
-    query = select(*columns, rows, made.label("model_folder")).where(where).order_by(run.c.id.desc())
+    resident = func.coalesce(func.json_extract(run.c.spec, "$.parameters.resident"), 0).label("resident")
+    idle = func.coalesce(func.json_extract(run.c.spec, "$.parameters.idle_minutes"), 0.0).label("idle_minutes")
+    query = select(*columns, rows, made.label("model_folder"), resident, idle).where(where).order_by(run.c.id.desc())
     return tuple(_run(row) for row in c.execute(query))
 
 
 def _run(row: Any) -> StoredRun:  # noqa: ANN401 - a Row of all columns
     values = dict(row._mapping)
     values["state"] = StoredState(values["state"])
+    values["resident"] = bool(values["resident"])
     return StoredRun(**values)

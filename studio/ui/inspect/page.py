@@ -217,7 +217,7 @@ class InspectPage(QWidget):
         self.problem.set_problem(opened.trace.problem.prompt, opened.trace.problem.reference_answer)
         self.steps.set_steps(opened.rows(), current=step)
         self.map.set_steps(opened.signs())
-        self.strip.show_trace(opened)
+        self.strip.show_trace(opened, self.scorer.scoring(trace_id))
         self.evidence.show_trace(opened)
         self.go(min(step, opened.count - 1))
         self.traces.mark(trace_id)

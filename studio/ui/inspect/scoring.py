@@ -1,8 +1,7 @@
-"""Score this trace: choose a PRM, start a score run on one trace, and say how it goes."""
+"""Score this trace: choose a PRM, ask its resident run for the scores of one trace, and say how it goes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,13 +11,11 @@ from PySide6.QtWidgets import QMenu, QWidget
 from sqlalchemy import Connection
 
 from studio.domain import Trace
-from studio.jobs.values import RunOrder, RunUpdate, RunView
+from studio.jobs.values import Reply, Stage
 from studio.store import models
 from studio.store.models import StoredModel
-from studio.store.rows import Selection
 from studio.ui.actions import Page
 from studio.ui.context import Context
-from trainer.contract.records import RunState
 
 NO_PRM = "No PRM here yet: train one on the Train page, or bring one in."
 
@@ -35,53 +32,50 @@ class Scoring:
 
 
 class TraceScorer(QObject):
-    """Starts score runs for single traces and follows them.
+    """Asks the resident run of a PRM to score single traces, and tells how that goes.
 
     Signals:
         told(Scoring): something is new about the scoring of a trace.
     """
 
     told = Signal(object)
-    _updated = Signal(object)
+    _replied = Signal(int, str, object)
 
     def __init__(self, context: Context, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._context = context
-        self._runs: dict[int, int] = {}  # run -> trace
-        self._stop_listening: Callable[[], None] | None = None
-        self._updated.connect(self._on_updated, Qt.ConnectionType.QueuedConnection)
+        self._requests: dict[int, str] = {}  # trace -> request; "" while it is being made
+        self._running: dict[int, Scoring] = {}
+        self._unwanted: set[int] = set()  # traces whose request was cancelled before it was made
+        self._replied.connect(self._on_replied, Qt.ConnectionType.QueuedConnection)
 
     def ask(self, trace: Trace, anchor: QWidget) -> None:
         """Score a trace with the only PRM, or with the one that is chosen from a menu at the anchor."""
+        if trace.id in self._requests:
+            return
         self._context.background.read(self, _prms, partial(self._on_models, trace, anchor))
 
     def start(self, trace: Trace, model: StoredModel) -> None:
-        """Start a score run with this model on this trace alone."""
-        if self._stop_listening is None:
-            self._stop_listening = self._context.jobs.subscribe(self._updated.emit)
-        order = RunOrder(
-            "score",
-            {"model": model.uid},
-            Selection(traces=(trace.uid,), only_submitted=False, labelled=False),
-            name=f"{model.name} on trace {trace.id}",
-        )
-        self.told.emit(Scoring(trace.id, f"{model.name}: starting"))
-        jobs = self._context.jobs
-        done, failed = partial(self._on_created, trace.id), partial(self._on_failed, trace.id)
-        self._context.background.call(self, lambda: jobs.create(order), done, failed)
+        """Ask for the scores of this model on this trace."""
+        if trace.id in self._requests:
+            return
+        self._requests[trace.id] = ""
+        self._tell(Scoring(trace.id, f"{model.name}: asking"))
+        jobs, tell = self._context.jobs, partial(self._replied.emit, trace.id, model.name)
+        done, failed = partial(self._on_asked, trace.id), partial(self._on_failed, trace.id)
+        self._context.background.call(self, lambda: jobs.score_trace(model, trace.uid, tell), done, failed)
 
     def cancel(self, trace_id: int) -> None:
-        """Cancel the scoring of a trace."""
-        jobs = self._context.jobs
-        for run, of in self._runs.items():
-            if of == trace_id:
-                self._context.background.call(self, partial(jobs.cancel, run))
+        """Take the request for a trace back."""
+        request = self._requests.get(trace_id)
+        if request:
+            self._context.background.call(self, partial(self._context.jobs.cancel_request, request))
+        elif request is not None:
+            self._unwanted.add(trace_id)
 
-    def close(self) -> None:
-        """Stop listening."""
-        if self._stop_listening is not None:
-            self._stop_listening()
-            self._stop_listening = None
+    def scoring(self, trace_id: int) -> Scoring | None:
+        """How the scoring of a trace stands; None when nobody asked, or it is over."""
+        return self._running.get(trace_id)
 
     def _on_models(self, trace: Trace, anchor: QWidget, prms: tuple[StoredModel, ...]) -> None:
         if not prms:
@@ -107,30 +101,32 @@ class TraceScorer(QObject):
     def _on_chosen(self, trace: Trace, model: StoredModel, _checked: bool = False) -> None:
         self.start(trace, model)
 
-    def _on_created(self, trace_id: int, view: RunView) -> None:
-        self._runs[view.id] = trace_id
-        self._tell(view)
+    def _on_asked(self, trace_id: int, request: str) -> None:
+        if trace_id not in self._requests:
+            return  # the answer was faster than this word of the question
+        self._requests[trace_id] = request
+        if trace_id in self._unwanted:
+            self._unwanted.discard(trace_id)
+            self.cancel(trace_id)
 
     def _on_failed(self, trace_id: int, error: Exception) -> None:
-        self.told.emit(Scoring(trace_id, str(error), running=False))
+        self._tell(Scoring(trace_id, str(error), running=False))
         self._context.fail(error)
 
-    def _on_updated(self, update: RunUpdate) -> None:
-        if update.run_id in self._runs:
-            self._tell(self._context.jobs.view(update.run_id))
+    def _on_replied(self, trace_id: int, name: str, reply: Reply) -> None:
+        self._tell(Scoring(trace_id, f"{name}: {reply.text}", running=reply.stage is Stage.WAITING))
 
-    def _tell(self, view: RunView) -> None:
-        trace_id = self._runs[view.id]
-        if view.state is RunState.FINISHED and view.ingested:
-            del self._runs[view.id]
-            self.told.emit(Scoring(trace_id, f"{view.name}: done", running=False))
-        elif view.state.is_final and view.state is not RunState.FINISHED:
-            del self._runs[view.id]
-            words = f"{view.name}: {view.state.value}" + (f": {view.message}" if view.message else "")
-            self.told.emit(Scoring(trace_id, words, running=False))
+    def _forget(self, trace_id: int) -> None:
+        self._requests.pop(trace_id, None)
+        self._unwanted.discard(trace_id)
+        self._running.pop(trace_id, None)
+
+    def _tell(self, scoring: Scoring) -> None:
+        if scoring.running:
+            self._running[scoring.trace_id] = scoring
         else:
-            phase = "storing the scores" if view.state is RunState.FINISHED else view.phase or view.state.value
-            self.told.emit(Scoring(trace_id, f"{view.name}: {phase}", view.done, view.total))
+            self._forget(scoring.trace_id)
+        self.told.emit(scoring)
 
 
 def _prms(c: Connection) -> tuple[StoredModel, ...]:

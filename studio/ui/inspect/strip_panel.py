@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.ui.context import Context
@@ -46,8 +46,11 @@ class StripPanel(QWidget):
         head.setSpacing(10)
         head.addWidget(title)
         head.addWidget(self.note, 1)
-        self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # the words may be cut
-        for widget in (self.words, self.bar, self.cancel, self.button):
+        head.addWidget(self.words, 2)
+        self.words.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        for label in (self.note, self.words):
+            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # the words may be cut
+        for widget in (self.bar, self.cancel, self.button):
             head.addWidget(widget)
         self.bar.setFixedWidth(context.theme.px(140))
         column = QVBoxLayout(self)
@@ -60,8 +63,8 @@ class StripPanel(QWidget):
         context.theme.switched.connect(lambda: self.button.setIcon(context.theme.icon("score")))
         self._show_running(False)
 
-    def show_trace(self, opened: Opened) -> None:
-        """Show another trace's scores and ratings."""
+    def show_trace(self, opened: Opened, scoring: Scoring | None = None) -> None:
+        """Show another trace's scores and ratings, and how its scoring stands."""
         ratings = tuple(opened.standing(ordinal) for ordinal in range(opened.count))
         self.strip.set_trace(opened.lines, ratings, empty=NOT_SCORED)
         notes = [f"{line.name}: {line.note}" for line in opened.lines if line.note]
@@ -69,10 +72,13 @@ class StripPanel(QWidget):
         self.note.setToolTip("\n".join(notes))
         self.words.clear()
         self._show_running(False)
+        if scoring is not None:
+            self.show_scoring(scoring)
 
     def show_scoring(self, scoring: Scoring) -> None:
         """Show how the scoring of this trace stands."""
         self.words.setText(scoring.text)
+        self.words.setToolTip(scoring.text)
         self.bar.setRange(0, scoring.total)
         self.bar.setValue(scoring.done)
         self._show_running(scoring.running)

@@ -1,0 +1,315 @@
+"""Resident runs as the app uses them: ask one, follow its answers, wake it when it sleeps, let it make room for others.
+
+A request goes to the run that has this model on this device: to a living one at once, else an ended one is woken, else
+one is made. A resident run takes its turn in the device's queue, at its head, and leaves as soon as something else
+waits for the device and nobody waits for an answer; what is asked meanwhile waits for its next turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from studio.domain import new_uid
+from studio.errors import RunError, SteplensError
+from studio.jobs.follower import Follower
+from studio.jobs.ingest import has_new, ingest_new
+from studio.jobs.prepare import create_run
+from studio.jobs.states import may_write
+from studio.jobs.values import Reply, RunOrder, Stage
+from studio.store import rows, runs
+from studio.store.models import StoredModel
+from studio.store.rows import Selection
+from studio.store.runs import StoredRun, StoredState
+from studio.workspace import Workspace
+from trainer.contract import events, requests
+from trainer.contract.records import RunState
+from trainer.contract.requests import CancelRequest, ScoreRequest
+from trainer.contract.run_folder import Control, RunFolder, complete_lines, host_name
+
+log = logging.getLogger(__name__)
+POLL_SECONDS = 0.005
+LOOK_SECONDS = 0.1
+TAIL = 1 << 16  # bytes: an answer to a request stands behind everything that was said before the request
+
+Listener = Callable[[Reply], None]
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request of this window that has no answer yet."""
+
+    id: str
+    run_id: int
+    listener: Listener
+    told: str = ""
+    woken_after_crash: bool = False
+
+
+@dataclass(slots=True)
+class _Tail:
+    """The end of a run's events, read for its answers alone."""
+
+    path: Path
+    offset: int = field(init=False)
+    due: float = 0.0
+
+    def __post_init__(self) -> None:
+        size = self.path.stat().st_size if self.path.exists() else 0
+        self.offset = max(0, size - TAIL)
+        if self.offset:
+            self.offset += len(complete_lines(self.path, self.offset)[0][0]) + 1
+
+    def answers(self) -> list[events.Answered]:
+        """What was answered since the last call."""
+        if not self.path.exists() or self.path.stat().st_size <= self.offset:
+            return []
+        lines, self.offset = complete_lines(self.path, self.offset)
+        said = [events.decoder.decode(line) for line in lines if b'"answered"' in line]
+        return [event for event in said if isinstance(event, events.Answered)]
+
+
+class Residents:
+    """Requests of one window. `score` and `cancel` touch disk and database: a background thread's work."""
+
+    def __init__(self, workspace: Workspace, follower: Follower, hurry: Callable[[], None]) -> None:
+        self.workspace, self.follower = workspace, follower
+        self._hurry = hurry  # the table has changed: read it, and start what can start, at the next tick
+        self._asking = threading.Lock()
+        self._lock = threading.Lock()
+        self._asked: dict[str, _Asked] = {}
+        self._tails: dict[int, _Tail] = {}
+        self._may_wake: set[int] = set()  # runs that this window asked to make room, or found paused when it asked
+        self._given_up: set[int] = set()  # runs whose records cannot be read
+        self._something = threading.Event()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # asking
+
+    def score(self, model: StoredModel, trace: str, listener: Listener, *, device: str = "cpu") -> str:
+        """Have the trace of this uid scored; returns the request's id. The listener hears how it goes, to its end.
+
+        Raises NotFoundError, RunError.
+        """
+        with self.workspace.database.read() as c:
+            found = tuple(rows.stream(c, Selection(traces=(trace,), only_submitted=False, labelled=False)))
+        if not found:
+            raise RunError("this trace is not here any more, or is being imported; open it again")
+        with self._asking:  # two keys pressed in a row find the same run
+            run = self._find(model, device) or self._make(model, device)
+            return self._ask(run, ScoreRequest(id=new_uid(), row=found[0]), listener)
+
+    def cancel(self, request: str) -> None:
+        """Nobody wants this answer any more; nothing happens when it has come."""
+        with self._lock:
+            asked = self._asked.pop(request, None)
+        if asked is None:
+            return
+        with self.workspace.database.read() as c:
+            run = runs.get(c, asked.run_id)
+        folder = RunFolder(self.workspace.path / run.folder)
+        requests.append(folder.requests, CancelRequest(id=new_uid(), target=request))
+        if run.state is StoredState.QUEUED and not requests.unanswered(folder):
+            self.workspace.database.run(lambda c: runs.stop_waiting(c, run.id, StoredState.PAUSED))
+            self._hurry()
+        self._reply(asked, Stage.CANCELLED, "cancelled")
+
+    def _find(self, model: StoredModel, device: str) -> StoredRun | None:
+        with self.workspace.database.read() as c:
+            return next(iter(runs.residents(c, "score", model.checksum, device, host_name())), None)
+
+    def _make(self, model: StoredModel, device: str) -> StoredRun:
+        name = f"{model.name} · on request"
+        order = RunOrder("score", {"model": model.uid, "resident": True}, name=name, device=device)
+        uid = create_run(self.workspace, order, without_rows=True)
+        with self.workspace.database.read() as c:
+            made = runs.by_uid(c, uid)
+        self.workspace.database.run(lambda c: runs.put_first(c, made.id))
+        self._hurry()
+        return made
+
+    def _ask(self, run: StoredRun, request: ScoreRequest, listener: Listener) -> str:
+        folder = RunFolder(self.workspace.path / run.folder)
+        with self._lock:
+            self._tails.setdefault(run.id, _Tail(folder.events)).due = 0.0
+            self._asked[request.id] = _Asked(request.id, run.id, listener)
+            self._may_wake.add(run.id)
+        requests.append(folder.requests, request)
+        self._begin()
+        self._something.set()
+        return request.id
+
+    # following
+
+    def start(self) -> None:
+        """Requests can be followed; the thread comes with the first."""
+        self._ended.clear()
+
+    def stop(self) -> None:
+        """Stop following; what was asked is answered all the same, and stored at the next start."""
+        self._ended.set()
+        self._something.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._ended.is_set():
+                self._thread = threading.Thread(target=self._loop, name="answers", daemon=True)
+                self._thread.start()
+
+    def _loop(self) -> None:
+        while not self._ended.is_set():
+            if not self._asked:
+                self._something.wait()
+                self._something.clear()
+                continue
+            try:
+                self._look()
+                self._ended.wait(POLL_SECONDS)
+            except Exception as error:
+                log.exception("following requests failed")
+                for asked in self._open():
+                    self._finish(asked, Stage.FAILED, f"{error}; ask again")
+
+    def _open(self) -> list[_Asked]:
+        with self._lock:
+            return list(self._asked.values())
+
+    def _look(self) -> None:
+        for run_id in {asked.run_id for asked in self._open()}:
+            with self._lock:
+                tail = self._tails[run_id]
+            for answer in tail.answers():
+                self._on_answered(answer)
+            if time.monotonic() >= tail.due:
+                tail.due = time.monotonic() + LOOK_SECONDS
+                self._look_after(run_id)
+
+    def _on_answered(self, answer: events.Answered) -> None:
+        with self._lock:
+            asked = self._asked.get(answer.request)
+        if asked is None:
+            return
+        try:
+            ingest_new(self.workspace, asked.run_id)
+        except RunError as error:
+            self._finish(asked, Stage.FAILED, str(error))
+            return
+        if not answer.error:
+            self._finish(asked, Stage.DONE, "done")
+        else:
+            stage = Stage.CANCELLED if answer.error == requests.CANCELLED else Stage.FAILED
+            self._finish(asked, stage, answer.error)
+
+    def _look_after(self, run_id: int) -> None:
+        """Wake a run that ended before it saw a request; tell those who wait what they wait for."""
+        with self.workspace.database.read() as c:
+            run = runs.get(c, run_id)
+        mine = [asked for asked in self._open() if asked.run_id == run_id]
+        if run.state is StoredState.STARTED:
+            if RunFolder(self.workspace.path / run.folder).asked() is None:
+                self._may_wake.discard(run_id)  # should it be paused from now on, then by a person
+            self._say(mine, self._doing(run_id))
+        elif run.state is StoredState.QUEUED:
+            self._say(mine, self._why_it_waits(run))
+        elif run.state is StoredState.PAUSED and run_id not in self._may_wake:
+            self._say(mine, "paused; resume it on the Train page")
+        elif run.state in (StoredState.FINISHED, StoredState.PAUSED):
+            self._wake(run)
+        elif run.state is StoredState.CRASHED:
+            self._on_crashed(run, mine)
+        else:
+            for asked in mine:
+                self._finish(asked, Stage.FAILED, run.message or str(run.state.value))
+
+    def _on_crashed(self, run: StoredRun, mine: list[_Asked]) -> None:
+        """Its worker was killed: once it is started again; a request that it died of twice is taken back."""
+        folder = RunFolder(self.workspace.path / run.folder)
+        for asked in mine:
+            if asked.woken_after_crash:
+                requests.append(folder.requests, CancelRequest(id=new_uid(), target=asked.id))
+                self._finish(asked, Stage.FAILED, run.message)
+        left = [asked for asked in mine if not asked.woken_after_crash]
+        if left and self._wake(run):
+            for asked in left:
+                asked.woken_after_crash = True
+
+    def _wake(self, run: StoredRun) -> bool:
+        folder = RunFolder(self.workspace.path / run.folder)
+        if may_write(folder.read_process(), folder.last_beat()):
+            return False  # it has said its last word and is about to leave
+        self.workspace.database.run(lambda c: runs.wake(c, run.id))
+        self.follower.remark(run.id, "")
+        self._hurry()
+        return True
+
+    def _doing(self, run_id: int) -> str:
+        view = self.follower.view(run_id)
+        if view.state is RunState.RUNNING:
+            return "scoring"
+        return view.phase or view.state.value
+
+    def _why_it_waits(self, run: StoredRun) -> str:
+        there = [each for each in self.follower.stored() if each.device == run.device and each.host == run.host]
+        busy = next((each.name for each in there if each.state is StoredState.STARTED and each.id != run.id), None)
+        return f"waits for {run.device}, where {busy!r} runs" if busy is not None else f"waits for {run.device}"
+
+    def _say(self, to: list[_Asked], text: str) -> None:
+        for asked in to:
+            if asked.told != text:
+                asked.told = text
+                self._reply(asked, Stage.WAITING, text)
+
+    def _finish(self, asked: _Asked, stage: Stage, text: str) -> None:
+        with self._lock:
+            if self._asked.pop(asked.id, None) is None:
+                return
+        self._reply(asked, stage, text)
+
+    def _reply(self, asked: _Asked, stage: Stage, text: str) -> None:
+        try:
+            asked.listener(Reply(asked.id, asked.run_id, stage, text))
+        except Exception:
+            log.exception("a listener of request %s failed", asked.id)
+
+    # in the thread that ticks
+
+    def tick(self) -> None:
+        """Let idle resident runs make room, and store what was answered to a window that is gone."""
+        started = [run for run in self.follower.stored() if run.resident and run.state is StoredState.STARTED]
+        for run in started:
+            if run.host == host_name():
+                self._make_room(run)
+                self._store_rest(run)
+
+    def _make_room(self, run: StoredRun) -> None:
+        waiting = [
+            each
+            for each in self.follower.stored()
+            if each.state is StoredState.QUEUED and (each.device, each.host) == (run.device, run.host)
+        ]
+        folder = RunFolder(self.workspace.path / run.folder)
+        if not waiting or folder.asked() is not None or requests.unanswered(folder):
+            return
+        with self._lock:
+            self._may_wake.add(run.id)
+        self.follower.remark(run.id, f"it made room for {waiting[-1].name!r} and comes back when something is asked")
+        folder.ask(Control.PAUSE)
+
+    def _store_rest(self, run: StoredRun) -> None:
+        if run.id in self._given_up or any(asked.run_id == run.id for asked in self._open()):
+            return
+        try:
+            if has_new(self.workspace, run.id):
+                ingest_new(self.workspace, run.id)
+        except SteplensError as error:
+            log.warning("%s", error)
+            self._given_up.add(run.id)
+            self.follower.remark(run.id, f"what it made is not in the store: {error}")
