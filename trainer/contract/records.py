@@ -127,6 +127,8 @@ class InputRow(msgspec.Struct, frozen=True, kw_only=True):
     """One row of input.jsonl: a trace under one segmentation, with what people said of its steps.
 
     `votes[i]` belongs to `steps[i]`; None = nobody rated it. `votes` None = a row to be scored, not learned from.
+    `response` is the trace's whole text, thinking and answer, which the steps are the segmentation of; None = the steps
+    are all there is.
     Only steps from `labelled_from` on teach: those before are taught by another row, whose start this one shares.
     `repairs[i]` is the step that `steps[i]` repairs, as people said; `outcome` is 1 for a right answer, 0 for a wrong.
     """
@@ -139,6 +141,7 @@ class InputRow(msgspec.Struct, frozen=True, kw_only=True):
     step_ids: tuple[int, ...]
     reference: str | None = None
     votes: tuple[Votes | None, ...] | None = None
+    response: str | None = None
     split: Split = Split.TRAIN
     project: str = ""
     origin: str = ""

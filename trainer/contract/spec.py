@@ -10,9 +10,11 @@ from pathlib import Path
 import msgspec
 
 from trainer.contract.records import CONTRACT_VERSION, ModelRef
-from trainer.contract.specs.prm import AfterError, NeutralPolicy, PrmSpec
+from trainer.contract.specs.orm import OrmSpec
+from trainer.contract.specs.prm import AfterError, NeutralPolicy, PrmSpec, RewardSpec
 from trainer.contract.specs.score import ScoreSpec
 from trainer.contract.specs.setting import Adapt, Precision, SpecError, Value
+from trainer.contract.specs.sft import PromptForm, SftSpec
 
 __all__ = [
     "RECIPES",
@@ -20,11 +22,14 @@ __all__ = [
     "AfterError",
     "CodeRef",
     "NeutralPolicy",
+    "OrmSpec",
     "Precision",
     "PrmSpec",
+    "PromptForm",
     "RecipeSpec",
     "RunSpec",
     "ScoreSpec",
+    "SftSpec",
     "SpecError",
     "Value",
     "build",
@@ -33,8 +38,8 @@ __all__ = [
     "parameters",
 ]
 
-RecipeSpec = PrmSpec | ScoreSpec
-RECIPES: dict[str, type[RecipeSpec]] = {"prm": PrmSpec, "score": ScoreSpec}
+RecipeSpec = PrmSpec | OrmSpec | ScoreSpec | SftSpec
+RECIPES: dict[str, type[RecipeSpec]] = {"prm": PrmSpec, "orm": OrmSpec, "score": ScoreSpec, "sft": SftSpec}
 
 
 class CodeRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +103,7 @@ def code_of(given: str) -> tuple[Path, str]:
     return Path(name).expanduser(), function
 
 
-def parameters(spec: RecipeSpec) -> dict[str, Value]:
+def parameters(spec: RecipeSpec | RewardSpec) -> dict[str, Value]:
     """Every parameter of a recipe's dataclass, plain, as RunSpec keeps them."""
     return {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
 

@@ -79,6 +79,21 @@ class StepReport:
     updated: bool
 
 
+class Passes(Protocol[AnyRow]):
+    """How a batch is cut into passes."""
+
+    def __call__(self, rows: Sequence[AnyRow], most: int, budget: int | None, /) -> list[list[AnyRow]]:
+        """At most `most` rows in each; about `budget` tokens if given."""
+        ...
+
+
+def padded_passes(rows: Sequence[AnyRow], most: int, budget: int | None) -> list[list[AnyRow]]:
+    """A batch into passes of at most `most` rows, or of `budget` padded tokens; longest first, so little is padded."""
+    if budget is None:
+        return split_by_length(rows, most)
+    return [[rows[i] for i in group] for group in split_by_tokens([row.length for row in rows], budget)]
+
+
 class Learner(Generic[AnyRow]):
     """AdamW over `groups`. `micro_batch` is the most rows of one pass; it only ever shrinks, when memory runs out."""
 
@@ -92,15 +107,19 @@ class Learner(Generic[AnyRow]):
         *,
         check: Callable[[], None],
         told: Callable[[int, int], None],
+        passes: Passes[AnyRow] = padded_passes,
     ) -> None:
-        """`check` is called before every pass and may raise; `told(rows, was)` when the micro-batch was halved."""
+        """`check` is called before every pass and may raise; `told(rows, was)` when the micro-batch was halved.
+
+        `passes(rows, most, budget)` cuts a batch into passes of at most `most` rows, of `budget` tokens if given.
+        """
         self.model = model.to(accelerator.device).train()
         self.objective = objective
         self.accelerator = accelerator
         self.spec = spec
         self.processes = Processes(accelerator)
         self.micro_batch = spec.micro_batch or spec.batch_size
-        self._check, self._told = check, told
+        self._check, self._told, self._passes = check, told, passes
         self.optimiser = torch.optim.AdamW(
             [
                 {"params": list(g.weights), "lr": g.rate, "rate": g.rate, "weight_decay": g.weight_decay}
@@ -157,9 +176,8 @@ class Learner(Generic[AnyRow]):
         return total, hits
 
     def _micro_batches(self, rows: Sequence[AnyRow]) -> list[list[AnyRow]]:
-        if self.spec.micro_batch or self.accelerator.device.type != "cpu" or self.micro_batch < len(rows):
-            return split_by_length(rows, self.micro_batch)
-        return [[rows[i] for i in group] for group in split_by_tokens([row.length for row in rows], MICRO_TOKENS)]
+        free = self.accelerator.device.type == "cpu" and not self.spec.micro_batch and self.micro_batch >= len(rows)
+        return self._passes(rows, self.micro_batch, MICRO_TOKENS if free else None)
 
     def _halve(self, rows: int) -> None:
         was = min(self.micro_batch, -(-rows // self.processes.count))

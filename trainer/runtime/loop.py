@@ -23,7 +23,17 @@ from trainer.contract.events import Level, Outcome
 from trainer.contract.records import Split
 from trainer.contract.specs.setting import Precision
 from trainer.data import AnyRow, plan_epoch
-from trainer.models.learn import Learner, LearnSpec, Objective, ParameterGroup, StepReport, schedule, trained
+from trainer.models.learn import (
+    Learner,
+    LearnSpec,
+    Objective,
+    ParameterGroup,
+    Passes,
+    StepReport,
+    padded_passes,
+    schedule,
+    trained,
+)
 from trainer.runtime import checkpoint
 from trainer.runtime.checkpoint import Found, TrainState
 from trainer.runtime.worker import RunFailed, Stopped, Worker
@@ -98,6 +108,7 @@ class Training(Generic[AnyRow]):
         groups: Sequence[ParameterGroup],
         rows: Sequence[AnyRow],
         validate: Callable[[], Validation] | None,
+        passes: Passes[AnyRow] = padded_passes,
     ) -> None:
         """`groups` are AdamW's, each with its full rate and the name under which the rate is told.
 
@@ -107,7 +118,9 @@ class Training(Generic[AnyRow]):
         self._measure = validate
         self.accelerator = accelerator
         self._rates = {group.name: group.rate for group in groups}
-        self.learner = Learner(model, objective, groups, accelerator, spec, check=worker.check, told=self._tell_halved)
+        self.learner = Learner(
+            model, objective, groups, accelerator, spec, check=worker.check, told=self._tell_halved, passes=passes
+        )
         self.processes = self.learner.processes
         self.per_epoch = math.ceil(len(rows) / spec.batch_size)
         self.total = spec.max_steps or max(1, math.ceil(spec.epochs * self.per_epoch))
