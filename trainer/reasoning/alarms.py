@@ -2,7 +2,8 @@
 
 `signs_of` reads the traces of one update; the recipe adds the update's figures and keeps the list of `Update`. Each
 alarm is a pure function of that list and returns None or an `Alarm` that says what was seen. A sign is compared with
-what is tolerable at all and with the run's own beginning, so that a habit the policy came with does not trip it.
+what is tolerable at all and with the run's own beginning, so that a habit the policy came with does not trip it. A run
+that goes on after an alarm, with a fresh PRM say, begins a new list.
 """
 
 from __future__ import annotations

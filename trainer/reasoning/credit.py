@@ -252,7 +252,7 @@ def _process(scores: Floats, tokens: Floats, form: CreditForm, temperature: floa
     if form is CreditForm.CLIP:
         return np.asarray(np.minimum(scores - threshold, 0.0))
     if form is CreditForm.DELTA:
-        return centred - np.append(centred[1:], 0.0)
+        return np.asarray(centred - np.append(centred[1:], 0.0))
     return scores.copy()
 
 

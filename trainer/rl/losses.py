@@ -88,26 +88,26 @@ def policy_loss(
     [B, T], or [B] where a trace has one.
     Sources: PPO 2017, DeepSeekMath 2024, DAPO 2025, Dr. GRPO 2025, MiniMax-M1 2025 (CISPO).
     """
-    scores = advantages if advantages.dim() == 2 else advantages.unsqueeze(1)
-    log_ratio = (logprobs - old.detach()).clamp(-FARTHEST, FARTHEST)
+    scores = _inside((advantages if advantages.dim() == 2 else advantages.unsqueeze(1)).expand_as(logprobs), mask)
+    chosen = _inside(logprobs, mask)
+    log_ratio = (chosen - _inside(old.detach(), mask)).clamp(-FARTHEST, FARTHEST)
     ratio = log_ratio.exp()
     if algorithm is Algorithm.CISPO:
-        by_token = -ratio.clamp(max=1 + clip.high).detach() * scores * logprobs
+        by_token = -ratio.clamp(max=1 + clip.high).detach() * scores * chosen
     else:
         free = ratio if clip.cap is None else ratio.clamp(max=clip.cap)
         by_token = -torch.min(free * scores, ratio.clamp(1 - clip.low, 1 + clip.high) * scores)
     with torch.no_grad():
-        inside = mask.bool()
-        low = ((ratio < 1 - clip.low) & (scores < 0) & inside).sum()
-        high = ((ratio > 1 + clip.high) & (scores > 0) & inside).sum()
-        drift = (log_ratio * mask).sum()
+        low = ((ratio < 1 - clip.low) & (scores < 0)).sum()
+        high = ((ratio > 1 + clip.high) & (scores > 0)).sum()
+        drift = log_ratio.sum()
     loss = aggregate(by_token, mask, algorithm, counts)
     return PolicyLoss(loss, float(low), float(high), float(drift), int(mask.sum()))
 
 
 def aggregate(by_token: Tensor, mask: Tensor, algorithm: Algorithm, counts: Counts) -> Tensor:
     """Token losses [B, T] as one number: this micro-batch's share of the mean that the algorithm takes."""
-    summed = torch.where(mask.bool(), by_token, torch.zeros_like(by_token)).sum(1)
+    summed = _inside(by_token, mask).sum(1)
     if algorithm is Algorithm.GRPO:
         summed = summed / mask.sum(1).clamp(min=1)
     return summed.sum() / counts.normaliser(algorithm)
@@ -146,14 +146,19 @@ def value_loss(
     values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, *, counts: Counts, clip: float | None = 0.2
 ) -> Tensor:
     """PPO's value loss: half the mean of max((V - R)^2, (V_old + clip(V - V_old) - R)^2) over the batch's tokens."""
-    target = returns.detach()
-    errors = (values - target).square()
+    target, told, before = _inside(returns.detach(), mask), _inside(values, mask), _inside(old_values.detach(), mask)
+    errors = (told - target).square()
     if clip is not None:
-        held = old_values.detach() + (values - old_values.detach()).clamp(-clip, clip)
+        held = before + (told - before).clamp(-clip, clip)
         errors = torch.max(errors, (held - target).square())
-    return 0.5 * torch.where(mask.bool(), errors, torch.zeros_like(errors)).sum() / max(counts.tokens, 1)
+    return 0.5 * errors.sum() / max(counts.tokens, 1)
 
 
 def mean_entropy(entropy: Tensor, mask: Tensor, *, counts: Counts) -> Tensor:
     """This micro-batch's share of the mean entropy a token; subtract it, weighted, from the loss as a bonus."""
-    return torch.where(mask.bool(), entropy, torch.zeros_like(entropy)).sum() / max(counts.tokens, 1)
+    return _inside(entropy, mask).sum() / max(counts.tokens, 1)
+
+
+def _inside(values: Tensor, mask: Tensor) -> Tensor:
+    """The values where the mask is set, else 0: padding that is no number must not spoil a gradient."""
+    return torch.where(mask.bool(), values, torch.zeros_like(values))
