@@ -12,6 +12,7 @@ from trainer.contract.specs.rl import Algorithm, KlForm
 from trainer.rl.losses import (
     Clip,
     Counts,
+    aggregate,
     kl,
     kl_by_token,
     kl_reward,
@@ -260,3 +261,88 @@ def test_entropy_is_a_mean_over_tokens():
     _, _, scores, mask = batch()
     got = mean_entropy(torch.as_tensor(scores), torch.as_tensor(mask), counts=Counts(B, sum(LENGTHS), LONGEST))
     assert float(got) == pytest.approx(scores[mask > 0].mean())
+
+
+# --- figures of another trainer --------------------------------------------------------------------------------------
+
+# Four traces of 4, 2, 3 and 1 tokens; losses and gradients below are those that TRL 1.16.0's GRPOTrainer computed from
+# these numbers in float64 (num_items_in_batch 10, max_completion_length 6, epsilon 0.2, epsilon_high 0.28).
+TRL_NEW = [[-0.5, -1.2, -0.1, -2.0], [-0.3, -0.7, 0, 0], [-1.5, -0.2, -0.9, 0], [-0.4, 0, 0, 0]]
+TRL_OLD = [[-0.9, -1.0, -0.15, -1.3], [-0.8, -0.6, 0, 0], [-1.1, -0.25, -1.4, 0], [-0.1, 0, 0, 0]]
+TRL_REFERENCE = [[-0.6, -1.1, -0.3, -1.8], [-0.5, -0.9, 0, 0], [-1.2, -0.3, -0.8, 0], [-0.7, 0, 0, 0]]
+TRL_ADVANTAGES = [[0.8, 0.8, -0.4, -0.4], [1.1, -0.2, 0, 0], [-0.9, -0.9, 0.3, 0], [-1.3, 0, 0, 0]]
+TRL_MASK = [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]]
+TRL_TOKENS = [-0.065498460246, 0.042050843855, 0.018096748361, 0.094614398674]
+"""Gradients at the tokens (row, place) (0, 1), (0, 2), (1, 1), (2, 1), the unclipped ones, as means over 10 tokens."""
+TRL_TRACES = [-0.040936537654, 0.026281777409, 0.022620935451, 0.078845332228]
+"""The same, each trace a mean over its tokens."""
+
+
+def trl_case(algorithm, clip):
+    return ours(*map(np.array, (TRL_NEW, TRL_OLD, TRL_ADVANTAGES, TRL_MASK)), algorithm, clip, Counts(4, 10, 6))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "clip", "loss", "slopes"),
+    [
+        (Algorithm.GRPO, Clip(0.2, 0.28), 0.1548115074346023, TRL_TRACES),
+        (Algorithm.BNPO, Clip(0.2, 0.28), 0.015663530643363767, TRL_TOKENS),
+        (Algorithm.DAPO, Clip(0.2, 0.28), 0.015663530643363767, TRL_TOKENS),
+        (Algorithm.DAPO, Clip(0.2, 0.28, cap=1.04), 0.06846353064336377, TRL_TOKENS),
+        (Algorithm.DR_GRPO, Clip(0.2, 0.28), 0.006526471101401569, [x * 10 / 24 for x in TRL_TOKENS]),
+    ],
+)
+def test_the_figures_are_those_of_trl(algorithm, clip, loss, slopes):
+    result, slope = trl_case(algorithm, clip)
+    assert result.loss.item() == pytest.approx(loss, abs=1e-12)
+    expected = np.zeros((4, 4))
+    expected[[0, 0, 1, 2], [1, 2, 1, 1]] = slopes
+    np.testing.assert_allclose(slope, expected, atol=1e-11)
+    assert (result.clipped_low / 10, result.clipped_high / 10) == pytest.approx((0.3, 0.3))
+
+
+def test_cispo_s_figures_are_those_of_trl():
+    """TRL names the largest weight itself: its epsilon_high 1.28 is our high 0.28."""
+    result, slope = trl_case(Algorithm.CISPO, Clip(high=0.28))
+    assert result.loss.item() == pytest.approx(0.0020598863291369117, abs=1e-12)
+    expected = [
+        [-0.1024, -0.065498460246, 0.042050843855, 0.019863412152],
+        [-0.1408, 0.018096748361, 0, 0],
+        [0.060328804143, 0.094614398674, -0.0384, 0],
+        [0.096306368689, 0, 0, 0],
+    ]
+    np.testing.assert_allclose(slope, expected, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("corrected", "mean", "loss", "first_row"),
+    [
+        (
+            True,
+            0.016687072129418373,
+            0.016331013528540505,
+            [0.000596729879, -0.065825952547, 0.042891860732, -0.000397268243],
+        ),
+        (
+            False,
+            0.018828871787505096,
+            0.01641668551486399,
+            [0.000380650328, -0.065919143919, 0.042775920843, -0.000885611033],
+        ),
+    ],
+)
+def test_the_divergence_is_that_of_trl(corrected, mean, loss, first_row):
+    """Added to the loss with a weight of 0.04: TRL's use_bias_correction_kl, and its plain k3."""
+    new, old, reference, scores, mask = (
+        torch.tensor(x, dtype=torch.float64) for x in (TRL_NEW, TRL_OLD, TRL_REFERENCE, TRL_ADVANTAGES, TRL_MASK)
+    )
+    new.requires_grad_()
+    counts = Counts.of(mask, 6)
+    distance = kl_by_token(new, old, reference, KlForm.K3) if corrected else kl(new, reference, KlForm.K3)
+    averaged = aggregate(distance, mask, Algorithm.DAPO, counts)
+    total = policy_loss(new, old, scores, mask, algorithm=Algorithm.DAPO, counts=counts, clip=Clip(0.2, 0.28)).loss
+    total = total + 0.04 * averaged
+    total.backward()
+    assert averaged.item() == pytest.approx(mean, abs=1e-8)  # the metric is single precision
+    assert total.item() == pytest.approx(loss, abs=1e-12)
+    assert new.grad[0].tolist() == pytest.approx(first_row, abs=1e-11)
