@@ -96,7 +96,6 @@ class Studio(QObject):
         if self.window is not None and self.context is not None:
             self.context.helpers.warm_up()
             self.window.start_services()
-            self.context.workspace.keep_backed_up()
 
     def _remember(self) -> None:
         if self.context is not None and self.settings.last_workspace != str(self.context.workspace.path):
