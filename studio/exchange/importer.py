@@ -81,7 +81,10 @@ class _Raw:
 
 
 class Importer:
-    """Brings files into one project. `stop` is asked between rows: True cancels, and nothing of the file is left."""
+    """Brings files into one project. `stop` is asked between rows: True cancels, and nothing of the file is left.
+
+    `progress` is told bytes and rows read; `removing`, when it was cancelled, how many rows have been taken away again.
+    """
 
     def __init__(
         self,
@@ -90,10 +93,11 @@ class Importer:
         report: ImportReport,
         *,
         progress: Progress = lambda _bytes, _rows: None,
+        removing: Callable[[int], None] = lambda _rows: None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.database, self.project, self.report = database, project, report
-        self._progress, self._stop = progress, stop
+        self._progress, self._removing, self._stop = progress, removing, stop
         self._seen = _Seen()
         self._compress = ZstdCompressor(level=3).compress
 
@@ -125,7 +129,7 @@ class Importer:
                 done = True
         finally:
             if not done:
-                batches.remove(database, batch_id)
+                batches.remove(database, batch_id, self._removing)
 
     def _begin(self, c: Connection, path: Path) -> int:
         at_work = c.execute(

@@ -61,10 +61,15 @@ def import_files(
         for path in files:
             check_format(path)
     sizes = [path.stat().st_size for path in files]
+
+    def removing(rows: int) -> None:  # whoever cancelled sees that something goes on, and does not kill it
+        progress("clean up", 0, 0, f"{rows:,} rows removed")
+
     with _refusals_named(workspace), _place(workspace, name, make=not dry_run) as place:
         for at, path in enumerate(files):
             told = _told(progress, "check" if dry_run else "import", sum(sizes[:at]), sum(sizes), path)
-            Importer(place.database, place.project, report, progress=told, stop=stop).run(path, dry_run=dry_run)
+            importer = Importer(place.database, place.project, report, progress=told, removing=removing, stop=stop)
+            importer.run(path, dry_run=dry_run)
     report.seconds = time.perf_counter() - began
     return report
 

@@ -357,6 +357,7 @@ class LabelPage(QWidget):
     def _expect(self) -> None:
         """Another trace comes: keys are dropped until it is painted."""
         self._painted = False
+        self._patience.stop()  # that of the trace that goes
 
     def _show_current(self) -> None:
         work = self.work

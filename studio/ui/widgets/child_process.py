@@ -12,7 +12,7 @@ from PySide6.QtCore import QCoreApplication, QObject, QProcess, QProcessEnvironm
 from studio.jobs import children
 
 CANCELLED_CODE = 130
-KILL_AFTER_MS = 20_000
+KILL_AFTER_MS = 20_000  # of silence
 STOP_WAIT_MS = 3_000
 KEPT_STDERR = 64 * 1024
 SHOWN_STDERR = 4_000
@@ -81,7 +81,7 @@ class ChildProcess(QObject):
         return self._process.state() != QProcess.ProcessState.NotRunning
 
     def cancel(self) -> None:
-        """Ask the child to stop (SIGTERM); it removes what it wrote. Killed when it does not answer."""
+        """Ask the child to stop (SIGTERM); it removes what it wrote. Killed when it is silent for 20 s."""
         if self.running and not self._asked_to_stop:
             self._asked_to_stop = True
             self._process.terminate()
@@ -102,6 +102,8 @@ class ChildProcess(QObject):
         return self._errors.decode("utf-8", "replace").strip()[-SHOWN_STDERR:]
 
     def _on_output(self) -> None:
+        if self._killer.isActive():
+            self._killer.start()  # it cleans up, however long that takes
         *lines, self._rest = (self._rest + bytes(self._process.readAllStandardOutput().data())).split(b"\n")
         latest: Progress | None = None
         for line in lines:

@@ -75,6 +75,29 @@ def test_cancel_lets_it_clean_up(qtbot: QtBot, child: Callable[[str], ChildProce
     assert cleaned.exists()
 
 
+def test_a_child_that_is_cleaning_up_is_not_killed(qtbot: QtBot, child: Callable[[str], ChildProcess]) -> None:
+    made = child(
+        "stopped = []\n"
+        "signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))\n"
+        "say(phase='work', done=0, total=0)\n"
+        "while not stopped: time.sleep(0.01)\n"
+        "for line in sys.stdin: say(phase='clean up', done=0, total=0)\n"
+        "sys.exit(130)"
+    )
+    with qtbot.waitSignal(made.progressed):
+        made.start()
+    made.cancel()
+    given: list[int] = []
+    made._killer.start = lambda: given.append(1)  # type: ignore[method-assign]
+    for number in range(1, 4):
+        with qtbot.waitSignal(made.progressed):
+            made._process.write(b"go on\n")
+        assert len(given) == number, "each sign of life gives it the whole time again"
+    with qtbot.waitSignal(made.ended):
+        made._process.closeWriteChannel()
+    assert ("cancelled", None) in made.heard  # type: ignore[attr-defined]
+
+
 def test_a_killed_child_is_a_failure(qtbot: QtBot, child: Callable[[str], ChildProcess]) -> None:
     assert "killed or crashed" in str(run(qtbot, child("import os; os.kill(os.getpid(), 9)"))["failed"])
 
