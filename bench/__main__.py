@@ -25,6 +25,7 @@ ORDER = {
     "rating_window": "Rating, submit and jump in the window",
     "rating_store": "Rating in the store",
     "imports": "Import of PRM800K-like rows",
+    "imports_peer": "Import beside Label Studio",
     "exports": "Export of PRM800K",
     "tiny_prm": "The tiny PRM on arithmetic stories",
     "prm_step": "One PRM step beside TRL 1.13",

@@ -2,9 +2,9 @@
 
     python -m bench.imports                          # all of it, about 3 minutes
     python -m bench.imports --no-big                 # without the 456 MB file
-    python -m bench.imports --peer PATH/label-studio --peer-script ../shared/peers/label_studio.py
+    python -m bench.imports --peer PATH/label-studio
 
-The peer is Label Studio's own import of 10,000 tasks of 12 steps (its script needs an environment with label-studio).
+With `--peer` the same tasks go into Label Studio and into a workspace, in turns: see bench/imports_peer.py.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import bare
+from bench.imports_peer import PEER_SCRIPT, compare
 from bench.records import Records
 from studio.exchange.transfer import import_files
 from studio.store import find, traces
@@ -42,7 +43,7 @@ def main() -> int:
     parser.add_argument("--big-bytes", type=int, default=BIG_BYTES)
     parser.add_argument("--big-child", type=Path, nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--peer", type=Path, help="the program label-studio")
-    parser.add_argument("--peer-script", type=Path, default=Path("../shared/peers/label_studio.py"))
+    parser.add_argument("--peer-script", type=Path, default=PEER_SCRIPT)
     args = parser.parse_args()
     if args.big_child:
         return _big_child(*args.big_child)
@@ -52,7 +53,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             _big(Path(folder), args.big_bytes)
     if args.peer:
-        _peer(args.peer, args.peer_script, args.rows)
+        compare(args.peer.absolute(), args.peer_script, args.rows)
     return 0
 
 
@@ -137,13 +138,6 @@ def _big_child(source: Path, workspace_path: Path) -> int:
         figure(f"import, {name}", report.imported / spent, "traces/s", ">= 1,200", report.imported / spent >= 1200)
         _searches(workspace.database)
     return 0
-
-
-def _peer(program: Path, script: Path, rows: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "peer.json"
-        subprocess.run([sys.executable, script, "--ls", program, "--sizes", str(rows), "--out", out], check=True)
-        print(json.dumps({"peer": json.loads(out.read_text())}))
 
 
 if __name__ == "__main__":
