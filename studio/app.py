@@ -136,9 +136,10 @@ class Studio(QObject):
 
     def _make_helpers(self) -> HelperPool:
         from studio.helpers.pool import HelperPool
+        from studio.start import MATHS
 
         started, self._helpers = self._helpers, None
-        return started or HelperPool(preload=("studio.render.maths_worker",))
+        return started or HelperPool(preload=MATHS)
 
     def _on_raised(self) -> None:
         if self.window is not None:

@@ -23,6 +23,7 @@ WITHOUT_QT = (
     "studio.store.traces",
     "studio.workspace",
 )
+MATHS = ("studio.render.maths_worker:warm_up",)  # what a helper that draws formulas does first
 
 
 def window(args: argparse.Namespace) -> int:
@@ -30,7 +31,7 @@ def window(args: argparse.Namespace) -> int:
     gc.disable()  # what is made while starting stays; looking through it again and again costs a tenth of the start
     from studio.helpers.pool import HelperPool
 
-    helpers = HelperPool(preload=("studio.render.maths_worker",), at_once=not _has_drawn(args.workspace))
+    helpers = HelperPool(preload=MATHS, at_once=not _has_drawn(args.workspace))
     try:
         for name in WITHOUT_QT:
             importlib.import_module(name)

@@ -49,7 +49,7 @@ class _Job:
 class HelperPool:
     """Up to `workers` helper processes; the second is started when work has waited for a while.
 
-    `preload` names modules a helper imports before its first job.
+    `preload` names what a helper imports ("package.module") or calls ("package.module:function") before its first job.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class HelperPool:
 
     @property
     def preload(self) -> tuple[str, ...]:
-        """Modules that a helper imports first."""
+        """What a helper imports, or calls, first."""
         return self._preload
 
     @property

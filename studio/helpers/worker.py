@@ -16,13 +16,16 @@ CHECK_S = 2.0
 
 
 def main(arguments: list[str]) -> None:
-    """Serve until the input closes. Arguments: the parent's process id, then modules to import first."""
+    """Serve until the input closes. Arguments: the parent's process id, then what to import, or call, first."""
     parent = int(arguments[0])
     _die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in the terminal is the parent's affair
     begins, ends = _own_streams()
-    for module in arguments[1:]:
-        importlib.import_module(module)
+    for target in arguments[1:]:
+        module, _, name = target.partition(":")
+        loaded = importlib.import_module(module)
+        if name:
+            getattr(loaded, name)()
     from studio.helpers.pool import put
 
     put(ends, "loaded")

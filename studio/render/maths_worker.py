@@ -6,13 +6,18 @@ import math
 import re
 
 import ziamath  # noqa: TID253 - this module is imported in helpers only
+from ziamath.tex import tex2mml  # noqa: TID253
+
+from studio.render import quick_maths
+from studio.render.latex import adapted
+
+# isort: split
+# Once PySide6 is there, it reads the source of every module that is imported: what needs no Qt comes first.
 from PySide6.QtCore import QByteArray, QRectF
 from PySide6.QtGui import QImage, QPainter
 from PySide6.QtSvg import QSvgRenderer
-from ziamath.tex import tex2mml  # noqa: TID253
 
-from studio.render.latex import adapted
-
+quick_maths.install()
 ziamath.config.svg2 = False  # QtSvg draws <symbol>/<use> wrongly, without an error
 
 LARGEST = 4_000  # device pixels a side
@@ -21,6 +26,11 @@ _UNKNOWN = re.compile(r">\s*(\\[A-Za-z]+)")
 
 class CannotDrawError(Exception):
     """Why a formula cannot be drawn."""
+
+
+def warm_up() -> None:
+    """Draw something of most kinds, which the first formula of a window would else wait for (20 ms)."""
+    draw([(r"\sum_{k=1}^{n} \frac{\sqrt{x}}{2} \le (a)", False, 16.0)])
 
 
 def draw(order: list[tuple[str, bool, float]]) -> list[tuple[int, int, float, bytes, str]]:
@@ -41,9 +51,10 @@ def _attempted(latex: str, display: bool, em: float) -> tuple[int, int, float, b
 
 def _drawn(latex: str, display: bool, em: float) -> tuple[int, int, float, bytes]:
     known = adapted(latex)
-    if unknown := _UNKNOWN.search(tex2mml(known, inline=not display)):
+    mathml = tex2mml(known, inline=not display)
+    if unknown := _UNKNOWN.search(mathml):
         raise CannotDrawError(f"unknown command {unknown.group(1)}")
-    formula = ziamath.Latex(known, size=em, inline=not display)
+    formula = ziamath.Math(mathml, size=em)
     renderer = QSvgRenderer(QByteArray(formula.svg().encode()))
     box = renderer.viewBoxF()
     if not renderer.isValid() or box.width() <= 0 or box.height() <= 0:

@@ -63,6 +63,14 @@ def test_an_exception_is_a_result(pool: HelperPool) -> None:
     assert ask(pool, "square", 3) == 9
 
 
+def test_a_helper_imports_and_calls_what_it_is_told_before_its_first_job() -> None:
+    pool = HelperPool(1, preload=("tests.unit.helpers", f"{WORK}:prepare"), patience=120)
+    try:
+        assert ask(pool, "is_prepared", None) is True
+    finally:
+        pool.close()
+
+
 def test_what_is_printed_does_not_disturb(pool: HelperPool) -> None:
     assert ask(pool, "chatter", "hello" * 1_000) == "hello" * 1_000
 

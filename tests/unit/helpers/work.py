@@ -48,3 +48,13 @@ def chatter(text: str) -> str:
     """Write to standard output, as libraries do."""
     print(text, flush=True)
     return text
+
+
+def prepare() -> None:
+    """Called by a helper before its first job."""
+    os.environ["STEPLENS_PREPARED"] = "yes"
+
+
+def is_prepared(_: None) -> bool:
+    """Whether `prepare` was called in this process."""
+    return os.environ.get("STEPLENS_PREPARED") == "yes"
