@@ -10,7 +10,7 @@ consistently from what it wrote.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -82,8 +82,8 @@ class Instruction:
             case Verb.HALVE:
                 return "Halve it."
 
-    def apply(self, value: int) -> int | None:
-        """The new value, None when it is no whole number from 1 to LARGEST."""
+    def apply(self, value: int, largest: int = LARGEST) -> int | None:
+        """The new value, None when it is no whole number from 1 to `largest`."""
         match self.verb:
             case Verb.ADD:
                 result = value + self.operand
@@ -93,7 +93,7 @@ class Instruction:
                 result = value * 2
             case Verb.HALVE:
                 result = value // 2 if value % 2 == 0 else 0
-        return result if 1 <= result <= LARGEST else None
+        return result if 1 <= result <= largest else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +138,8 @@ def make_stories(count: int, *, seed: int) -> Iterator[Story]:
     draw = random.Random(seed)
     seen: set[str] = set()
     while len(seen) < count:
-        start, plan = _draw_problem(draw)
-        problem = " ".join([f"Start with {start}.", *(instruction.sentence for instruction in plan)])
+        start, plan = draw_problem(draw)
+        problem = problem_text(start, plan)
         if problem not in seen:
             seen.add(problem)
             yield _draw_trace(draw, problem, start, plan)
@@ -168,13 +168,21 @@ def story_row(story: Story, number: int) -> InputRow:
     )
 
 
-def _draw_problem(draw: random.Random) -> tuple[int, list[Instruction]]:
-    """A start value and instructions that keep the value whole and within range."""
+def problem_text(start: int, plan: list[Instruction]) -> str:
+    """A problem as it is told."""
+    return " ".join([f"Start with {start}.", *(instruction.sentence for instruction in plan)])
+
+
+def draw_problem(
+    draw: random.Random, largest: int = LARGEST, verbs: Sequence[Verb] = tuple(Verb)
+) -> tuple[int, list[Instruction]]:
+    """A start value and instructions that keep the value whole and from 1 to `largest`; a verb may stand twice."""
     while True:
-        start = value = draw.randint(1, LARGEST)
+        start = value = draw.randint(1, largest)
         plan: list[Instruction] = []
         for _ in range(draw.randint(FEWEST_STEPS, MOST_STEPS)):
-            choices = [(i, r) for i in _ALL_INSTRUCTIONS[draw.choice(list(Verb))] if (r := i.apply(value)) is not None]
+            of_verb = _ALL_INSTRUCTIONS[draw.choice(verbs)]
+            choices = [(i, r) for i in of_verb if (r := i.apply(value, largest)) is not None]
             if not choices:
                 break
             instruction, value = draw.choice(choices)
