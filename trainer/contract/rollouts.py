@@ -21,10 +21,11 @@ Ints = NDArray[np.int32]
 class PackedTrace(msgspec.Struct, frozen=True, kw_only=True):
     """One trace of a rollout.
 
-    `tokens`, `logprobs` and `advantages` are little-endian int32 and float32 arrays [T] of the response;
-    `step_ends[k]` is the token that ends step k, `step_spans[k]` the code points of step k in `text`, `scores[k]` the
-    PRM's P(step k is correct). `outcome` is 1 or 0 from the verifier, None when it could not be decided. `parts` are
-    the rewards by name.
+    `prompt` and `tokens` [T] are little-endian int32, `logprobs`, `entropy` and `advantages` [T] float32, `forced` and
+    `separators` [T] one byte a token (1 = a budget wrote it; it stands between steps). `reference_logprobs`, `values`
+    and `returns` [T] are empty where the run has none. `step_ends[k]` is the token that ends step k, `step_spans[k]`
+    the code points of step k in `text`, `scores[k]` the PRM's P(step k is correct). `correct` is the verifier's word,
+    None when it could not decide, `outcome` what is paid for it (less what the length costs), `own` the user's reward.
     """
 
     id: str
@@ -32,21 +33,30 @@ class PackedTrace(msgspec.Struct, frozen=True, kw_only=True):
     group: int
     problem: str
     reference: str | None
-    prompt: str
+    prompt: bytes
     text: str
     answer: str | None
     tokens: bytes
     logprobs: bytes
+    entropy: bytes
+    forced: bytes
     advantages: bytes
+    reference_logprobs: bytes = b""
+    values: bytes = b""
+    returns: bytes = b""
     step_ends: tuple[int, ...]
     step_spans: tuple[tuple[int, int], ...]
+    separators: bytes
     scores: tuple[float, ...]
-    outcome: int | None
+    correct: bool | None
+    outcome: float | None
     reward: float
+    own: float = 0.0
     parts: dict[str, float]
     thinking_tokens: int
     answer_tokens: int
     ended: str
+    thinking_ended: str = ""
     budget: int | None = None
 
     @property

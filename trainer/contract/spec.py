@@ -12,6 +12,7 @@ import msgspec
 from trainer.contract.records import CONTRACT_VERSION, ModelRef
 from trainer.contract.specs.orm import OrmSpec
 from trainer.contract.specs.prm import AfterError, NeutralPolicy, PrmSpec, RewardSpec
+from trainer.contract.specs.rl import RlSpec
 from trainer.contract.specs.score import ScoreSpec
 from trainer.contract.specs.setting import Adapt, Precision, SpecError, Value
 from trainer.contract.specs.sft import PromptForm, SftSpec
@@ -27,6 +28,7 @@ __all__ = [
     "PrmSpec",
     "PromptForm",
     "RecipeSpec",
+    "RlSpec",
     "RunSpec",
     "ScoreSpec",
     "SftSpec",
@@ -38,8 +40,14 @@ __all__ = [
     "parameters",
 ]
 
-RecipeSpec = PrmSpec | OrmSpec | ScoreSpec | SftSpec
-RECIPES: dict[str, type[RecipeSpec]] = {"prm": PrmSpec, "orm": OrmSpec, "score": ScoreSpec, "sft": SftSpec}
+RecipeSpec = PrmSpec | OrmSpec | ScoreSpec | SftSpec | RlSpec
+RECIPES: dict[str, type[RecipeSpec]] = {
+    "prm": PrmSpec,
+    "orm": OrmSpec,
+    "score": ScoreSpec,
+    "sft": SftSpec,
+    "rl": RlSpec,
+}
 
 
 class CodeRef(msgspec.Struct, frozen=True, kw_only=True):

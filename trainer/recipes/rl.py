@@ -1,0 +1,304 @@
+"""Improve a policy by reinforcement with step scores and outcomes. Read from the top: models, problems, loop, result.
+
+In every update the policy writes traces for some problems, the PRM scores every step, the verifier checks the answer,
+both become advantages of tokens (`reasoning/credit.py`), and the policy takes a clipped step (`rl/losses.py`). The best
+weights on held-out problems are kept. Rollouts stay in the run folder (`rollouts/`).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from trainer.contract.events import Level
+from trainer.contract.records import (
+    Block,
+    BlockKind,
+    InputRow,
+    Message,
+    ModelRef,
+    Split,
+    Step,
+    TraceRecord,
+    record_id,
+)
+from trainer.contract.spec import is_code
+from trainer.contract.specs.rl import RlSpec
+from trainer.contract.specs.setting import Adapt
+from trainer.models.learn import ParameterGroup, trained
+from trainer.models.load import ModelError, load_prm
+from trainer.models.policies import LoadedPolicy, adapt_policy, checkpoint_gradients, load_policy
+from trainer.models.sampling import Generated, ThinkingEnded
+from trainer.prompts import PromptError
+from trainer.reasoning.budget import budget_figures
+from trainer.reasoning.grader import GradeForm, Grader
+from trainer.reasoning.metrics import bootstrap
+from trainer.rl.author import Author, Reference
+from trainer.rl.card import RlResult, write_policy
+from trainer.rl.objective import Learning, PolicyObjective, longest_of, needs_value
+from trainer.rl.rewarder import Earned, Rewarder, StepJudge, Verifier, Written, grading_verifier, own_verifier
+from trainer.rl.train import RlTraining
+from trainer.runtime.loop import Validation, accelerator_of, begin
+from trainer.runtime.user_code import load_function
+from trainer.runtime.worker import RunFailed, Worker
+
+POLICY, PRM = "model", "prm"  # roles of the run's models
+
+
+def run(worker: Worker) -> dict[str, float]:
+    """The whole recipe on one run folder. Raises Stopped, RunFailed."""
+    spec = worker.spec.typed()
+    assert isinstance(spec, RlSpec)
+    found = begin(worker)
+    torch.set_num_threads(spec.threads or torch.get_num_threads())
+    problems = read_problems(worker, report=found is None)
+    with Grader() as grader:
+        frame = build(worker, spec, problems, grader, report=found is None)
+        if found:
+            frame.training.restore(found)
+        frame.training.fit()
+        return finish(worker, spec, frame, problems)
+
+
+def read_problems(worker: Worker, *, report: bool) -> dict[Split, list[InputRow]]:
+    """One row a problem, by split; problems without a reference answer cannot be rewarded and are counted."""
+    worker.progress("reading rows", 0, worker.spec.input_rows, unit="rows", force=True)
+    rows = list(worker.folder.read_input())
+    known: dict[str, InputRow] = {}
+    without = 0
+    for row in rows:
+        if not (row.reference or "").strip():
+            without += 1
+        else:
+            known.setdefault(row.problem, row)
+    out: dict[Split, list[InputRow]] = {split: [] for split in Split}
+    for row in known.values():
+        out[row.split].append(row)
+    if report:
+        counts = {split.value: len(part) for split, part in out.items()}
+        text = ", ".join(f"{name} {count}" for name, count in counts.items())
+        worker.notice(Level.INFO, "problems", f"problems: {text}", rows=len(rows), **counts)
+        if without:
+            worker.notice(
+                Level.WARNING, "no_reference", f"{without} rows left out: they have no reference answer", rows=without
+            )
+    if not out[Split.TRAIN]:
+        raise RunFailed("no training problem has a reference answer; choose other rows")
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the parts of the recipe share."""
+
+    loaded: LoadedPolicy
+    learning: Learning
+    author: Author
+    training: RlTraining
+
+
+def build(
+    worker: Worker, spec: RlSpec, problems: dict[Split, list[InputRow]], grader: Grader, *, report: bool
+) -> Frame:
+    """Policy, PRM, verifier and loop."""
+    loaded = load(worker, spec)
+    learning = Learning(loaded.language, with_value=needs_value(spec))
+    reference = reference_of(spec, learning)
+    accelerator = accelerator_of(worker, spec.precision)
+    learning.to(accelerator.device)
+    judge = load_judge(worker, spec, accelerator.device)
+    rewarder = Rewarder(
+        judge,
+        verifier_of(worker, spec, grader),
+        own=load_function(worker.folder.path, worker.spec, "reward") if is_code(spec.reward) else None,
+        budget=spec.budget_reward,
+        budget_rate=spec.budget_rate,
+    )
+    author = Author(spec, worker.spec.run, loaded, learning, problems[Split.TRAIN], rewarder, reference)
+    if report:
+        warn(worker, spec, author)
+    held_out = problems[Split.VALIDATION][: spec.eval_problems]
+    training = RlTraining(
+        worker,
+        spec,
+        accelerator,
+        learning,
+        PolicyObjective(learning, spec, longest_of(spec)),
+        groups_of(spec, learning),
+        author,
+        problems[Split.TRAIN],
+        (lambda: validate(worker, author, held_out)) if held_out else None,
+    )
+    return Frame(loaded, learning, author, training)
+
+
+def load(worker: Worker, spec: RlSpec) -> LoadedPolicy:
+    """The policy, and which of its weights are trained. Raises RunFailed."""
+    worker.progress("loading the models", 0, 2, unit="models", force=True)
+    source = path_of(worker, POLICY) or spec.model
+    if not source:
+        raise RunFailed("no policy chosen; set `model` to one made by sft or to a folder with a causal language model")
+    try:
+        loaded = load_policy(source, seed=spec.seed)
+        loaded.prompts.ids_of("A problem.")
+        adapt_policy(loaded.language, spec.adapt, last_layers=spec.last_layers, rank=spec.lora_rank)
+    except (ModelError, PromptError, ValueError) as error:
+        raise RunFailed(f"{source}: {error}") from error
+    if spec.gradient_checkpointing:
+        checkpoint_gradients(loaded.language)
+    return loaded
+
+
+def load_judge(worker: Worker, spec: RlSpec, device: torch.device) -> StepJudge:
+    """The PRM, if one was chosen. Raises RunFailed."""
+    source = path_of(worker, PRM) or spec.prm
+    if not source:
+        return StepJudge(None)
+    worker.progress("loading the models", 1, 2, unit="models", force=True)
+    try:
+        loaded = load_prm(source)
+    except ModelError as error:
+        raise RunFailed(str(error)) from error
+    loaded.prm.to(device)
+    return StepJudge(loaded)
+
+
+def path_of(worker: Worker, role: str) -> str:
+    """Where the run's model of a role lies; empty when the run brings none."""
+    found: Iterable[ModelRef] = (model for model in worker.spec.models if model.role == role)
+    return next((str(worker.folder.path / model.path) for model in found), "")
+
+
+def reference_of(spec: RlSpec, learning: Learning) -> Reference | None:
+    """The policy as it is before the first update, where the distance from it counts."""
+    if spec.kl_weight == 0:
+        return None
+    if spec.adapt is Adapt.LORA:
+        return Reference(learning, None, spec.temperature)
+    frozen = Learning(copy.deepcopy(learning.policy), with_value=False).eval()
+    frozen.requires_grad_(False)
+    return Reference(learning, frozen, spec.temperature)
+
+
+def verifier_of(worker: Worker, spec: RlSpec, grader: Grader) -> Verifier:
+    """Who says whether an answer is right. Raises RunFailed, RunFolderError."""
+    if is_code(spec.verifier):
+        return own_verifier(load_function(worker.folder.path, worker.spec, "verifier"))
+    if spec.verifier not in (GradeForm.STRICT, GradeForm.LENIENT):
+        raise RunFailed(f"verifier = {spec.verifier!r} is none of strict, lenient and FILE.py:function")
+    return grading_verifier(grader, GradeForm(spec.verifier))
+
+
+def groups_of(spec: RlSpec, learning: Learning) -> list[ParameterGroup]:
+    """AdamW's groups: the policy, and PPO's value head at its own rate; no weight decay."""
+    policy = tuple(weight for _, weight in trained(learning.policy))
+    groups = [ParameterGroup("learning_rate", policy, spec.rate)]
+    if learning.value is not None:
+        groups.append(ParameterGroup("value_learning_rate", tuple(learning.value.parameters()), spec.value_rate))
+    return groups
+
+
+def warn(worker: Worker, spec: RlSpec, author: Author) -> None:
+    """What the user should know of these settings before the first update."""
+    for text in author.credit.warnings:
+        worker.notice(Level.WARNING, "credit", text)
+    if spec.process_weight > 0 and author.credit.process_weight == 0:
+        worker.notice(Level.WARNING, "no_prm", "no PRM chosen: the outcome alone pays")
+    if spec.traces == 1 and not needs_value(spec):
+        raise RunFailed(f"{spec.algorithm.value} compares the traces of a problem; write at least 2 of each")
+    if len(author.problems) < spec.prompts:
+        text = f"an update of {spec.prompts} problems takes some of the {len(author.problems)} more than once"
+        worker.notice(Level.WARNING, "few_problems", text)
+
+
+def validate(worker: Worker, author: Author, rows: Sequence[InputRow]) -> Validation:
+    """Greedy answers to held-out problems; weights are compared by accuracy."""
+    worker.progress("evaluating", 0, len(rows), unit="problems", force=True)
+    values = figures_of(author.greedy(rows, worker.check))
+    return Validation(values, values["accuracy"])
+
+
+def figures_of(found: Sequence[tuple[Generated, Written, Earned]]) -> dict[str, float]:
+    """Accuracy over decided answers, its interval, step scores, lengths and how budgets were kept."""
+    right = [float(earned.correct) for _, _, earned in found if earned.correct is not None]
+    scores = [score for _, _, earned in found for score in earned.scores]
+    lengths = [trace.length for _, trace, _ in found]
+    out = {
+        "accuracy": sum(right) / len(right) if right else 0.0,
+        "n_problems": float(len(found)),
+        "undecided": float(len(found) - len(right)),
+        "process": sum(scores) / len(scores) if scores else 0.0,
+        "mean_length": sum(lengths) / len(lengths),
+        "mean_thinking": sum(made.thinking_tokens for made, _, _ in found) / len(found),
+    }
+    asked = [(made, trace) for made, trace, _ in found if trace.budget is not None]
+    if asked:
+        forced = [made.thinking_ended is ThinkingEnded.FORCED for made, _ in asked]
+        kept = budget_figures([m.thinking_tokens for m, _ in asked], [t.budget or 0 for _, t in asked], forced)
+        out |= {"budget_deviation": kept.deviation, "budget_overrun": kept.overrun, "budget_forced": kept.forced}
+    return out
+
+
+def finish(worker: Worker, spec: RlSpec, frame: Frame, problems: dict[Split, list[InputRow]]) -> dict[str, float]:
+    """The best weights, measured on every held-out problem, as a plain model folder with its card."""
+    training = frame.training
+    # The finish is a step of its own, so that a resume voids what a killed finish said.
+    worker.step = training.state.step + 1
+    training.take_best()
+    frame.learning.eval()
+    values: dict[Split, dict[str, float]] = {}
+    for split in (Split.VALIDATION, Split.TEST):
+        if problems[split]:
+            worker.progress("testing", 0, len(problems[split]), unit="problems", force=True)
+            found = frame.author.greedy(problems[split], worker.check)
+            values[split] = with_interval(figures_of(found), found)
+            if split is Split.TEST:
+                record(worker, problems[split], found, worker.spec.name or worker.spec.run)
+    result = RlResult(training.state, values, {split: len(rows) for split, rows in problems.items()})
+    checksum = write_policy(worker, spec, frame.loaded, problems, result)
+    worker.log(f"model written, checksum {checksum[:12]}")
+    if Split.TEST in values:
+        worker.metrics(Split.TEST, values[Split.TEST])
+    return result.summary()
+
+
+def with_interval(values: dict[str, float], found: Sequence[tuple[Generated, Written, Earned]]) -> dict[str, float]:
+    """The figures with a 95 % bootstrap interval of the accuracy over problems."""
+    decided = [(trace.problem, float(earned.correct)) for _, trace, earned in found if earned.correct is not None]
+    if not decided:
+        return values
+    names, right = np.array([name for name, _ in decided]), np.array([value for _, value in decided])
+    interval = bootstrap(names, lambda weights: float((weights * right).sum() / weights.sum()), rounds=1000, seed=0)
+    if not math.isfinite(interval.low):
+        return values
+    return values | {"accuracy_low": interval.low, "accuracy_high": interval.high}
+
+
+def record(
+    worker: Worker, rows: Sequence[InputRow], found: Sequence[tuple[Generated, Written, Earned]], model: str
+) -> None:
+    """Traces for the store: those of the test problems, not those of training."""
+    for row, (_, trace, earned) in zip(rows, found, strict=True):
+        response = trace.response
+        blocks = [Block(BlockKind.ANSWER, response.visible.start, response.visible.end)]
+        if response.thinking is not None:
+            blocks.insert(0, Block(BlockKind.THINKING, response.thinking.start, response.thinking.end))
+        worker.record(
+            TraceRecord(
+                id=record_id(worker.spec.run, row.id, 0),
+                row=row.id,
+                problem=row.problem,
+                reference=row.reference,
+                text=response.text,
+                messages=(Message("assistant", tuple(blocks)),),
+                steps=tuple(Step(k + 1, span.start, span.end) for k, span in enumerate(response.steps)),
+                model=model,
+                outcome=None if earned.correct is None else int(earned.correct),
+            )
+        )
+    worker.flush()

@@ -1,0 +1,352 @@
+"""Rollouts: the policy writes traces for the problems of an update, they are rewarded, and tokens get advantages.
+
+All of it follows from the weights, the seed and the update alone, so an update that was interrupted is written again
+as it was; one whose rollouts are on disk and already learned from in part is read back instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainer.contract.records import InputRow, record_id
+from trainer.contract.rollouts import PackedTrace, RolloutBatch, floats, ints, pack_floats, pack_ints
+from trainer.contract.specs.rl import KlPlace, RlSpec
+from trainer.data import split_by_tokens
+from trainer.models.generate import BudgetRule, Decoder, Ended, Generated, Sampling, ThinkingEnded
+from trainer.models.policies import LoadedPolicy
+from trainer.models.response_tokens import ResponseTokens
+from trainer.prompts import Prompts
+from trainer.reasoning.credit import CreditSettings, Rewards, advantages, step_rewards, step_tokens, token_rewards
+from trainer.reasoning.response import read_response
+from trainer.rl.advantages import gae, padded, whiten
+from trainer.rl.losses import kl
+from trainer.rl.objective import Learning, PolicyRow, laid, longest_of
+from trainer.rl.rewarder import Earned, Rewarder, Written
+
+Check = Callable[[], None]
+Floats = NDArray[np.float32]
+READ_TOKENS = 4096  # padded tokens in one pass that only reads
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rollout:
+    """One trace with all that was found out about it; `advantages` [T] over its response."""
+
+    row: InputRow
+    group: int
+    prompt: tuple[int, ...]
+    made: Generated
+    trace: Written
+    earned: Earned
+    advantages: Floats
+    reward: float
+    reference: Floats | None = None
+    values: Floats | None = None
+    returns: Floats | None = None
+
+    @property
+    def learned(self) -> NDArray[np.bool_]:
+        """Which tokens the policy chose itself [T]."""
+        return ~self.made.forced
+
+    def as_row(self) -> PolicyRow:
+        """What the policy learns of it."""
+        ids = np.concatenate([np.asarray(self.prompt, np.int64), self.made.ids])
+        return PolicyRow(
+            ids,
+            len(self.prompt),
+            self.learned,
+            self.made.logprobs,
+            self.advantages,
+            self.reference,
+            self.values,
+            self.returns,
+        )
+
+
+class Reference:
+    """The policy as it was before: the trained one without its adapters, or a frozen copy."""
+
+    def __init__(self, learning: Learning, frozen: Learning | None, temperature: float) -> None:
+        self._learning, self._frozen, self._temperature = learning, frozen, temperature
+
+    def logprobs(self, rows: Sequence[PolicyRow], check: Check) -> list[Floats]:
+        """Log-probs of every token of the rows' responses [T]."""
+        if self._frozen is not None:
+            return read_rows(self._frozen, rows, self._temperature, check)[0]
+        with self._learning.policy.body.disable_adapter():
+            return read_rows(self._learning, rows, self._temperature, check)[0]
+
+
+class Author:
+    """Writes the rollouts of an update and reads them back."""
+
+    def __init__(
+        self,
+        spec: RlSpec,
+        run: str,
+        loaded: LoadedPolicy,
+        learning: Learning,
+        problems: Sequence[InputRow],
+        rewarder: Rewarder,
+        reference: Reference | None,
+    ) -> None:
+        self.spec, self.problems, self._run, self._rewarder = spec, problems, run, rewarder
+        self._learning, self._reference = learning, reference
+        self._decoder = Decoder(loaded.language.model, loaded.tokenizer, rows=max(64, spec.traces))
+        self._prompts: Prompts = loaded.prompts
+        self._tokens = ResponseTokens(loaded.tokenizer)
+        self._says_budget = spec.budget_high > 0
+        self.credit = CreditSettings(
+            form=spec.credit,
+            process_weight=spec.process_weight if rewarder.judge.is_there else 0.0,
+            outcome_weight=spec.outcome_weight,
+            scale=spec.scale,
+        )
+
+    @property
+    def tokens_drawn(self) -> int:
+        """All tokens ever drawn."""
+        return self._decoder.tokens_drawn
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def write(self, update: int, check: Check) -> list[Rollout]:
+        """The rollouts of an update by the weights of now."""
+        spec = self.spec
+        rows = self._rows_of(update)
+        budgets = [self._budget_of(update, place) for place in range(len(rows))]
+        prompts = [self._prompts.ids_of(row.problem, budget) for row, budget in zip(rows, budgets, strict=True)]
+        seeds = np.random.SeedSequence([spec.seed, update]).generate_state(len(rows) * spec.traces, np.uint32)
+        sampling = replace(self._sampling(), temperature=spec.temperature, top_p=spec.top_p)
+        made = self._decoder.generate(prompts, sampling, n=spec.traces, seeds=seeds.tolist(), check=check)
+        groups = [group for group in range(len(rows)) for _ in range(spec.traces)]
+        flat = [one for of_prompt in made for one in of_prompt]
+        traces = [self._read(rows[g], one, budgets[g]) for g, one in zip(groups, flat, strict=True)]
+        earned = self._rewarder.earned(traces, check)
+        found = [
+            Rollout(rows[g], g, tuple(prompts[g]), one, trace, paid, np.zeros(trace.length, np.float32), 0.0)
+            for g, one, trace, paid in zip(groups, flat, traces, earned, strict=True)
+        ]
+        return self._credited(self._compared(found, check), check)
+
+    def greedy(self, rows: Sequence[InputRow], check: Check) -> list[tuple[Generated, Written, Earned]]:
+        """What the policy writes when it always takes the most probable token, judged."""
+        budget = (self.spec.budget_low + self.spec.budget_high) // 2 if self._says_budget else None
+        prompts = [self._prompts.ids_of(row.problem, budget) for row in rows]
+        made = self._decoder.generate(prompts, replace(self._sampling(), temperature=0.0), check=check)
+        traces = [self._read(row, one[0], budget) for row, one in zip(rows, made, strict=True)]
+        earned = self._rewarder.earned(traces, check)
+        return [(one[0], trace, paid) for one, trace, paid in zip(made, traces, earned, strict=True)]
+
+    def _sampling(self) -> Sampling:
+        spec = self.spec
+        rule = BudgetRule(thinking=spec.max_thinking, answer=spec.max_answer)
+        return Sampling(max_new_tokens=longest_of(spec) + 16, budget=rule)  # the mark itself counts in neither
+
+    def _rows_of(self, update: int) -> list[InputRow]:
+        """The problems of an update: every one is used before any comes again, in an order that the seed draws."""
+        count, rows = len(self.problems), []
+        for place in range(update * self.spec.prompts, (update + 1) * self.spec.prompts):
+            epoch, index = divmod(place, count)
+            order = np.random.Generator(np.random.PCG64([self.spec.seed, epoch])).permutation(count)
+            rows.append(self.problems[int(order[index])])
+        return rows
+
+    def _budget_of(self, update: int, place: int) -> int | None:
+        if not self._says_budget:
+            return None
+        draw = np.random.Generator(np.random.PCG64([self.spec.seed, update, place]))
+        low = max(1, min(self.spec.budget_low, self.spec.budget_high))
+        return int(draw.integers(low, self.spec.budget_high + 1))
+
+    def _read(self, row: InputRow, made: Generated, budget: int | None) -> Written:
+        return self._written(row.problem, row.reference, made.ids, made.thinking_tokens, budget)
+
+    def _written(
+        self, problem: str, reference: str | None, ids: NDArray[np.integer], thinking: int, budget: int | None
+    ) -> Written:
+        response = read_response(self._tokens.text(ids.tolist()))
+        ends = self._tokens.places(ids.tolist(), [span.end for span in response.steps])
+        apart = self._tokens.separators(ids.tolist(), response.steps)
+        return Written(problem, reference, response, ends.tolist(), apart.tolist(), len(ids), thinking, budget)
+
+    # -- advantages ---------------------------------------------------------------------------------------------------
+
+    def _compared(self, found: list[Rollout], check: Check) -> list[Rollout]:
+        """With the reference policy's log-probs, where there is one."""
+        if self._reference is None:
+            return found
+        read = self._reference.logprobs([one.as_row() for one in found], check)
+        return [replace(one, reference=values) for one, values in zip(found, read, strict=True)]
+
+    def _credited(self, found: list[Rollout], check: Check) -> list[Rollout]:
+        if self._learning.value is not None:
+            return self._by_value(found, check)
+        traces = [one.earned.credit(one.trace, self.spec.reward_weight) for one in found]
+        drift = [float(self._kl_paid(one).sum()) for one in found]
+        traces = [replace(trace, bonus=trace.bonus + paid) for trace, paid in zip(traces, drift, strict=True)]
+        credit = advantages(traces, self.credit, [one.group for one in found])
+        return [
+            replace(one, advantages=tokens.total.astype(np.float32), reward=self._earned(one) + paid)
+            for one, tokens, paid in zip(found, credit, drift, strict=True)
+        ]
+
+    def _by_value(self, found: list[Rollout], check: Check) -> list[Rollout]:
+        """PPO: rewards at tokens, the value head as baseline, GAE, advantages whitened over the batch."""
+        rows = [one.as_row() for one in found]
+        read = read_rows(self._learning, rows, self.spec.temperature, check)[1]
+        paid = [self._token_rewards(one) + self._kl_paid(one) for one in found]
+        learned = padded([one.learned for one in found])
+        estimate = gae(padded(paid), padded(read), learned, self.spec.gamma, self.spec.gae_lambda)
+        white = whiten(estimate.advantages, learned)
+        return [
+            replace(
+                one,
+                advantages=white[i, : one.trace.length].numpy(),
+                returns=estimate.returns[i, : one.trace.length].numpy(),
+                values=read[i],
+                reward=float(paid[i].sum()),
+            )
+            for i, one in enumerate(found)
+        ]
+
+    def _token_rewards(self, one: Rollout) -> NDArray[np.float64]:
+        credit = one.earned.credit(one.trace, self.spec.reward_weight)
+        sizes = step_tokens(credit.step_ends, one.trace.length, credit.separators)
+        paid = token_rewards(self._step_rewards(one, sizes), credit.step_ends, one.trace.length)
+        if one.trace.length:
+            paid[-1] += credit.bonus
+        return paid
+
+    def _step_rewards(self, one: Rollout, sizes: NDArray[np.float64]) -> Rewards:
+        credit = one.earned.credit(one.trace, 0.0)
+        return step_rewards(
+            credit.scores,
+            credit.outcome,
+            self.credit.form,
+            process_weight=self.credit.process_weight,
+            outcome_weight=self.credit.outcome_weight,
+            temperature=self.credit.temperature,
+            threshold=self.credit.threshold,
+            tokens=sizes,
+        )
+
+    def _earned(self, one: Rollout) -> float:
+        credit = one.earned.credit(one.trace, self.spec.reward_weight)
+        sizes = step_tokens(credit.step_ends, one.trace.length, credit.separators)
+        return self._step_rewards(one, sizes).earned + credit.bonus
+
+    def _kl_paid(self, one: Rollout) -> NDArray[np.float64]:
+        """What the distance from the reference policy takes off each token [T]."""
+        if one.reference is None or self.spec.kl_place is not KlPlace.REWARD:
+            return np.zeros(one.trace.length)
+        own, reference = torch.from_numpy(one.made.logprobs), torch.from_numpy(one.reference)
+        return -self.spec.kl_weight * kl(own, reference, self.spec.kl).double().numpy() * one.learned
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def packed(self, update: int, found: Sequence[Rollout]) -> RolloutBatch:
+        """The rollouts as their file keeps them."""
+        traces = tuple(self._pack(update, index, one) for index, one in enumerate(found))
+        return RolloutBatch(update=update, policy_version=update, traces=traces)
+
+    def _pack(self, update: int, index: int, one: Rollout) -> PackedTrace:
+        trace, paid = one.trace, one.earned
+        parts = {"outcome": paid.outcome} if paid.outcome is not None else {}
+        if paid.scores:
+            parts |= {"process": min(paid.scores)}
+        return PackedTrace(
+            id=record_id(self._run, one.row.id, update * 1_000_000 + index),
+            row=one.row.id,
+            group=one.group,
+            problem=trace.problem,
+            reference=trace.reference,
+            prompt=pack_ints(np.asarray(one.prompt)),
+            text=trace.response.text,
+            answer=trace.response.answer,
+            tokens=pack_ints(one.made.ids),
+            logprobs=pack_floats(one.made.logprobs),
+            entropy=pack_floats(one.made.entropy),
+            forced=one.made.forced.astype(np.uint8).tobytes(),
+            advantages=pack_floats(one.advantages),
+            reference_logprobs=b"" if one.reference is None else pack_floats(one.reference),
+            values=b"" if one.values is None else pack_floats(one.values),
+            returns=b"" if one.returns is None else pack_floats(one.returns),
+            step_ends=tuple(int(end) for end in trace.step_ends),
+            step_spans=tuple((span.start, span.end) for span in trace.response.steps),
+            separators=np.asarray(trace.separators, np.uint8).tobytes(),
+            scores=paid.scores,
+            correct=paid.correct,
+            outcome=paid.outcome,
+            reward=one.reward,
+            own=paid.own,
+            parts=parts,
+            thinking_tokens=one.made.thinking_tokens,
+            answer_tokens=one.made.answer_tokens,
+            ended=str(one.made.ended),
+            thinking_ended="" if one.made.thinking_ended is None else str(one.made.thinking_ended),
+            budget=trace.budget,
+        )
+
+    def unpacked(self, batch: RolloutBatch, rows: dict[str, InputRow]) -> list[Rollout]:
+        """The rollouts of a file, as they were written. Raises KeyError for a row that the run does not have."""
+        return [self._unpack(one, rows[one.row]) for one in batch.traces]
+
+    def _unpack(self, one: PackedTrace, row: InputRow) -> Rollout:
+        ids = ints(one.tokens).astype(np.int64)
+        made = Generated(
+            ids=ids,
+            logprobs=floats(one.logprobs),
+            entropy=floats(one.entropy),
+            forced=np.frombuffer(one.forced, np.uint8).astype(np.bool_),
+            ended=Ended(one.ended),
+            seed=0,
+            thinking_tokens=one.thinking_tokens,
+            answer_tokens=one.answer_tokens,
+            thinking_ended=ThinkingEnded(one.thinking_ended) if one.thinking_ended else None,
+        )
+        trace = self._written(one.problem, one.reference, ids, one.thinking_tokens, one.budget)
+        unread = 0
+        return Rollout(
+            row,
+            one.group,
+            tuple(ints(one.prompt).tolist()),
+            made,
+            trace,
+            Earned(one.scores, unread, one.correct, one.outcome, one.own),
+            floats(one.advantages),
+            one.reward,
+            floats(one.reference_logprobs) if one.reference_logprobs else None,
+            floats(one.values) if one.values else None,
+            floats(one.returns) if one.returns else None,
+        )
+
+
+@torch.no_grad()
+def read_rows(
+    learning: Learning, rows: Sequence[PolicyRow], temperature: float, check: Check
+) -> tuple[list[Floats], list[Floats]]:
+    """Log-probs and values (zeros without a value head) of the tokens of each row's response [T]."""
+    logprobs: list[Floats] = [np.zeros(0, np.float32)] * len(rows)
+    values: list[Floats] = [np.zeros(0, np.float32)] * len(rows)
+    for group in split_by_tokens([row.length for row in rows], READ_TOKENS):
+        check()
+        batch = laid([rows[i] for i in group], learning.policy.device)
+        response = torch.zeros_like(batch.mask)
+        for line, index in enumerate(group):
+            response[line, rows[index].prompt : rows[index].length] = 1
+        found, value = learning.read(batch.ids, response, temperature)
+        for line, index in enumerate(group):
+            part = slice(rows[index].prompt, rows[index].length)
+            logprobs[index] = found.logprobs[line, part].float().cpu().numpy()
+            if value is not None:
+                values[index] = value[line, part].float().cpu().numpy()
+            else:
+                values[index] = np.zeros(rows[index].length - rows[index].prompt, np.float32)
+    return logprobs, values
