@@ -1,4 +1,4 @@
-"""The runs that hold a device, as chips in the status bar."""
+"""The runs that work on a device, as chips in the status bar; one that waits for requests does not."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RunChips(QObject):
         self._context.background.call(self, self._context.jobs.runs, self._show)
 
     def _show(self, views: tuple[RunView, ...]) -> None:
-        busy = {view.id: view for view in views if view.state.holds_device}
+        busy = {view.id: view for view in views if view.state.holds_device and view.idle_end is None}
         for id in self._chips.keys() - busy.keys():
             self._chips.pop(id).deleteLater()
         for id, view in busy.items():

@@ -22,7 +22,7 @@ from trainer.contract.requests import (
 from trainer.contract.run_folder import RunFolderError, complete_lines
 from trainer.runtime.worker import RunFailed, Stopped, Worker
 
-POLL_SECONDS = 0.005
+POLL_SECONDS = 0.008
 """How often requests and control are looked at: two system calls that cost some 20 microseconds."""
 
 Check = Callable[[], None]

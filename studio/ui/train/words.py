@@ -48,6 +48,8 @@ def state_text(view: RunView) -> str:
         return {"pause": "pausing…", "cancel": "cancelling…"}.get(view.asked, view.asked)
     if view.state in (RunState.SILENT, RunState.LOST) and view.silent_seconds is not None:
         return f"{view.state.value} for {duration(view.silent_seconds)}"
+    if view.idle_end is not None:
+        return f"ready until {_clock(view.idle_end)}"
     return str(view.state.value)
 
 
@@ -57,6 +59,9 @@ def sentence(view: RunView) -> str:
         return "Pausing: the worker writes a checkpoint, ends and frees the device."
     if view.asked == "cancel":
         return "Cancelling: the worker stops within a few seconds. Cancel again to end the process at once."
+    if view.idle_end is not None:
+        until = _clock(view.idle_end)
+        return f"Ready on {view.device}: it answers requests of the Inspect page, and ends at {until} if none comes."
     text = _SENTENCES[view.state].format(
         device=view.device,
         phase=view.phase or "running",
@@ -94,6 +99,10 @@ def left_text(view: RunView) -> str:
     if view.state is RunState.RUNNING and view.eta is not None:
         return f"{duration(view.eta)} left"
     return local_time(view.ended_at) if view.state.is_final else ""
+
+
+def _clock(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).astimezone().strftime("%H:%M")
 
 
 def local_time(text: str | None) -> str:

@@ -14,8 +14,46 @@ from pathlib import Path
 
 from trainer.contract import events
 from trainer.contract.records import ScoreRecord, ScorerRef, record_id
-from trainer.contract.run_folder import write_atomic
+from trainer.contract.requests import AnyRequest, ScoreRequest
+from trainer.contract.run_folder import RunFolder, read_records, write_atomic
+from trainer.runtime.resident import Check, Resident
 from trainer.runtime.worker import RunFailed, Worker, run_attempt
+
+
+def answer(worker: Worker) -> dict[str, float]:
+    """Stay and answer: every step of a row gets 0.25. Dies when it has answered the trace `deadly`."""
+    manner = json.loads(os.environ.get("STEPLENS_TEST_WORKER", "{}"))
+    known = {record.row for record in read_records(worker.folder.records)[0]}
+    worker.resume(len(known) or -1)
+    worker.say(events.Started, recipe="score", device="cpu", total_steps=0, rows=0)
+
+    def handle(request: AnyRequest, check: Check) -> None:
+        assert isinstance(request, ScoreRequest)
+        row = request.row
+        for _ in range(manner.get("pieces", 1)):
+            check()
+            time.sleep(manner.get("seconds", 0.02))
+        if manner.get("fail_request"):
+            raise RunFailed("told to fail")
+        if row.id not in known:
+            values = tuple(0.25 for _ in row.steps)
+            scorer = ScorerRef(name="counter", version="1")
+            worker.record(
+                ScoreRecord(
+                    id=record_id(worker.spec.run, row.id, 0),
+                    row=row.id,
+                    trace=row.trace,
+                    segmentation=row.segmentation,
+                    scorer=scorer,
+                    values=values,
+                )
+            )
+            known.add(row.id)
+        if manner.get("deadly") == row.trace or (worker.attempt == 1 and len(known) == manner.get("die")):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Resident(worker, float(worker.spec.parameters["idle_minutes"])).serve(handle)
+    return {}
 
 
 def count(worker: Worker) -> dict[str, float]:
@@ -63,4 +101,5 @@ def count(worker: Worker) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_attempt(Path(sys.argv[-1]), lambda _name: count))
+    stays = bool(RunFolder(Path(sys.argv[-1])).read_spec().parameters.get("resident"))
+    raise SystemExit(run_attempt(Path(sys.argv[-1]), lambda _name: answer if stays else count))
