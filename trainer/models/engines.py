@@ -154,7 +154,12 @@ class RereadingEngine:
 
 
 def body_of(causal: Any) -> Any:  # noqa: ANN401
-    """The body of a causal LM, adapters left in place."""
-    inner = causal.get_base_model() if hasattr(causal, "get_base_model") else causal
+    """The body of a causal LM, without peft's wrapper; adapters stay in its layers."""
+    inner = plain_body(causal)
     body = getattr(inner, inner.base_model_prefix, None)
-    return body if isinstance(body, nn.Module) else inner
+    return plain_body(body) if isinstance(body, nn.Module) else inner
+
+
+def plain_body(model: Any) -> Any:  # noqa: ANN401
+    """A model without peft's wrapper."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model

@@ -191,7 +191,7 @@ class FusedEngine:
         """Attention [rows, length, queries x width]; the queries that share a key head are read as its rows."""
         rows, length = q.shape[:2]
         if length == 1:
-            grouped = q.view(rows, self._keys, -1, self._width)
+            grouped = q.reshape(rows, self._keys, -1, self._width)
             return F.scaled_dot_product_attention(grouped, k, v, mask, scale=self._scale).reshape(rows, 1, -1)
         shared = self._queries // self._keys
         if shared > 1:

@@ -120,7 +120,7 @@ class Decoder:
         lanes = [
             self._lane(p, t, seeds[p * n + t], sources[p], sampling) for p in range(len(prompts)) for t in range(n)
         ]
-        self._budget(lanes, [sampling.budget] * len(prompts) if budgets is None else budgets)
+        self._budget(lanes, sources, [sampling.budget] * len(prompts) if budgets is None else budgets)
         done: list[list[Generated]] = [[] for _ in prompts]
         with torch.inference_mode(), _evaluating(self._model):
             if not (self._frozen or self._fresh):
@@ -155,14 +155,14 @@ class Decoder:
             raise ValueError("stop texts need a tokenizer and at least one character each")
         return Lane(prompt, trace, int(seed), sampling, frozenset(stops), limit, self._pieces)
 
-    def _budget(self, lanes: Sequence[Lane], budgets: Sequence[BudgetRule | None]) -> None:
+    def _budget(self, lanes: Sequence[Lane], sources: Sequence[Prefix], budgets: Sequence[BudgetRule | None]) -> None:
         """Put each lane under its prompt's rule."""
         for lane in lanes:
             rule = budgets[lane.prompt]
             if rule is not None:
                 if self._pieces is None:
                     raise ValueError("a budget needs the tokenizer: give it to the decoder")
-                lane.obey(Marks.of(rule, self._pieces))
+                lane.obey(Marks.of(rule, self._pieces), sources[lane.prompt].ids)
 
 
 class _Writing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,9 +36,9 @@ class Pieces:
         if mark[-1] != " " and mark[-1] not in piece and "\ufffd" not in piece:
             return 0
         longest = min(len(ids), 4 * len(mark) + 1)  # a token holds at least one byte
-        if mark not in self.decode(ids[-longest:]):
+        if self.decode(ids[-longest:]).count(mark) <= self.decode(ids[-longest:-1]).count(mark):
             return 0
-        return next((n for n in range(1, longest + 1) if mark in self.decode(ids[-n:])), 0)
+        return next(n for n in range(1, longest + 1) if mark in self.decode(ids[-n:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +84,19 @@ class Lane:
         self._sampling, self._stops, self._limit, self._pieces = sampling, stops, limit, pieces
         self._texts = sampling.stop_texts
         self._queue: deque[int] = deque()
+        self._before: list[int] = []  # the end of a prompt that goes on
         self._marks: Marks | None = None
         self._thinking = self._answer = self._continued = 0
         self._how: ThinkingEnded | None = None
 
-    def obey(self, marks: Marks) -> None:
-        """Put the lane under a budget before its first token."""
-        self._marks = marks
-        self._how = ThinkingEnded.BEFORE if marks.rule.thinking_over else None
+    def obey(self, marks: Marks, prompt: Sequence[int] = ()) -> None:
+        """Put the lane under a budget before its first token; a prompt that goes on may have begun the mark."""
+        self._marks, rule = marks, marks.rule
+        if rule.thinking_used:
+            self._before = list(prompt[-64:])
+        if rule.thinking_over:
+            self._how = ThinkingEnded.FORCED if rule.owed else ThinkingEnded.BEFORE
+        self._queue.extend(rule.owed)
         self._close_at_cap()
 
     @property
@@ -145,7 +151,7 @@ class Lane:
                 self.ended = Ended.BUDGET
             return
         self._thinking += 1
-        held = 0 if forced else self._pieces.completes(self.ids, rule.close)
+        held = 0 if forced else self._pieces.completes(self._before + self.ids[-64:], rule.close)
         if held:
             self._closed(held)
         else:
@@ -157,7 +163,8 @@ class Lane:
         rule, used = self._marks.rule, self._thinking - held
         room = None if rule.thinking is None else rule.thinking - rule.thinking_used - used
         self._thinking = used
-        if self._continued < rule.continuations and (room is None or room > len(self._marks.wait)):
+        going_on = self._continued < rule.continuations and held <= len(self.ids)
+        if going_on and (room is None or room > len(self._marks.wait)):
             self._continued += 1
             for kept in (self.ids, self._logprobs, self._entropy, self._forced):
                 del kept[-held:]  # type: ignore[attr-defined]
@@ -183,9 +190,9 @@ class Lane:
     def _begun(self) -> int:
         """How many of the forced text's tokens stand at the end already."""
         assert self._marks is not None
-        forced = self._marks.forced
-        longest = min(len(forced) - 1, len(self.ids), self._thinking)
-        return next((n for n in range(longest, 0, -1) if tuple(self.ids[-n:]) == forced[:n]), 0)
+        forced, written = self._marks.forced, self._before + self.ids[-64:]
+        longest = min(len(forced) - 1, len(written), self._marks.rule.thinking_used + self._thinking)
+        return next((n for n in range(longest, 0, -1) if tuple(written[-n:]) == forced[:n]), 0)
 
     def result(self, prefix: Prefix | None) -> Generated:
         """What the lane has written."""
@@ -205,6 +212,7 @@ class Lane:
             self._continued,
             thinking_ended,
             prefix,
+            tuple(self._queue),
         )
 
 
@@ -216,5 +224,6 @@ def rule_after(rule: BudgetRule, made: Generated) -> BudgetRule:
         thinking_over=over,
         thinking_used=rule.thinking_used + made.thinking_tokens,
         answer_used=rule.answer_used + made.answer_tokens,
+        owed=made.owed,
         continuations=max(0, rule.continuations - made.continued),
     )

@@ -65,6 +65,7 @@ class BudgetRule:
     thinking_over: bool = False  # the prompt already stands in the answer
     thinking_used: int = 0  # tokens of thinking that the prompt already holds
     answer_used: int = 0
+    owed: tuple[int, ...] = ()  # tokens of a mark or a wait that the prompt has only begun
 
     def __post_init__(self) -> None:
         if (self.thinking is not None and self.thinking < 0) or (self.answer is not None and self.answer < 1):
@@ -93,7 +94,8 @@ class Generated:
     """One trace's new tokens, the token that stopped it included.
 
     `logprobs` and `entropy` [tokens] in nats, of the policy without the budget's bias; where `forced` [tokens] the
-    budget wrote the token, not the policy. thinking_tokens + answer_tokens + the close mark's = tokens.
+    budget wrote the token, not the policy. thinking_tokens + answer_tokens + the close mark's = tokens
+    (thinking_tokens is negative where the prompt had begun the mark). `owed` are tokens the budget had still to write.
     """
 
     ids: NDArray[np.int64]
@@ -107,6 +109,7 @@ class Generated:
     continued: int = 0
     thinking_ended: ThinkingEnded | None = None
     prefix: Prefix | None = None
+    owed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +208,7 @@ def _nucleus(shares: Tensor, top_p: float) -> Tensor:
     """The most probable tokens that together reach `top_p`, the rest zero."""
     if top_p >= 1.0:
         return shares
-    ordered, order = shares.sort(-1, descending=True, stable=True)
+    ordered, order = shares.sort(dim=-1, descending=True, stable=True)
     ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= top_p, 0.0)
     return torch.zeros_like(shares).scatter_(-1, order, ordered)
 
