@@ -93,6 +93,16 @@ def test_single_precision_gradients_are_within_a_millionth():
         torch.testing.assert_close(slope.double(), other, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("chunk", [10, N])
+def test_the_backward_pass_can_be_taken_twice(chunk):
+    hidden, head, chosen = case()
+    got = token_logprobs(hidden, head, chosen, chunk=chunk, entropy_gradient=True)
+    total = got.logprobs.sum() + got.entropy.sum()
+    first = torch.autograd.grad(total, leaves(hidden, head), retain_graph=True)
+    for slope, other in zip(torch.autograd.grad(total, leaves(hidden, head)), first, strict=True):
+        assert torch.equal(slope, other)
+
+
 def test_entropy_carries_a_gradient_only_when_asked():
     hidden, head, chosen = case()
     assert not token_logprobs(hidden, head, chosen).entropy.requires_grad

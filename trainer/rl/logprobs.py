@@ -2,7 +2,8 @@
 
 The plain way makes all logits, their log-softmax, and gradients of both. Here a chunk of positions at a time is brought
 through the output head, and again in the backward pass, where the gradient of its logits is written over them. What
-stays is as large as the hidden states or the head, never positions times vocabulary.
+stays is as large as the hidden states or the head, never positions times vocabulary. Positions that all fit into one
+chunk keep their logits for the backward pass: that is one chunk's memory, and saves making them twice.
 """
 
 from __future__ import annotations
@@ -123,7 +124,10 @@ def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: fl
 
 
 class _ChunkedLogProbs(torch.autograd.Function):
-    """Forward keeps hidden states, log-normalisers and entropies; backward makes each chunk's logits once more."""
+    """Forward keeps hidden states, log-normalisers and entropies; backward makes each chunk's logits once more.
+
+    Unless there is only one chunk: then its log-probabilities are kept.
+    """
 
     @staticmethod
     def forward(
@@ -139,6 +143,7 @@ class _ChunkedLogProbs(torch.autograd.Function):
         wide = hidden.dtype if hidden.dtype == torch.float64 else torch.float32
         logprobs = torch.empty(len(hidden), dtype=wide, device=hidden.device)
         normalisers, entropy = torch.empty_like(logprobs), torch.empty_like(logprobs)
+        kept = None
         for at in range(0, len(hidden), rows):
             here = slice(at, at + rows)
             logits = _logits(hidden[here], weight, bias, temperature)
@@ -152,7 +157,9 @@ class _ChunkedLogProbs(torch.autograd.Function):
             entropy[here] = shifted - expected
             normalisers[here] = shifted + highest.squeeze(1)
             logprobs[here] = picked - normalisers[here]
-        ctx.save_for_backward(hidden, weight, bias, chosen, normalisers, entropy)
+            if len(hidden) <= rows:
+                kept = logits.sub_(shifted[:, None])
+        ctx.save_for_backward(hidden, weight, bias, chosen, normalisers, entropy, kept)
         ctx.temperature, ctx.rows, ctx.entropy_gradient = temperature, rows, entropy_gradient
         if not entropy_gradient:
             ctx.mark_non_differentiable(entropy)
@@ -161,21 +168,26 @@ class _ChunkedLogProbs(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, of_logprobs: Tensor, of_entropy: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        hidden, weight, bias, chosen, normalisers, entropy = ctx.saved_tensors
+        hidden, weight, bias, chosen, normalisers, entropy, kept = ctx.saved_tensors
         for_hidden, for_weight, for_bias = (ctx.needs_input_grad[i] for i in range(3))
         to_hidden = torch.empty_like(hidden) if for_hidden else None
         to_weight = torch.zeros_like(weight, dtype=normalisers.dtype) if for_weight else None
         to_bias = torch.zeros_like(bias, dtype=normalisers.dtype) if for_bias else None
         for at in range(0, len(hidden), ctx.rows):
             here = slice(at, at + ctx.rows)
-            logits = _logits(hidden[here], weight, bias, ctx.temperature).sub_(normalisers[here, None])
+            if kept is None:
+                log_chances = _logits(hidden[here], weight, bias, ctx.temperature).sub_(normalisers[here, None])
+            else:
+                log_chances = kept.clone()
             slopes = _slopes(
-                logits,
+                log_chances,
                 chosen[here],
                 of_logprobs[here],
                 of_entropy[here] if ctx.entropy_gradient else None,
                 entropy[here],
-            ).div_(ctx.temperature)
+            )
+            if ctx.temperature != 1.0:
+                slopes /= ctx.temperature
             narrow = slopes.to(hidden.dtype)
             if to_hidden is not None:
                 to_hidden[here] = narrow @ weight
