@@ -121,7 +121,7 @@ def _open_batch(c: Connection, run: StoredRun) -> int:
     """The batch that a resident run adds to; it is published from its first record on."""
     known = c.scalar(select(s.batch.c.id).where(s.batch.c.run_id == run.id, s.batch.c.state == batches.PUBLISHED))
     if known is not None:
-        return known
+        return int(known)
     made = batches.begin(c, "ingest", source=run.uid, format=run.recipe, run_id=run.id)
     batches.publish(c, made, {})
     return made

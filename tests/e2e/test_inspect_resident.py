@@ -18,6 +18,7 @@ from tests.e2e.data_desk import click, story_workspace
 from tests.e2e.inspecting import go_to_inspect
 from tests.e2e.seat import Seat
 from trainer.contract.records import RunState
+from trainer.contract.requests import unanswered
 from trainer.contract.run_folder import RunFolder, sha256_of_folder
 
 PRM = "stories-prm"
@@ -132,5 +133,45 @@ def test_the_second_trace_needs_no_new_process(sit_down: Callable[[], Seat], fol
             assert RunFolder(folder / run.folder).read_process() == process
             with seat.context.workspace.database.read() as c:
                 assert tuple(c.exec_driver_sql("SELECT count(*), count(DISTINCT trace_id) FROM score").one()) == (3, 3)
+    finally:
+        end_workers(folder)
+
+
+def test_a_request_is_taken_back_and_an_error_is_read_beside_the_button(
+    sit_down: Callable[[], Seat], folder: Path
+) -> None:
+    try:
+        with sit_down() as seat:
+            page = go_to_inspect(seat)
+            assert page.shown is not None
+            mine, other = page.shown.trace.id, page.shown.trace.id + 1
+            seat.press("s", page.steps)
+            seat.wait(lambda: page.strip.cancel.isVisible() and PRM in page.strip.words.text())
+            page.show_trace(other)
+            seat.wait(lambda: page.shown is not None and page.shown.trace.id == other and page.gate.is_open)
+            assert not page.strip.cancel.isVisible(), "that one is not being scored"
+            page.show_trace(mine)
+            seat.wait(lambda: page.shown is not None and page.shown.trace.id == mine and page.gate.is_open)
+            if page.scorer.scoring(mine) is not None:  # the PRM takes seconds to load: it is still on its way
+                assert page.strip.cancel.isVisible()
+                click(page.strip.cancel)
+            seat.wait(lambda: page.scorer.scoring(mine) is None)
+            assert page.strip.button.isVisible()
+            seat.wait(lambda: bool(residents(seat)) and residents(seat)[0].idle_end is not None)
+            run = RunFolder(folder / residents(seat)[0].folder)
+            assert unanswered(run) == ()
+            seat.context.jobs.cancel(residents(seat)[0].id)
+            seat.wait(lambda: residents(seat)[0].state is RunState.CANCELLED)
+            for file in (folder / "models" / PRM).iterdir():
+                file.unlink()
+            page.show_trace(other)
+            seat.wait(lambda: page.shown is not None and page.shown.trace.id == other and page.gate.is_open)
+            seat.press("s", page.steps)
+            seat.wait(lambda: bool(seat.errors))
+            assert "its checksum has changed" in str(seat.errors[0])
+            assert "its checksum has changed" in page.strip.words.text()
+            assert page.strip.button.isVisible()
+            seat.errors.clear()
+            assert len(residents(seat)) == 1, "the run that could not be made is not there"
     finally:
         end_workers(folder)

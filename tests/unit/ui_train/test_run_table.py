@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 
 import pytest
 from PySide6.QtCore import Qt
@@ -54,6 +55,14 @@ def test_silence_tells_since_when(state: RunState, wanted: str) -> None:
 def test_a_wish_on_its_way_is_told() -> None:
     assert state_text(view(1, RunState.RUNNING, asked="pause")) == "pausing…"
     assert "checkpoint" in sentence(view(1, RunState.RUNNING, asked="pause"))
+
+
+def test_a_run_that_waits_for_requests_says_until_when() -> None:
+    end = datetime.datetime(2026, 3, 1, 14, 32).astimezone().timestamp()
+    ready = view(1, RunState.RUNNING, resident=True, idle_end=end)
+    assert state_text(ready) == "ready until 14:32"
+    assert sentence(ready).endswith("and ends at 14:32 if none comes.")
+    assert state_text(view(1, RunState.RUNNING, resident=True)) == "running"
 
 
 def test_why_is_said_once() -> None:
