@@ -38,7 +38,12 @@ class Source:
 def checked(order: RunOrder) -> RunOrder:
     """The order with every parameter filled in and the selection that its recipe needs. Raises SpecError."""
     filled = parameters(build(order.recipe, dict(order.parameters)))
-    selection = replace(order.selection, labelled=order.recipe != "score")
+    selection = replace(
+        order.selection,
+        labelled=order.recipe != "score",
+        outcomes=order.recipe == "orm",
+        alternatives=order.selection.alternatives and order.recipe == "prm",
+    )
     name = order.name.strip() or f"{order.recipe} {now()[:16].replace('T', ' ')}"
     return RunOrder(order.recipe, dict(filled), selection, name, order.device)
 
@@ -51,10 +56,10 @@ def objections(order: RunOrder, counts: Counts) -> tuple[str, ...]:
         found.append(f"no row goes in ({reasons})")
     if order.recipe == "score" and not order.parameters["model"]:
         found.append("choose the PRM that scores")
-    if order.recipe == "prm" and counts.rows:
+    if order.recipe in ("prm", "orm") and counts.rows:
         if counts.per_split.get(Split.TRAIN, 0) == 0:
             found.append("every row is held out for validation or test; choose more problems")
-        if not (counts.negative and (counts.positive or counts.neutral)):
+        if order.recipe == "prm" and not (counts.negative and (counts.positive or counts.neutral)):
             found.append("all labels are on one side; a PRM needs positive and negative steps")
     return tuple(found)
 

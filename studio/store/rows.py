@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, func, or_, select, text
 
 from studio.errors import NotFoundError
-from studio.store import batches, find
+from studio.store import alternatives, batches, find
 from studio.store import schema as s
 from trainer.contract.records import InputRow, SourceRef, Split, Votes
 from trainer.reasoning.split import split_of
@@ -56,6 +56,8 @@ class Selection:
     skip_unsure: bool = False  # leave out ratings that their annotator marked unsure
     resolution: Resolution = Resolution.DROP
     labelled: bool = True  # False: rows to be scored, rated or not
+    outcomes: bool = False  # rows that need an outcome and no rating: rated ones bring their ratings
+    alternatives: bool = False  # rated candidates teach too, each as a row of its own that labels its last step alone
     limit: int = 0  # at most so many rows; 0 = all
 
 
@@ -74,6 +76,7 @@ class Counts:
     positive: float
     left_out: Mapping[str, int] = field(default_factory=dict)
     unlabelled: Mapping[str, int] = field(default_factory=dict)
+    alternatives: int = 0  # rows besides `rows`: rated candidates of training problems
 
     @property
     def labels(self) -> float:
@@ -104,6 +107,8 @@ def count(c: Connection, selection: Selection, progress: Progress | None = None)
     for piece in _pieces(scope, progress):
         for row in c.execute(text(_SUMMARY), _given(selection, scope, piece)):
             counted.add(selection, row)
+    if selection.alternatives:
+        counted.alternatives = sum(alternatives.is_one(row) for row in stream(c, selection))
     return counted.counts()
 
 
@@ -111,15 +116,25 @@ def stream(c: Connection, selection: Selection, progress: Progress | None = None
     """The rows one by one, by trace id: those that `count` on the same connection counts. Raises NotFoundError."""
     scope = _scope(c, selection)
     made = 0
+    taught = alternatives.Taught()
     for piece in _pieces(scope, progress):
         given = _given(selection, scope, piece)
         going = [row for row in c.execute(text(_SUMMARY), given) if not _why_not(selection, row)]
         if selection.limit:
             going = going[: selection.limit - made]
         made += len(going)
-        yield from _rows(c, selection, {**given, "traces": json.dumps([row.id for row in going])})
+        given |= {"traces": json.dumps([row.id for row in going])}
+        for row in _rows(c, selection, given):
+            if selection.alternatives:
+                taught.note(row)
+            yield row
+        if selection.alternatives:
+            taught.pieces.append(given)
         if selection.limit and made >= selection.limit:
-            return
+            break
+    for given in taught.pieces:  # when every row has said what it teaches, so that nothing is taught twice
+        rows = {row.trace: row for row in _rows(c, selection, given)}
+        yield from alternatives.stream(c, _SCOPE, given, rows, taught)
 
 
 def select_rows(c: Connection, selection: Selection, progress: Progress | None = None) -> Selected:
@@ -192,7 +207,7 @@ def _given(selection: Selection, scope: _Scope, piece: Sequence[int]) -> dict[st
         "only_submitted": selection.only_submitted,
         "skip_unsure": selection.skip_unsure,
         "soft": selection.resolution is Resolution.SOFT,
-        "labelled": selection.labelled,
+        "labelled": selection.labelled or selection.outcomes,
     }
 
 
@@ -200,7 +215,7 @@ def _why_not(selection: Selection, row: Row[Any]) -> str:
     """Why a trace does not go in; empty when it does."""
     if row.steps == 0:
         return "no steps"
-    if not selection.labelled or row.labels:
+    if not selection.labelled or selection.outcomes or row.labels:
         return ""
     if row.ties:
         return "tie"
@@ -224,6 +239,7 @@ class _Counted:
     negative: float = 0.0
     neutral: float = 0.0
     positive: float = 0.0
+    alternatives: int = 0
 
     def add(self, selection: Selection, row: Row[Any]) -> None:
         why = _why_not(selection, row)
@@ -258,6 +274,7 @@ class _Counted:
             positive=self.positive,
             left_out=dict(self.left_out),
             unlabelled={why: number for why, number in self.unlabelled.items() if number},
+            alternatives=self.alternatives,
         )
 
 
@@ -265,11 +282,14 @@ def _rows(c: Connection, selection: Selection, given: dict[str, Any]) -> Iterato
     sources: dict[int, list[SourceRef]] = {}
     votes: dict[tuple[int, int], Votes] = {}
     projects = {row[0]: str(row[1]) for row in c.execute(text(_PROJECTS), given)}
-    if selection.labelled:
+    repairs: dict[tuple[int, int], int] = {}
+    with_votes = selection.labelled or selection.outcomes
+    if with_votes:
         for row in c.execute(text(_SOURCES), given):
             sources.setdefault(row.trace_id, []).append(SourceRef(row.uid, row.revision))
             projects[row.trace_id] = row.project
         votes = {(row[0], row[1]): Votes(row[2], row[3], row[4]) for row in c.execute(text(_VOTES), given)}
+        repairs = {(row[0], row[1]): row[2] for row in c.execute(text(_REPAIRS), given)}
     heads, steps = c.execute(text(_HEADS), given), c.execute(text(_STEPS), given)
     for head, mine in zip(heads, _by_trace(steps), strict=True):
         yield InputRow(
@@ -280,11 +300,13 @@ def _rows(c: Connection, selection: Selection, given: dict[str, Any]) -> Iterato
             steps=tuple(head.text[row.start : row.end] for row in mine),
             step_ids=tuple(row.step_id for row in mine),
             reference=head.reference_answer,
-            votes=tuple(votes.get((head.id, row.ordinal)) for row in mine) if selection.labelled else None,
+            votes=tuple(votes.get((head.id, row.ordinal)) for row in mine) if with_votes else None,
             split=split_of(head.fold),
             project=projects.get(head.id, ""),
             origin=_ORIGINS.get(head.kind, Origin.HERE).value,
             sources=tuple(sources.get(head.id, ())),
+            repairs=tuple(repairs.get((head.id, row.ordinal)) for row in mine) if repairs else (),
+            outcome=head.outcome,
         )
 
 
@@ -305,15 +327,13 @@ WITH scope AS MATERIALIZED (
 ),
 said AS MATERIALIZED (
   SELECT a.id, a.uid, a.revision, a.trace_id, a.project_id, a.kind IN ('adjudication', 'gold') AS judged,
-    CASE WHEN a.batch_id IS NULL THEN (  -- ratings behind it do not count: Annotation.counted
-      SELECT min(n.ordinal) FROM rating AS n WHERE n.annotation_id = a.id AND n.option = 0 AND n.value = -1
-    ) END AS end_at,
     CASE WHEN a.state = 'open' AND :only_submitted THEN 'not submitted'
          WHEN a.segmentation_id <> scope.segmentation_id THEN 'older steps'
          WHEN a.finish_reason = 'bad_problem' THEN 'bad problem'
          WHEN a.finish_reason = 'give_up' THEN 'given up'
          ELSE '' END AS why,
-    CASE WHEN a.batch_id IS NULL THEN (
+    CASE WHEN a.batch_id IS NULL  -- ratings behind it do not count (Annotation.counted), but where errors are repaired
+      AND NOT EXISTS (SELECT 1 FROM rating AS n WHERE n.annotation_id = a.id AND n.repairs IS NOT NULL) THEN (
       SELECT min(n.ordinal) FROM rating AS n WHERE n.annotation_id = a.id AND n.option = 0 AND n.value = -1
     ) END AS end_at
   FROM scope JOIN annotation AS a ON a.trace_id = scope.id LEFT JOIN batch ON batch.id = a.batch_id
@@ -373,6 +393,12 @@ FROM said JOIN project ON project.id = said.project_id WHERE why = '' ORDER BY s
 
 _VOTES = f"""{_SCOPE} SELECT trace_id, ordinal, negative, neutral, positive FROM resolved WHERE agreed OR :soft"""
 
+_REPAIRS = f"""{_SCOPE}  -- the last row of a step, which a mapping keeps, is what most people say
+SELECT said.trace_id, rating.ordinal, rating.repairs
+FROM said JOIN rating ON rating.annotation_id = said.id AND rating.option = 0 AND rating.repairs IS NOT NULL
+WHERE said.why = '' GROUP BY said.trace_id, rating.ordinal, rating.repairs ORDER BY count(*), rating.repairs
+"""
+
 _PROJECTS = """
 SELECT project_trace.trace_id, min(project.name) FROM json_each(:traces) AS wanted
 JOIN project_trace ON project_trace.trace_id = wanted.value JOIN project ON project.id = project_trace.project_id
@@ -380,8 +406,8 @@ GROUP BY project_trace.trace_id
 """
 
 _HEADS = """
-SELECT trace.id, trace.uid, trace.text, segmentation.version, problem.prompt, problem.reference_answer, problem.fold,
-  batch.kind
+SELECT trace.id, trace.uid, trace.text, trace.outcome, segmentation.version, problem.prompt, problem.fold,
+  problem.reference_answer, batch.kind
 FROM json_each(:traces) AS wanted JOIN trace ON trace.id = wanted.value
 JOIN segmentation ON segmentation.trace_id = trace.id AND segmentation.current = 1
 JOIN problem ON problem.id = trace.problem_id JOIN batch ON batch.id = trace.batch_id
