@@ -71,8 +71,8 @@ def kill_soon(child: subprocess.Popen[str], dice: random.Random) -> list[list[st
     """Let it rate for a random while, kill it, and return what it acknowledged."""
     assert child.stdout is not None
     assert child.stderr is not None
-    first = child.stdout.readline()
-    time.sleep(dice.random() * 0.5)
+    first = "".join(child.stdout.readline() for _ in range(dice.randint(1, 40)))
+    time.sleep(dice.random() * 0.05)
     child.kill()
     rest = child.stdout.read()
     child.wait()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -18,14 +20,13 @@ from tests.trainer.runs import (
     metrics,
     prm_run,
     score_run,
-    start,
     story_rows,
-    until,
 )
 from trainer.contract import events
 from trainer.contract.events import Outcome
-from trainer.contract.run_folder import Control, RunFolder, last_attempt, read_records
+from trainer.contract.run_folder import RunFolder, last_attempt, read_records
 
+ROOT = Path(__file__).resolve().parents[2]
 KILLS = 10 if os.environ.get("STEPLENS_PROOF") == "full" else 3
 STEPS = 36
 ROWS = 90
@@ -39,15 +40,13 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return folder
 
 
-def step_of(folder: RunFolder) -> int:
-    """The newest step in the events file, cheaply."""
-    tail = folder.events.read_bytes().rsplit(b"\n", 2) if folder.events.exists() else []
-    return events.decoder.decode(tail[-2]).step if len(tail) >= 2 and tail[-2] else 0
-
-
-def in_checkpoint(folder: RunFolder, beyond: int) -> bool:
-    """Whether a checkpoint of a step beyond this one is being written now."""
-    return any(int(p.name.split(".")[1].removeprefix("step-")) > beyond for p in folder.checkpoints.glob(".step-*.tmp"))
+def struck(folder: RunFolder, blow: str, at: int) -> int:
+    """An attempt that strikes itself (see struck_worker.py); returns its exit code."""
+    command = [sys.executable, "-m", "tests.proofs.struck_worker", str(folder.path), blow, str(at)]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    with folder.log.open("ab") as log:
+        done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, env=environment, timeout=600, check=False)
+    return done.returncode
 
 
 def assert_equal_runs(broken: RunFolder, whole: RunFolder) -> None:
@@ -70,25 +69,12 @@ def assert_equal_runs(broken: RunFolder, whole: RunFolder) -> None:
 
 def test_killed_training_resumes_bit_for_bit(tmp_path: Path, unbroken: RunFolder) -> None:
     folder = prm_run(tmp_path / "run", story_rows(ROWS), **SETTINGS)
-    draw = random.Random(5)
-    killed_in_checkpoint = 0
-    for kill in range(KILLS):
-        before = step_of(folder)
-        target = draw.randint(before + 1, before + max(2, 2 * (STEPS - before) // (KILLS - kill + 1)))
-        worker = start(folder)
-        if kill % 2:  # while a checkpoint is being written
-            happened = until(worker, lambda target=target: in_checkpoint(folder, target - 4))
-            killed_in_checkpoint += happened
-        else:
-            attempt = kill + 1
-            happened = until(
-                worker, lambda t=target, a=attempt: last_attempt(folder.events) == a and step_of(folder) >= t
-            )
-        worker.send_signal(signal.SIGKILL)
-        worker.wait()
-        if not happened:
-            break
-    assert killed_in_checkpoint >= KILLS // 2
+    targets = sorted(random.Random(5).sample(range(2, STEPS - 8), KILLS))
+    for kill, target in enumerate(targets):
+        blow = "checkpoint" if kill % 2 else "step"
+        assert struck(folder, blow, target) == -signal.SIGKILL, folder.tail_of_log()
+        left = list(folder.checkpoints.glob(".step-*.tmp"))
+        assert len(left) == (blow == "checkpoint"), f"killed during a {blow}"
     assert finish(folder) == 0, folder.tail_of_log()
     assert last_attempt(folder.events) == KILLS + 1
     assert_equal_runs(folder, unbroken)
@@ -97,13 +83,7 @@ def test_killed_training_resumes_bit_for_bit(tmp_path: Path, unbroken: RunFolder
 def test_paused_training_resumes_bit_for_bit(tmp_path: Path, unbroken: RunFolder) -> None:
     folder = prm_run(tmp_path / "run", story_rows(ROWS), **SETTINGS)
     for way, step in (("control", 9), ("SIGTERM", 20)):
-        worker = start(folder)
-        assert until(worker, lambda step=step: step_of(folder) >= step)
-        if way == "control":
-            folder.ask(Control.PAUSE)
-        else:
-            worker.send_signal(signal.SIGTERM)
-        assert worker.wait(240) == 0
+        assert struck(folder, way, step) == 0, folder.tail_of_log()
         paused = ended(folder)
         assert paused.outcome is Outcome.PAUSED
         assert [e for e in all_events(folder) if isinstance(e, events.Checkpoint)][-1].step == paused.step
@@ -121,10 +101,7 @@ def test_killed_scoring_writes_every_record_once(tmp_path: Path, unbroken: RunFo
     size = whole.records.stat().st_size
     for kill in range(KILLS):
         target = draw.randint(kill * size // (KILLS + 1), (kill + 1) * size // (KILLS + 1))
-        worker = start(broken)
-        assert until(worker, lambda target=target: broken.records.exists() and broken.records.stat().st_size > target)
-        worker.send_signal(signal.SIGKILL)
-        worker.wait()
+        assert struck(broken, "records", target) == -signal.SIGKILL, broken.tail_of_log()
         with broken.records.open("ab") as records:  # what a power cut leaves
             records.write(b'{"type":"score","id":"torn')
     assert finish(broken) == 0, broken.tail_of_log()

@@ -125,26 +125,27 @@ def test_only_what_other_processes_write_is_noticed_by_polling(tmp_path: Path) -
 
 def test_bulk_writing_steps_back_for_people(tmp_path: Path) -> None:
     here = small(tmp_path)
-    stop, sizes = threading.Event(), []
+    stop, a_slice, sizes = threading.Event(), threading.Event(), []
 
     def store(c: Connection, piece: object) -> None:
         sizes.append(len(piece))  # type: ignore[arg-type]
         time.sleep(0.004)
+        a_slice.set()
 
     thread = threading.Thread(
         target=lambda: here.database.write_in_slices(itertools.repeat(1), store, stop=stop.is_set)
     )
     thread.start()
-    waits = []
+    overtaken = []
     for number in range(40):
-        began = time.perf_counter()
+        a_slice.clear()
+        assert a_slice.wait(120), "bulk writing goes on between people's writes"
+        before = len(sizes)
         here.database.run(lambda c, n=number: projects.create(c, f"p{n}"))
-        waits.append(time.perf_counter() - began)
-        time.sleep(0.005)
+        overtaken.append(len(sizes) - before)
     stop.set()
     thread.join()
-    assert sorted(waits)[20] < 0.060
-    assert len(sizes) > 10
+    assert sorted(overtaken)[20] <= 2, "the slice under way, and one that began in that moment"
     here.database.close()
 
 

@@ -1,0 +1,90 @@
+"""A worker that strikes itself: `python -m tests.proofs.struck_worker RUN_DIR BLOW AT`.
+
+The blow falls at a place in the work, so that it neither comes too late on a busy machine nor misses what it is meant
+for; where exactly, the caller draws.
+
+step: SIGKILL a moment after training step AT has been told.
+checkpoint: SIGKILL while the first checkpoint of step AT or beyond is being written, half of its files there.
+records: SIGKILL once records.jsonl has more than AT bytes.
+control, SIGTERM: a pause asked for, in either way, at training step AT.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from trainer.__main__ import main, set_environment
+from trainer.contract.run_folder import Control, RunFolder
+from trainer.runtime.worker import Worker
+
+MOMENT = 0.02  # seconds; some random point between two steps
+
+
+def die() -> None:
+    """End without a last word."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def at_step(folder: RunFolder, blow: str, at: int) -> None:
+    """Strike when a training step has been told."""
+    metrics = Worker.metrics
+
+    def struck(self: Worker, split: str, values: object) -> None:
+        metrics(self, split, values)
+        if str(split) != "train" or self.step < at:
+            return
+        if blow == "control":
+            folder.ask(Control.PAUSE)
+        elif blow == "SIGTERM":
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            threading.Thread(target=lambda: (time.sleep(MOMENT), die()), daemon=True).start()
+
+    Worker.metrics = struck
+
+
+def in_checkpoint(at: int) -> None:
+    """Strike when the first checksum of a checkpoint under way has been taken."""
+    from trainer.runtime import checkpoint
+
+    checksum = checkpoint.sha256_of
+
+    def struck(path: Path) -> str:
+        found = checksum(path)
+        if path.parent.name.startswith(".step-") and int(path.parent.name.split(".")[1].removeprefix("step-")) >= at:
+            die()
+        return found
+
+    checkpoint.sha256_of = struck
+
+
+def in_records(folder: RunFolder, at: int) -> None:
+    """Strike when the file of records has grown."""
+    record = Worker.record
+
+    def struck(self: Worker, made: object) -> None:
+        record(self, made)
+        if folder.records.stat().st_size > at:
+            die()
+
+    Worker.record = struck
+
+
+if __name__ == "__main__":
+    path, blow, at = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    run = RunFolder(Path(path))
+    set_environment(run.read_spec())
+    if blow == "checkpoint":
+        in_checkpoint(at)
+    elif blow == "records":
+        in_records(run, at)
+    else:
+        at_step(run, blow, at)
+    code = main([path])
+    sys.stdout.flush()
+    os._exit(code)
