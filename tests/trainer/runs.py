@@ -14,6 +14,7 @@ from trainer.contract import events
 from trainer.contract.records import InputRow, ModelRef
 from trainer.contract.run_folder import RunFolder, read_events, sha256_of_folder
 from trainer.contract.spec import RunSpec, build, parameters
+from trainer.reasoning.demonstrations import demonstration_row, make_demonstrations
 from trainer.reasoning.stories import make_stories, story_row
 
 SMALL: dict[str, Any] = {"model": "tiny", "batch_size": 8, "threads": 1, "max_length": 256}
@@ -29,6 +30,20 @@ def prm_run(path: Path, rows: Iterable[InputRow], **settings: Any) -> RunFolder:
     folder = RunFolder(path)
     given = parameters(build("prm", SMALL | settings))
     folder.create(RunSpec(run="run-prm", name="a small PRM", recipe="prm", parameters=given), rows)
+    return folder
+
+
+def demonstration_rows(count: int, seed: int = 1) -> list[InputRow]:
+    """Demonstrations by the teacher with a mistake."""
+    made = make_demonstrations(count, seed=seed)
+    return [demonstration_row(demonstrated, number) for number, demonstrated in enumerate(made)]
+
+
+def sft_run(path: Path, rows: Iterable[InputRow], **settings: Any) -> RunFolder:
+    """A run of the sft recipe, not started."""
+    folder = RunFolder(path)
+    given = parameters(build("sft", SMALL | {"rate": 3e-3} | settings))
+    folder.create(RunSpec(run="run-sft", name="a small policy", recipe="sft", parameters=given), rows)
     return folder
 
 
