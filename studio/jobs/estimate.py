@@ -89,7 +89,11 @@ def _row_bytes(counts: Counts) -> int:
 def _past_speeds(workspace: Workspace, order: RunOrder) -> list[float]:
     """Bytes of rows a second of finished runs with the same recipe, model and way of training on this device."""
     with workspace.database.read() as c:
-        finished = [run for run in runs.all_runs(c) if run.state is StoredState.FINISHED and run.attempts == 1]
+        finished = [
+            run
+            for run in runs.all_runs(c)  # a run that stays spends its time waiting
+            if run.state is StoredState.FINISHED and run.attempts == 1 and not run.resident
+        ]
     alike = [run for run in finished if (run.recipe, run.device) == (order.recipe, order.device)]
     speeds = (_speed(workspace, order, run) for run in alike[: 4 * MOST_PAST])
     return [speed for speed in speeds if speed is not None][:MOST_PAST]

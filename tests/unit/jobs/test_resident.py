@@ -10,11 +10,14 @@ import pytest
 
 from studio.domain import Changes, Topic
 from studio.errors import RunError
+from studio.jobs import prepare
+from studio.jobs.estimate import estimate
 from studio.jobs.prepare import create_run
 from studio.jobs.service import Jobs
 from studio.jobs.values import Reply, RunOrder, RunView, Stage
-from studio.store import models, runs, scores
+from studio.store import models, rows, runs, scores
 from studio.store.models import StoredModel
+from studio.store.rows import Selection
 from tests.unit.jobs.making import House, until
 from trainer.contract import requests
 from trainer.contract.events import Answered
@@ -160,6 +163,10 @@ def test_it_ends_after_its_idle_time_and_is_woken_by_the_next_request(asker: Ask
     asker.wait(asker.ask(0))
     asker.house.wait(run, RunState.FINISHED)
     asker.house.wait_ingested(run)
+    asked = prepare.checked(RunOrder("score", {"model": asker.model.uid}))
+    with asker.house.workspace.database.read() as c:
+        said = estimate(asker.house.workspace, asked, rows.count(c, asked.selection))
+    assert "measured" not in said.basis, "its time was mostly waiting"
     assert [reply.stage for reply in asker.wait(asker.ask(1))] == [Stage.DONE]
     asker.house.wait_ingested(run)
     until(lambda: asker.house.view(run).records == 2, "the table to be read again")
@@ -263,9 +270,6 @@ def test_answers_to_a_window_that_is_gone_come_into_the_store(asker: Asker) -> N
         if isinstance(request, ScoreRequest)
     )
     with asker.house.workspace.database.read() as c:
-        from studio.store import rows
-        from studio.store.rows import Selection
-
         wanted = Selection(traces=tuple(asker.traces[3:5]), only_submitted=False, labelled=False)
         others = list(rows.stream(c, wanted))
     assert row.trace == asker.traces[0]
