@@ -13,16 +13,13 @@ from enum import StrEnum
 from fractions import Fraction
 from itertools import pairwise, product
 
-from trainer.reasoning.equations import Kind, Side, Statement, Token, statements
+from trainer.reasoning.equations import SCALES, Kind, Side, Statement, Token, statements
 from trainer.reasoning.exact import power, root
 
 MAX_DIGITS = 60
 MAX_DEPTH = 40
 MAX_FACTORIAL = 100
 NEAR = Fraction(1, 20)  # an ≈ that is farther off, and no rounding, is wrong
-_SCALES = frozenset(
-    {"dozen", "hundred", "thousand", "million", "billion", "trillion", "k", "pair", "cent", "half", "score"}
-)
 _EXPANDING = re.compile(r"simplif|expand|distribut|combin|factor|multiply|foil", re.IGNORECASE)
 
 
@@ -58,7 +55,7 @@ class _Reading:
     percent_is_hundredth: bool = True
     mixed_is_sum: bool = True
     mark_is_factorial: bool = True
-    juxtaposed_first: bool = False  # 6/2(3) as 6/(2(3))
+    juxtaposed_first: bool = False  # 6/2(3) as 6/(2(3)), 8 / 2/3 as 8 / (2/3)
 
 
 class _NoValueError(Exception):
@@ -109,8 +106,11 @@ def _sides_stand(statement: Statement, place: int) -> bool:
 def _check_link(statement: Statement, place: int) -> EquationCheck:
     left, right, join = statement.sides[place], statement.sides[place + 1], statement.joins[place]
     unsafe = statement.poisoned or left.has(Kind.TAINT, Kind.VARIABLE) or right.has(Kind.TAINT, Kind.VARIABLE)
-    named = place == 0 and not _calculates(left) and not _calculates(right)  # "side 3 = 5" names, it does not calculate
+    first = place == 0 and not _calculates(left)
+    named = first and not _calculates(right)  # "side 3 = 5" names, it does not calculate
     verdict = Verdict.UNKNOWN if unsafe or named else _compare(left, right, join)
+    if verdict is Verdict.WRONG and first and (left.units or left.has(Kind.PERCENT)):
+        verdict = Verdict.UNKNOWN  # "a week and 2 days = 7 + 2"
     return EquationCheck(left.start, right.end, verdict)
 
 
@@ -139,6 +139,7 @@ def _readings(tokens: list[Token]) -> list[_Reading]:
     mixed = any(a.kind is Kind.NUMBER and b.kind is Kind.FRACTION for a, b in pairs)
     marked = any(t.kind is Kind.FACTORIAL for t in tokens)
     juxtaposed = any(a.kind in (Kind.NUMBER, Kind.CLOSES) and b.kind is Kind.OPENS for a, b in pairs)
+    juxtaposed |= sum(t.text == "/" for t in tokens) > 1
     choices = ((True, False) if c else (True,) for c in (percent, mixed, marked))
     tight = (False, True) if juxtaposed else (False,)
     return [_Reading(*reading) for reading in product(*choices, tight)]
@@ -165,7 +166,7 @@ def _rounds(exact: Fraction, written: Fraction, side: Side) -> bool:
 def _units_agree(left: Side, right: Side) -> bool:
     """Whether a false value cannot be a change of units: one unit in all, or one of the factors' in the product."""
     words = [*left.units, *right.units]
-    if any(unit & _SCALES for unit in words):
+    if any(unit & SCALES for unit in words):
         return False
     if all(a & b for a in words for b in words):
         return True
@@ -222,8 +223,18 @@ class _Evaluator:
             if self._reading.juxtaposed_first:
                 while self._joined():
                     factor *= self._factor()
+                while sign == "/" and self._is(Kind.OPERATOR, "/") and self._is_tight():
+                    self._take()
+                    factor /= self._factor()
             found = _small(found * factor if sign == "*" else found / factor)
         return found
+
+    def _is_tight(self) -> bool:
+        """Whether no space stands around the sign that comes next."""
+        before, sign = self._tokens[self._place - 1], self._tokens[self._place]
+        return (
+            before.end == sign.start and self._is(Kind.NUMBER, by=1) and self._tokens[self._place + 1].start == sign.end
+        )
 
     def _joined(self) -> bool:
         """Whether a factor follows without a sign."""

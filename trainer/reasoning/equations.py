@@ -115,11 +115,11 @@ _CALCULATOR = re.compile(r"<<([^<>\n]*)>>")  # GSM8K's calls of a calculator
 _BULLET = re.compile(r"^[ \t]*(?:(?:[-*•]|\d+[.)]|\(?[a-z0-9]{1,2}\))[ \t]+)", re.MULTILINE)
 _FUNCTION = re.compile(rf"(?:{_FUNCTIONS})$", re.IGNORECASE)
 _OPERATOR_WORDS = (
-    (re.compile(r"(?<!\\)\b(?:divided by|over)(?= *[-$(\d\\])"), "/"),
+    (re.compile(r"(?<!\\)\bdivided by(?= *[-$(\d\\])"), "/"),
     (re.compile(r"(?<!\\)\b(?:multiplied by|times)(?= *[-$(\d\\])"), "*"),
     (re.compile(r"(?<!\\)\bplus(?= *[-$(\d\\])"), "+"),
     (re.compile(r"(?<!\\)\bminus(?= *[-$(\d\\])"), "-"),
-    (re.compile(r"(?<!\\)\b(?:is equal to|equals?)(?= *[-$(\d\\])"), "="),
+    (re.compile(r"(?<!\\)\bequals(?= *[-$(\d\\])"), "="),
 )
 
 
@@ -127,16 +127,20 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_LABELS = _words("step line part case equation problem question example day chapter number no figure grade")
+_LABELS = _words(
+    "week weeks days step line part case equation problem question example day chapter number no figure grade"
+)
 _CHANGES = _words(
     "square root cube half product average mean log logarithm factorial percent third quarter remainder quotient"
     " difference twice double triple negative reciprocal inverse multiple"
 )
+SCALES = _words("dozen hundred thousand million billion trillion k pair cent half score")
 _DOUBTS_BEFORE = _words("if suppose assume assuming let not isn't instead whether unless mod modulo")
 _DOUBTS_AFTER = _words("wrong incorrect false impossible rounded approximately roughly remainder nearest mod modulo r")
 _NO_UNIT = _words(
     "is are was and then so we the to have has gives give for because if when while but or from than more less which"
-    " get that this these there it he she they with where since as by of on be can will at"
+    " get that this these there it he she they with where since as by of on be can will at total altogether left"
+    " remaining each all now"
 )
 
 
@@ -193,7 +197,7 @@ def _word(word: str, text: str, start: int, end: int, offset: int) -> Token:
     """A word of prose, a variable, a function's name, or an x between numbers, which multiplies."""
     before, after = text[:start].rstrip(" $"), text[end:].lstrip(" $")
     spaced = text[start - 1 : start] in (" ", "$", "") and text[end : end + 1] in (" ", "$")
-    digits = before[-1:].isdigit() and after[:1].isdigit()
+    digits = (before[-1:].isdigit() or (spaced and before[-1:] == ")")) and (after[:1].isdigit() or after[:1] == "(")
     if word in ("x", "X") and digits and (spaced or (text[start - 1].isdigit() and text[end].isdigit())):
         return Token(Kind.OPERATOR, "*", start + offset, end + offset)
     if len(word) == 1 and not (word in "aAI" and spaced and not text[start - 1 : start].isdigit()):
@@ -254,16 +258,24 @@ class _Builder:
         side = self._open.sides[-1]
         before = side.tokens[-1] if side.tokens else None
         plain = [word for word in words if word not in ("the", "a", "an")]
-        if before is not None and plain == ["of"] and _is_share(side.tokens) and _begins(following):
+        if before is not None and words == ["of"] and _is_share(side.tokens) and _begins(following):
             side.tokens.append(Token(Kind.OPERATOR, "*", first.start, first.end))
         elif before is not None and _ends(before) and self._is_unit(plain, following, side):
             side.units.append(frozenset(_singular(word) for word in plain))
         else:
-            self._open.poisoned |= bool(_DOUBTS_AFTER & set(words[:4]))
+            if before is not None and _singular(words[0]) in SCALES:
+                side.units.append(frozenset({_singular(words[0])}))
+            mixed = words == ["and"] and self._is_fraction_next()  # "1 and 1/3"
+            self._open.poisoned |= mixed or bool(_DOUBTS_AFTER & set(words[:4]))
             self._close()
-            self._open.poisoned = bool(_DOUBTS_BEFORE & set(words[-3:]))
+            self._open.poisoned = mixed or bool(_DOUBTS_BEFORE & set(words[-3:]))
             if _takes_part(words, following):
                 self._open.sides[-1].tokens.append(Token(Kind.TAINT, words[-1], first.start, first.end))
+
+    def _is_fraction_next(self) -> bool:
+        ahead = self._tokens[self._place : self._place + 3]
+        kinds = [Kind.NUMBER, Kind.OPERATOR, Kind.NUMBER]
+        return [token.kind for token in ahead] == kinds and ahead[1].text == "/"
 
     def _is_unit(self, words: list[str], following: Token | None, side: Side) -> bool:
         if not 1 <= len(words) <= 3 or _NO_UNIT & set(words) - {"of"} or _DOUBTS_AFTER & set(words):

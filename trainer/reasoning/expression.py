@@ -281,7 +281,7 @@ class _Parser:
     def _brackets(self, opens: str) -> Node:
         closing = {"(": (")", "]"), "[": ("]", ")"), "{": ("}",), "{s": ("}s",)}[opens]
         bars, self._bars = self._bars, 0
-        if self._is(*closing):
+        if self._is(*closing) and opens == "{s":
             self._take()
             return Group("{", "}", ())
         items = self._items()

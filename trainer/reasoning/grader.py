@@ -22,8 +22,9 @@ from typing import Any, Self
 import msgspec
 
 from trainer.reasoning.arithmetic import StepCheck
-from trainer.reasoning.compare import ExactAlgebra, NeedsAlgebra, lenient, strict
+from trainer.reasoning.compare import lenient, strict
 from trainer.reasoning.notation import TooBig
+from trainer.reasoning.values import ExactAlgebra, NeedsAlgebra
 
 log = logging.getLogger(__name__)
 
@@ -215,7 +216,7 @@ class _Desk:
                 self._grader.forget(job)
                 self._tidy()
                 reply = {"failed": f"{type(error).__name__}: {error}"}
-                if isinstance(error, GraderError):
+                if isinstance(error, GraderError) and not self._grader.is_closed:
                     job.reply.set_exception(error)
                     continue
             job.reply.set_result(reply)

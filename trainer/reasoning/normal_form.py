@@ -16,7 +16,7 @@ _CHARACTERS = str.maketrans(
     {
         "−": "-", "–": "-", "—": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "÷": r"\div ",
         "π": r"\pi ", "∞": r"\infty ", "≤": "<=", "≥": ">=", "≠": "!=", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ",
-        "√": r"\sqrt ", "±": r"\pm ", "²": "^2", "³": "^3", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}",
+        "√": r"\sqrt ", "±": r"\pm ", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}",
         "¾": r"\frac{3}{4}", "∅": r"\emptyset ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "⁄": "/",
         "（": "(", "）": ")", "，": ",", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "º": "°", "′": "'",
     }
@@ -26,7 +26,7 @@ _REWRITES = (
     (re.compile(r"\\[dtc]frac(?![a-z])"), r"\\frac"),
     (re.compile(r"\{,\}|,\\!"), ","),
     (re.compile(r"(?<=\d)\\[,!: ](?=\d{3}(?!\d))"), ","),  # 1\,000
-    (re.compile(r"\\[,;:! ]|\\q?quad(?![a-z])|~"), " "),
+    (re.compile(r"(?<!\\)\\[,;:! ]|\\q?quad(?![a-z])|~"), " "),
     (re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-z]))|\\degree(?![a-z])|°"), "°"),
     (re.compile(r"\\mathbb\s*\{?\s*R\s*\}?|\\Re(?![a-z])"), "ℝ"),
     (re.compile(r"\\%"), "%"),
@@ -39,6 +39,10 @@ _REWRITES = (
     (re.compile(r"\\frac\s*(\{[^{}]*\})\s*(\d)"), r"\\frac\1{\2}"),
     (re.compile(r"\\sqrt\s*(\d+|[a-zA-Z])"), r"\\sqrt{\1}"),
 )
+_RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
+_LOWERED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_SPACED_THOUSANDS = re.compile(r"-?\d{1,3}(?: \d{3})+(?:\.\d+)?")
+_NAME = re.compile(r"\s*([a-zA-Z]{1,2}(?:\([a-z]\))?)\s*=\s*(?=[^=<>]+$)")
 _CURRENCY = re.compile(r"\\?\$|[€£¥]|\b(?:USD|EUR|GBP)\b")
 _ALIASES = {
     "°": "degree", "deg": "degree", "centimeter": "cm", "centimetre": "cm", "millimeter": "mm", "millimetre": "mm",
@@ -75,7 +79,9 @@ def clean(text: str) -> str:
                 text = whole.group(1).strip()
         if text == before:
             break
-    text = text.translate(_CHARACTERS)
+    text = _RAISED.sub(lambda m: "^{" + m.group().translate(_LOWERED) + "}", text).translate(_CHARACTERS)
+    if _SPACED_THOUSANDS.fullmatch(text):
+        text = text.replace(" ", ",")
     for pattern, written in _REWRITES:
         text = pattern.sub(written, text)
     text = re.sub(r"\s+", " ", text).strip()
@@ -98,23 +104,35 @@ def split_unit(cleaned: str) -> Measured:
     return Measured(text, unit)
 
 
-def strict_form(text: str) -> str:
-    r"""What the strict grader compares: no white space, units, degree, percent and currency signs, in lower case.
+@dataclass(frozen=True, slots=True)
+class StrictForm:
+    """An answer as the strict grader compares it: its text, and the unit and the name given to it ("" for none)."""
+
+    text: str
+    unit: str
+    name: str
+
+
+def strict_form(text: str) -> StrictForm:
+    r"""The text without white space, percent and degree signs, in lower case; its unit and its name apart.
 
     `50\%` becomes 50 and so is not 0.5; `2^{10}` stays what it is and so is not 1024.
     """
     measured = split_unit(clean(text))
     form = measured.body.replace("%", "").replace("°", "")
-    form = re.sub(r"^\s*[a-zA-Z]{1,2}(?:\([a-z]\))?\s*=\s*(?=[^=<>]+$)", "", form)
+    named = _NAME.match(form)
+    form = form[named.end() :] if named else form
     form = re.sub(r"\\[{}]", lambda m: m.group()[1], form)
     form = re.sub(r"\b(?:or|and)\b", ",", form)
     form = re.sub(r"(?<=\d),(?=\d{3}(?:\D|$))", "", form) if re.fullmatch(r"-?[\d,]+(?:\.\d+)?\s*", form) else form
     form = re.sub(r"(?<![\d.])\.(?=\d)", "0.", form)
-    form = re.sub(r"\s+", "", form)
+    form = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", form)
     form = re.sub(r"^(-?\d+)\.0*$", r"\1", form)
+    form = re.sub(r"^(-?)\+?0*(\d+)$", r"\1\2", form)
     form = re.sub(r"^(-?)(\d+)/(\d+)$", r"\1\\frac{\2}{\3}", form)
     form = re.sub(r"^\\frac\{-(\d+)\}", r"-\\frac{\1}", form)
-    return form.lower()
+    form = re.sub(r"([\^_])\{(\w)\}", r"\1\2", form)
+    return StrictForm(form.lower(), measured.unit, named.group(1) if named else "")
 
 
 def text_form(cleaned: str) -> str:
@@ -125,6 +143,8 @@ def text_form(cleaned: str) -> str:
 
 def is_prose(cleaned: str) -> bool:
     """Whether the answer is words alone: letters, spaces, hyphens and brackets, no LaTeX command, no digit."""
+    if re.fullmatch("[a-df-hj-np-tv-z]{2,3}", cleaned):
+        return False  # a product of variables
     return bool(re.fullmatch(r"[\s(]*[^\W\d_](?:[^\W\d_]|[\s'’.,()&-])*", cleaned)) and len(_letters(cleaned)) > 0
 
 

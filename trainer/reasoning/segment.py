@@ -19,10 +19,6 @@ class Span:
         """The stretch's text."""
         return text[self.start : self.end]
 
-    def __len__(self) -> int:
-        """Code points in it."""
-        return self.end - self.start
-
 
 def segment(text: str, start: int = 0, end: int | None = None) -> tuple[Span, ...]:
     """The steps of text[start:end], in order and apart: each line that is not blank, without its outer white space.
