@@ -24,6 +24,7 @@ from trainer.reasoning.metrics import (
 
 Floats = NDArray[np.float64]
 COLDEST, HOTTEST = 0.05, 20.0  # temperatures beyond say that the rows are too few or all on one side
+LEAST_LABELS = 30  # fewer say nothing of a temperature, and would only be learned by heart
 TINIEST = 1e-30  # stands for a probability of 0, whose logarithm is none
 
 
@@ -137,14 +138,18 @@ def calibrate(
     probabilities: Sequence[ArrayLike],
     targets: Sequence[ArrayLike],
 ) -> Calibration:
-    """Temperature and threshold of rows: class probabilities and targets [steps, classes] each, NaN = no label."""
+    """Temperature and threshold of rows: class probabilities and targets [steps, classes] each, NaN = no label.
+
+    With fewer than LEAST_LABELS they stay 1 and 0.5.
+    """
     known = [~np.isnan(np.asarray(t, np.float64)[:, 0]) for t in targets]
     p = _stacked([np.asarray(x, np.float64)[k] for x, k in zip(probabilities, known, strict=True)])
     t = _stacked([np.asarray(x, np.float64)[k] for x, k in zip(targets, known, strict=True)])
-    temperature = fit_temperature(p, t)
+    enough = len(t) >= LEAST_LABELS
+    temperature = fit_temperature(p, t) if enough else 1.0
     scores = [_listed(1.0 - temper(x, temperature)[:, 0]) for x in probabilities]
     wanted = [_listed(1.0 - np.asarray(x, np.float64)[:, 0]) for x in targets]
-    tuned = tune_threshold(scores, wanted)
+    tuned = tune_threshold(scores, wanted) if enough else None
     return Calibration(
         temperature=temperature,
         threshold=tuned.value if tuned else 0.5,

@@ -22,7 +22,7 @@ from trainer.data import NOTHING_TAUGHT, CutCounts, Labelled, TokenRow, class_we
 from trainer.models.judge import HeldOut, Judged, targets_within
 from trainer.models.load import TINY, Loaded, load_for_training
 from trainer.models.prm import CLASS_NAMES, Prm, PrmSettings, StepObjective, adapt, parameter_groups
-from trainer.reasoning.calibration import Calibration
+from trainer.reasoning.calibration import LEAST_LABELS, Calibration
 from trainer.runtime.card import Result, write_model
 from trainer.runtime.checkpoint import Found
 from trainer.runtime.loop import Training, Validation, accelerator_of, begin
@@ -238,6 +238,10 @@ def remember(worker: Worker, prm: Prm, calibration: Calibration) -> None:
     prm.remember(replace(prm.settings, temperature=temperature, threshold=threshold, calibration=plain))
     told = {name: value for name, value in plain.items() if isinstance(value, float)}
     worker.metrics("calibration", {"temperature": temperature, "threshold": threshold, **told})
+    if calibration.labels < LEAST_LABELS:
+        text = f"{calibration.labels} validation labels are too few to calibrate on: temperature 1, threshold 0.5"
+        worker.notice(Level.INFO, "not_calibrated", text)
+        return
     worker.log(
         f"calibrated on {calibration.labels} validation labels: temperature {calibration.temperature:.3f}, threshold "
         f"{calibration.threshold:.3f}, ECE {calibration.before.ece:.3f} -> {calibration.after.ece:.3f}"

@@ -109,6 +109,13 @@ def test_the_threshold_is_that_of_brute_force(seed: int):
     assert tuned.figures.f1 == pytest.approx(max(f1(x / 1000 + 0.0005) for x in range(1000)))
 
 
+def test_few_labels_are_not_learned_by_heart():
+    _, said, happened = planted(5, 29, 3.0)
+    found = calibrate([two(said)], [two(happened)])
+    assert (found.temperature, found.threshold, found.labels) == (1.0, 0.5, 29)
+    assert found.after == found.before
+
+
 def test_no_threshold_without_both_kinds_of_rows():
     assert tune_threshold([[0.9, 0.2]], [[1.0, 0.0]]) is None
     assert tune_threshold([[0.9, 0.2]], [[1.0, 1.0]]) is None
