@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from trainer.contract.records import CONTRACT_VERSION, ModelRef
+from trainer.contract.specs.autolabel import AutolabelSpec
 from trainer.contract.specs.orm import OrmSpec
 from trainer.contract.specs.prm import AfterError, NeutralPolicy, PrmSpec, RewardSpec
 from trainer.contract.specs.rl import RlSpec
@@ -21,6 +22,7 @@ __all__ = [
     "RECIPES",
     "Adapt",
     "AfterError",
+    "AutolabelSpec",
     "CodeRef",
     "NeutralPolicy",
     "OrmSpec",
@@ -40,13 +42,14 @@ __all__ = [
     "parameters",
 ]
 
-RecipeSpec = PrmSpec | OrmSpec | ScoreSpec | SftSpec | RlSpec
+RecipeSpec = PrmSpec | OrmSpec | ScoreSpec | SftSpec | RlSpec | AutolabelSpec
 RECIPES: dict[str, type[RecipeSpec]] = {
     "prm": PrmSpec,
     "orm": OrmSpec,
     "score": ScoreSpec,
     "sft": SftSpec,
     "rl": RlSpec,
+    "autolabel": AutolabelSpec,
 }
 
 
