@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
 from studio.errors import SteplensError
 from studio.ui.main_window import MainWindow
 
-PATIENCE = 30.0  # seconds
+PATIENCE = 300.0  # seconds; a busy machine is slow, and what comes ends the wait at once
 MOST_TABS = 120
 MOST_TRIES = 40
 _HELD = {

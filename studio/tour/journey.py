@@ -18,6 +18,7 @@ from studio.ui.actions import Page
 from studio.ui.data.page import DataPage
 from studio.ui.inspect.page import InspectPage
 from studio.ui.label.page import LabelPage
+from studio.ui.train.packages import PackagesState
 from studio.ui.train.page import TrainPage
 from trainer.contract.records import RunState
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 W = TypeVar("W", bound=object)
 IMPORTED = "PRM800K rows"
-TRAINING_PATIENCE = 280.0
-PACKAGES_PATIENCE = 600.0
+TRAINING_PATIENCE = 3_600.0
+PACKAGES_PATIENCE = 3_600.0
 
 
 class Journey:
@@ -52,7 +53,7 @@ class Journey:
     def _sample(self) -> None:
         with self.guide.stage("Sample workspace") as found:
             self.studio.fill_with_sample()
-            self.guide.wait(lambda: self._project_traces(STORIES) > 0, "the sample projects", 90)
+            self.guide.wait(lambda: self._project_traces(STORIES) > 0, "the sample projects")
             for name in (COMPETITION, STORIES):
                 found(f"{name}: {self._project_traces(name):,} traces")
 
@@ -209,13 +210,13 @@ class Journey:
             guide.tick("Projects", STORIES)
             dialog = page.dialog
             assert dialog is not None
-            guide.wait(lambda: dialog.start.isEnabled(), "the counts of rows", 60)
+            guide.wait(lambda: dialog.start.isEnabled(), "the counts of rows")
             guide.picture("train-form")
             guide.tab_to("Start")
             guide.press("Space")
-            guide.wait(lambda: self._run("prm") is not None, "the run", 60)
+            guide.wait(lambda: self._run("prm") is not None, "the run")
             guide.face(self.window)
-            guide.wait(self._halfway, "curves", 120)
+            guide.wait(self._halfway, "curves", TRAINING_PATIENCE)
             guide.picture("train-running")
             run = self._finished("prm")
             guide.rest(0.5)
@@ -227,8 +228,10 @@ class Journey:
             found(f"AUC on the test split {auc:.3f}; TF-IDF + logistic regression has {words:.3f}")
 
     def _wait_for_packages(self) -> None:
-        until = self.guide.seconds + PACKAGES_PATIENCE
+        packages, until = self.context.packages, self.guide.seconds + PACKAGES_PATIENCE
         while not runtime.check(self.context.settings.interpreter or None).ready:
+            if packages.state in (PackagesState.MISSING, PackagesState.BROKEN):
+                raise TourError(f"the training packages could not be installed: {packages.text}")
             if self.guide.seconds > until:
                 raise TourError(f"the training packages did not come within {PACKAGES_PATIENCE:.0f} s")
             self.guide.rest(2.0)
@@ -249,10 +252,10 @@ class Journey:
             dialog = page.dialog
             assert dialog is not None
             guide.tick("Projects", STORIES)
-            guide.wait(lambda: dialog.start.isEnabled(), "the counts of rows", 60)
+            guide.wait(lambda: dialog.start.isEnabled(), "the counts of rows")
             guide.tab_to("Start")
             guide.press("Space")
-            guide.wait(lambda: self._run("score") is not None, "the run", 60)
+            guide.wait(lambda: self._run("score") is not None, "the run")
             guide.face(self.window)
             run = self._finished("score")
             if not run.records:
@@ -274,7 +277,7 @@ class Journey:
             raise TourError(
                 f"the {recipe} run is {run.state.value}: {run.message}\n{self.context.jobs.log_tail(run.id)}"
             )
-        self.guide.wait(lambda: self.context.jobs.view(run.id).ingested, "its results in the store", 60)
+        self.guide.wait(lambda: self.context.jobs.view(run.id).ingested, "its results in the store")
         return self.context.jobs.view(run.id)
 
     # -- reading ------------------------------------------------------------------------------------------------------

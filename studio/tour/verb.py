@@ -30,6 +30,12 @@ def tour(args: argparse.Namespace) -> int:
         return _walk(args.workspace or Path(folder) / "workspace", Path(folder), pictures)
 
 
+def _on_qt_message(_kind: object, _where: object, text: str | None) -> None:
+    """Show what Qt warns of, but for what a platform without a screen says at every step."""
+    if text and not text.startswith("This plugin does not support "):
+        sys.stderr.write(f"{text}\n")
+
+
 def _stop_runs(studio: Studio) -> None:
     """A tour that stopped half-way leaves no worker behind."""
     if studio.context is None:
@@ -43,10 +49,13 @@ def _stop_runs(studio: Studio) -> None:
 
 
 def _walk(workspace: Path, scratch: Path, pictures: Path) -> int:
+    from PySide6.QtCore import qInstallMessageHandler
+
     from studio.app import Studio, application
     from studio.tour.guide import Guide
     from studio.tour.journey import Journey
 
+    qInstallMessageHandler(_on_qt_message)
     app = application(sys.argv[:1])
     settings = Settings.load()
     settings.update(annotator_name="Visitor", theme=Theme.LIGHT)

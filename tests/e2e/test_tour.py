@@ -26,7 +26,7 @@ def test_every_stage_comes_to_its_end(tmp_path: Path) -> None:
         [sys.executable, "-c", SHORT, str(pictures)],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=3_600,
         env=environment,
         cwd=ROOT,
         check=False,
