@@ -206,6 +206,9 @@ def _score_one_from_its_trace(seat: Seat) -> None:
         stored = scores.of_trace(c, trace_id)
     assert [line.values for line in page.shown.lines] == [each.values for each in stored]
     assert all(value is not None and 0 <= value <= 1 for value in stored[0].values)
+    (resident,) = [view for view in seat.context.jobs.runs() if view.resident]
+    seat.context.jobs.cancel(resident.id)  # else it would wait for requests after the test
+    seat.qtbot.waitUntil(lambda: seat.context.jobs.view(resident.id).state is RunState.CANCELLED)
 
 
 def test_cancel_then_crash_shows_the_log_and_offers_resume(qtbot: QtBot, folder: Path) -> None:
