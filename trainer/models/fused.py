@@ -23,7 +23,7 @@ PACK_LIMIT = 4 << 30  # bytes of weights up to which a second, packed copy is ke
 
 def fusable(body: Any) -> bool:  # noqa: ANN401 - any HF body
     """Whether `FusedEngine` can stand in for this body: its family, no sliding window, plain weights of one type."""
-    config = getattr(body, "config", None)
+    config = body.config
     if getattr(config, "model_type", None) not in FAMILIES or not hasattr(body, "layers"):
         return False
     kinds = getattr(config, "layer_types", None) or ()
@@ -45,7 +45,7 @@ def _linears(layer: Any) -> list[nn.Module]:  # noqa: ANN401
             mlp.down_proj]  # fmt: skip
 
 
-def base_of(module: nn.Module) -> nn.Module:
+def base_of(module: nn.Module) -> Any:  # noqa: ANN401 - a linear layer
     """The layer under an adapter, or the layer itself."""
     return getattr(module, "base_layer", module)
 
@@ -66,7 +66,7 @@ class _Product:
     def __init__(self, weight: Tensor, bias: Tensor | None, packed: bool) -> None:
         self._bias = bias
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous()) if packed else None
-        self._weight = None if packed else weight
+        self._weight = weight[:0] if packed else weight
 
     def __call__(self, x: Tensor) -> Tensor:
         if self._packed is None:
@@ -191,14 +191,26 @@ class FusedEngine:
         """Attention [rows, length, queries x width]; the queries that share a key head are read as its rows."""
         rows, length = q.shape[:2]
         if length == 1:
-            grouped = q.reshape(rows, self._keys, -1, self._width)
-            return F.scaled_dot_product_attention(grouped, k, v, mask, scale=self._scale).reshape(rows, 1, -1)
+            return self._attend_one(q.reshape(rows, self._keys, -1, self._width), k, v, mask).reshape(rows, 1, -1)
         shared = self._queries // self._keys
         if shared > 1:
             k, v = k.repeat_interleave(shared, 1), v.repeat_interleave(shared, 1)
         fresh = mask is None
         out = F.scaled_dot_product_attention(q.transpose(1, 2), k, v, mask, is_causal=fresh, scale=self._scale)
         return out.transpose(1, 2).reshape(rows, length, -1)
+
+    def _attend_one(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """Attention of one new token a row [rows, key heads, queries a key head, width].
+
+        On a processor two batched products read keys and values faster than the fused kernel, which is made for many.
+        """
+        if q.device.type != "cpu" or q.dtype != torch.float32:
+            return F.scaled_dot_product_attention(q, k, v, mask, scale=self._scale)
+        rows, heads, queries, _ = q.shape
+        scores = torch.bmm((q * self._scale).flatten(0, 1), k.flatten(0, 1).transpose(1, 2))
+        if mask is not None:
+            scores.view(rows, heads, queries, -1).masked_fill_(~mask, -torch.inf)
+        return torch.bmm(scores.softmax(-1), v.flatten(0, 1))
 
     def _rotation(self, kv: Kv, length: int, real: Tensor | None) -> tuple[Tensor, Tensor]:
         """cos and sin [rows, length, 1, width]; the sign of the rotated half is in sin."""

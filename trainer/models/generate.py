@@ -198,7 +198,7 @@ class _Writing:
                 self._check()
             step += 1
             logits = decoder._engine.logits(last[:, None], kv)[:, : decoder.vocabulary]
-            drawn = draw(logits, draws and draws.next(), sampling, *self._budget())
+            drawn = draw(logits, None if draws is None else draws.next(), sampling, *self._budget())
             self._take(drawn)
             last = self._back(drawn.ids, kv)
             last = self._leave(last, kv, draws)

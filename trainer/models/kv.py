@@ -77,7 +77,7 @@ class Kv:
             self.valid = torch.ones((self.rows, self.capacity), dtype=torch.bool, device=self.device)
         if self.valid is not None:
             fresh = True if real is None else real
-            self.valid[: self.rows, self.used : self.used + length] = fresh  # type: ignore[assignment]
+            self.valid[: self.rows, self.used : self.used + length] = fresh
         self.lengths[: self.rows] += length if real is None else real.sum(-1)
         self.used += length
 

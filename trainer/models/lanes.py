@@ -131,12 +131,16 @@ class Lane:
             self.ended = Ended.STOP
             return
         self._count(forced)
-        if self.ended is None and self._texts and any(self._pieces.completes(self.ids, mark) for mark in self._texts):
+        if self.ended is None and self._texts and self._completes(self.ids, *self._texts):
             self.ended = Ended.TEXT
         if self.ended is None and len(self.ids) >= self._sampling.max_new_tokens:
             self.ended = Ended.LENGTH
         if self.ended is None and len(self.ids) >= self._limit:
             self.ended = Ended.CONTEXT
+
+    def _completes(self, ids: list[int], *marks: str) -> int:
+        assert self._pieces is not None
+        return max(self._pieces.completes(ids, mark) for mark in marks)
 
     def _count(self, forced: bool) -> None:
         """Book the newest token as thinking, mark or answer."""
@@ -151,7 +155,7 @@ class Lane:
                 self.ended = Ended.BUDGET
             return
         self._thinking += 1
-        held = 0 if forced else self._pieces.completes(self._before + self.ids[-64:], rule.close)
+        held = 0 if forced else self._completes(self._before + self.ids[-64:], rule.close)
         if held:
             self._closed(held)
         else:
@@ -167,7 +171,7 @@ class Lane:
         if going_on and (room is None or room > len(self._marks.wait)):
             self._continued += 1
             for kept in (self.ids, self._logprobs, self._entropy, self._forced):
-                del kept[-held:]  # type: ignore[attr-defined]
+                del kept[-held:]
             self.dropped = held
             self._queue.extend(self._marks.wait)
             return

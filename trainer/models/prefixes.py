@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
@@ -44,10 +44,9 @@ class Prefix:
 
     def chain(self) -> list[Prefix]:
         """From the first ancestor to this prefix."""
-        out, at = [], self
-        while at is not None:
-            out.append(at)
-            at = at.parent  # type: ignore[assignment]
+        out = [self]
+        while (parent := out[-1].parent) is not None:
+            out.append(parent)
         return out[::-1]
 
 
@@ -93,8 +92,8 @@ class PrefixMemory:
     def _has(self, prefix: Prefix) -> bool:
         return prefix.own == 0 or (prefix.memory is not None and prefix.version == self.version)
 
-    def _use(self, prefixes: Sequence[Prefix] | object) -> None:
-        for prefix in prefixes:  # type: ignore[attr-defined]
+    def _use(self, prefixes: Iterable[Prefix]) -> None:
+        for prefix in prefixes:
             if prefix.memory is not None:
                 self._order[id(prefix)] = weakref.ref(prefix)
                 self._order.move_to_end(id(prefix))
