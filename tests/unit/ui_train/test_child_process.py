@@ -65,7 +65,8 @@ def test_cancel_lets_it_clean_up(qtbot: QtBot, child: Callable[[str], ChildProce
         "def stop(*_):\n"
         f"    open({str(cleaned)!r}, 'w').close(); sys.exit(130)\n"
         "signal.signal(signal.SIGTERM, stop)\n"
-        "say(phase='work', done=0, total=0); time.sleep(30)"
+        "say(phase='work', done=0, total=0)\n"
+        "while True: time.sleep(0.05)"
     )
     with qtbot.waitSignal(made.progressed):
         made.start()
