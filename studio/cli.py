@@ -75,7 +75,7 @@ def _progress(made: argparse.ArgumentParser) -> None:
 
 
 def _add_import(verbs: Verbs) -> None:
-    made = _verb(verbs, "import", "studio.exchange.transfer:import_", "Bring rows of files into a project.")
+    made = _verb(verbs, "import", "studio.filling:import_", "Bring rows of files into a project.")
     made.add_argument("files", nargs="+", type=Path, metavar="FILE")
     made.add_argument("--project", metavar="NAME", help="made if there is none (default: the first file's name)")
     made.add_argument("--format", choices=("auto", "prm800k"), default="auto", help="default: auto")
@@ -103,6 +103,9 @@ def _add_run(verbs: Verbs) -> None:
     made.add_argument("--project", metavar="NAME", help="rows of this project only (default: all)")
     made.add_argument("--name", default="", help="what to call the run")
     made.add_argument("--device", default="cpu", help="default: cpu")
+    made.add_argument(
+        "--trust-code", action="store_true", help="let the reward or verifier of your own, FILE.py:function, run"
+    )
     made.add_argument("--wait", action="store_true", help="stay until the run has ended")
     made.add_argument("--order", metavar="-", help=argparse.SUPPRESS)  # the window's order as JSON on stdin
     _progress(made)
@@ -132,5 +135,5 @@ def _add_ingest(verbs: Verbs) -> None:
 
 
 def _add_sample(verbs: Verbs) -> None:
-    made = _verb(verbs, "sample", "studio.exchange.sample:sample", "Put the two sample projects into a workspace.")
+    made = _verb(verbs, "sample", "studio.filling:sample", "Put the two sample projects into a workspace.")
     _progress(made)

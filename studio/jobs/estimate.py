@@ -2,92 +2,72 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-import msgspec
-
-from studio.jobs.prepare import TINY
+from studio.jobs.needs import CHARACTERS_A_TOKEN, TINY_WEIGHTS, longest_trace, row_bytes, sizes, weights_of
+from studio.jobs.roles import PRM
 from studio.jobs.values import Estimate, RunOrder
-from studio.store import models, runs
+from studio.store import runs
 from studio.store.rows import Counts
 from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
 from trainer.contract.run_folder import RunFolder, RunFolderError
-from trainer.contract.spec import Adapt, Precision, RunSpec
-from trainer.reasoning.estimate import ModelShape, estimate_prm, tokens_in_a_pass
+from trainer.contract.spec import Value
+from trainer.contract.specs.autolabel import LabelMethod
 
-CHARACTERS_A_TOKEN = 2.6  # mathematical text under common vocabularies has 2 to 3.5
 CPU_FLOPS = 6.0e10  # fp32 on a few cores; an assumption, and named as one
 GPU_FLOPS = 2.0e13
 START_SECONDS = 10.0  # importing torch, reading the model
-BASE_BYTES = 450 << 20  # torch and transformers without a model
-TINY_WEIGHTS = 400_000
 TINY_TOKENS_A_SECOND = 12_000.0  # its passes are bound by overhead, not by arithmetic
-BYTES_A_ROW, BYTES_A_STEP = 260, 30  # of input.jsonl, beside the text itself
+CHECKED_STEPS_A_SECOND = 500.0  # by the rule, algebra in a process of its own included
 MOST_PAST = 5
+LEARNS = ("prm", "orm", "sft")  # recipes that pass over rows again and again
+# What must be the same in a past run for its speed to say something of this one.
+_SAME = ("model", "adapt", "precision", "prm", "max_thinking", "max_answer", "method", "max_tokens", "max_rollouts")
 
 
 def estimate(workspace: Workspace, order: RunOrder, counts: Counts) -> Estimate:
     """Time, memory and disk of a checked order with these rows; `basis` says what the figures rest on."""
     weights = weights_of(workspace, order)
     past = _past_speeds(workspace, order)
-    passes = _passes(order, counts)
     if past:
-        took = START_SECONDS + passes * _row_bytes(counts) / statistics.median(past)
+        work = _work(order.recipe, order.parameters, counts.rows, row_bytes(counts))
+        took = START_SECONDS + work / statistics.median(past)
         time = _Time(took, f"time: measured on {len(past)} finished run(s) like this on {order.device}")
     else:
-        time = _assumed(order, counts, weights, passes)
+        time = _assumed(workspace, order, counts, weights)
     seconds, minutes = time.seconds, float(order.parameters.get("max_minutes", 0.0))
     if seconds is not None and minutes:
         seconds = min(seconds, START_SECONDS + 60 * minutes)
-    sizes = _sizes(workspace, order, counts, weights)
-    if sizes is None:
+    found = None if weights is None else sizes(workspace, order, counts, weights)
+    if found is None:
         return Estimate(seconds, None, None, time.basis)
-    return Estimate(seconds, sizes.memory_bytes, sizes.disk_bytes, f"{time.basis}; {sizes.basis}")
+    return Estimate(seconds, found.memory_bytes, found.disk_bytes, f"{time.basis}; {found.basis}")
 
 
-def weights_of(workspace: Workspace, order: RunOrder) -> int | None:
-    """How many weights the model has, None when it does not lie on this machine."""
-    named = str(order.parameters.get("model", ""))
-    if named in ("", TINY):
-        return TINY_WEIGHTS
-    with workspace.database.read() as c:
-        known = models.find(c, named)
-    path = workspace.path / known.folder if known is not None else Path(named).expanduser()
-    files = [path] if path.is_file() else sorted(path.glob("*.safetensors")) if path.is_dir() else []
-    if not files:
-        return None
-    return sum(file.stat().st_size for file in files) // _bytes_a_weight(path)
+def _work(recipe: str, said: Mapping[str, Value], rows: int, size: int) -> float:
+    """What a run does, in units that it does at an even speed: bytes of rows read, or traces written."""
+    if recipe in LEARNS:
+        return _passes(said, rows) * size
+    if recipe == "rl":
+        return float(said["updates"]) * int(said["prompts"]) * int(said["traces"])
+    if recipe == "autolabel" and LabelMethod(str(said["method"])).uses_policy:
+        return float(size) * int(said["rollouts"])
+    return float(size)
 
 
-def _bytes_a_weight(path: Path) -> int:
-    config = path / "config.json"
-    if not config.is_file():
-        return 2
-    said = msgspec.json.decode(config.read_bytes())
-    kind = str(said.get("dtype") or said.get("torch_dtype") or "float32")
-    return 2 if kind in ("bfloat16", "float16") else 4
-
-
-def _passes(order: RunOrder, counts: Counts) -> float:
-    """How often every row is read: training passes count, scoring is one."""
-    if order.recipe != "prm":
-        return 1.0
-    epochs, most = float(order.parameters["epochs"]), int(order.parameters["max_steps"])
-    if most and counts.rows:
-        epochs = most * int(order.parameters["batch_size"]) / counts.rows
-    return epochs
-
-
-def _row_bytes(counts: Counts) -> int:
-    return counts.characters + BYTES_A_ROW * counts.rows + BYTES_A_STEP * counts.steps
+def _passes(said: Mapping[str, Value], rows: int) -> float:
+    """How often every row is read in training."""
+    epochs, most = float(said["epochs"]), int(said["max_steps"])
+    return most * int(said["batch_size"]) / rows if most and rows else epochs
 
 
 def _past_speeds(workspace: Workspace, order: RunOrder) -> list[float]:
-    """Bytes of rows a second of finished runs with the same recipe, model and way of training on this device."""
+    """Work a second of finished runs with the same recipe, models and way of working on this device."""
     with workspace.database.read() as c:
         finished = [
             run
@@ -106,18 +86,12 @@ def _speed(workspace: Workspace, order: RunOrder, run: StoredRun) -> float | Non
         size = folder.input.stat().st_size
     except (RunFolderError, FileNotFoundError):
         return None  # somebody deleted the folder; the run says nothing about speed any more
-    same = all(spec.parameters.get(name) == order.parameters.get(name) for name in ("model", "adapt", "precision"))
+    same = all(spec.parameters.get(name) == order.parameters.get(name) for name in _SAME)
     if not same or run.started_at is None or run.ended_at is None:
         return None
     took = (datetime.fromisoformat(run.ended_at) - datetime.fromisoformat(run.started_at)).total_seconds()
-    return size * _passes_of(spec) / max(took - START_SECONDS, 0.5)
-
-
-def _passes_of(spec: RunSpec) -> float:
-    if spec.recipe != "prm":
-        return 1.0
-    epochs, most = float(spec.parameters["epochs"]), int(spec.parameters["max_steps"])
-    return most * int(spec.parameters["batch_size"]) / max(spec.input_rows, 1) if most else epochs
+    work = _work(spec.recipe, spec.parameters, spec.input_rows, size)
+    return work / max(took - START_SECONDS, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,90 +100,46 @@ class _Time:
     basis: str
 
 
-def _assumed(order: RunOrder, counts: Counts, weights: int | None, passes: float) -> _Time:
-    if weights is None:
+def _assumed(workspace: Workspace, order: RunOrder, counts: Counts, weights: int | None) -> _Time:
+    judge = weights_of(workspace, order, PRM)
+    if weights is None or judge is None:
         return _Time(None, "time: unknown, as the model is not on this machine yet")
-    tokens = counts.characters / CHARACTERS_A_TOKEN * passes
+    if order.recipe == "autolabel" and not weights:
+        seconds = START_SECONDS + counts.steps / CHECKED_STEPS_A_SECOND
+        return _Time(seconds, f"time: assumed, {CHECKED_STEPS_A_SECOND:,.0f} steps checked a second")
+    tokens = _tokens(order, counts)
     flops = GPU_FLOPS if order.device.startswith("cuda") else CPU_FLOPS
-    work = 6 if order.recipe == "prm" else 2  # operations a weight and token: forward and backward, or forward alone
-    speed = min(flops / (work * weights), TINY_TOKENS_A_SECOND if weights <= TINY_WEIGHTS else float("inf"))
-    basis = f"time: assumed, about {tokens:,.0f} tokens at {speed:,.0f} a second, until a run like this has finished"
-    return _Time(START_SECONDS + tokens / speed, basis)
+    work = _operations(order, weights, judge)
+    speed = min(flops / max(work, 1), TINY_TOKENS_A_SECOND if weights <= TINY_WEIGHTS else float("inf"))
+    if order.recipe in ("rl", "autolabel"):
+        basis = f"time: assumed, at most {tokens:,.0f} tokens, if the policy always writes as much as it may, at"
+    else:
+        basis = f"time: assumed, about {tokens:,.0f} tokens at"
+    return _Time(START_SECONDS + tokens / speed, f"{basis} {speed:,.0f} a second, until a run like this has finished")
 
 
-@dataclass(frozen=True, slots=True)
-class _Sizes:
-    memory_bytes: int
-    disk_bytes: int
-    basis: str
+def _tokens(order: RunOrder, counts: Counts) -> float:
+    """Tokens that a run reads or writes; where a policy writes, as many as it may."""
+    said, given = order.parameters, counts.characters / CHARACTERS_A_TOKEN
+    if order.recipe in LEARNS:
+        return given * _passes(said, counts.rows)
+    if order.recipe == "rl":
+        return _work("rl", said, counts.rows, 0) * longest_trace(order, counts)
+    if order.recipe == "autolabel":
+        asked = float(counts.steps)
+        if said["method"] == LabelMethod.SEARCH.value:  # a binary search in each row
+            asked = counts.rows * math.ceil(math.log2(counts.steps / max(counts.rows, 1) + 1) + 1)
+        rollouts = asked * int(said["rollouts"])
+        most = int(said["max_rollouts"])
+        return given + (min(rollouts, most) if most else rollouts) * int(said["max_tokens"])
+    return given
 
 
-def _sizes(workspace: Workspace, order: RunOrder, counts: Counts, weights: int | None) -> _Sizes | None:
-    """Memory and disk; None when nothing is known of the model. A PRM's come from its shape, see reasoning.estimate."""
-    if weights is None:
-        return None
-    if order.recipe != "prm":
-        disk = _row_bytes(counts) + 24 * counts.steps
-        return _Sizes(BASE_BYTES + 4 * weights, disk, f"memory: from {weights:,} weights in fp32")
-    shape = shape_of(workspace, order, weights)
-    said = order.parameters
-    layers = _trained_layers(order, shape)
-    on_cpu = not order.device.startswith("cuda")
-    length = min(float(said["max_length"]), max(16.0, counts.longest / CHARACTERS_A_TOKEN))
-    batch = int(said["batch_size"])
-    need = estimate_prm(
-        shape,
-        trainable=_trained(order, shape, layers),
-        trained_layers=layers,
-        batch=batch,
-        length=length,
-        pass_tokens=tokens_in_a_pass(batch, length, on_cpu=on_cpu, micro_batch=int(said["micro_batch"])),
-        keep_last=int(said["keep_last"]),
-        bf16=said["precision"] == Precision.BF16.value,
-        language_loss=float(said["language_loss"]) > 0,
-        checkpointing=bool(said["gradient_checkpointing"]),
-    )
-    basis = f"memory and disk: from {weights:,} weights and rows of up to {length:,.0f} tokens"
-    return _Sizes(need.memory_bytes, need.disk_bytes + _row_bytes(counts), basis)
-
-
-def shape_of(workspace: Workspace, order: RunOrder, weights: int) -> ModelShape:
-    """The decoder's size: from config.json of a folder on this machine, else guessed from the number of weights."""
-    named = str(order.parameters.get("model", ""))
-    with workspace.database.read() as c:
-        known = models.find(c, named)
-    config = (workspace.path / known.folder if known is not None else Path(named).expanduser()) / "config.json"
-    said = msgspec.json.decode(config.read_bytes()) if named not in ("", TINY) and config.is_file() else {}
-    hidden = int(said.get("hidden_size") or max(64, round((weights / 150) ** 0.5)))
-    return ModelShape(
-        parameters=weights,
-        hidden=hidden,
-        feed_forward=int(said.get("intermediate_size") or 3 * hidden),
-        layers=int(said.get("num_hidden_layers") or max(2, round(weights / (13 * hidden * hidden)))),
-        vocabulary=int(said.get("vocab_size") or 512),
-    )
-
-
-def _trained_layers(order: RunOrder, shape: ModelShape) -> int:
-    match order.parameters["adapt"]:
-        case Adapt.HEAD.value:
-            return 0
-        case Adapt.LAST_LAYERS.value:
-            return min(int(order.parameters["last_layers"]), shape.layers)
-        case _:
-            return shape.layers  # LoRA's gradients pass through every layer
-
-
-def _trained(order: RunOrder, shape: ModelShape, layers: int) -> int:
-    """Weights that get gradients. LoRA: two thin matrices beside each of seven projections of a layer."""
-    match order.parameters["adapt"]:
-        case Adapt.LORA.value:
-            widths = 8 * shape.hidden + 3 * (shape.hidden + shape.feed_forward)
-            return shape.layers * int(order.parameters["lora_rank"]) * widths
-        case Adapt.HEAD.value:
-            return 3 * shape.hidden
-        case Adapt.LAST_LAYERS.value:
-            dense = shape.parameters - shape.vocabulary * shape.hidden
-            return dense * layers // max(shape.layers, 1)
-        case _:
-            return shape.parameters
+def _operations(order: RunOrder, weights: int, judge: int) -> float:
+    """Operations a token. A forward pass is 2 a weight, with the backward pass 6 (Kaplan 2020, section 2.1)."""
+    if order.recipe in LEARNS:
+        return 6.0 * weights
+    if order.recipe == "rl":
+        compared = 2 if float(order.parameters["kl_weight"]) else 0
+        return (2.0 + compared + 6 * int(order.parameters["passes"])) * weights + 2.0 * judge
+    return 2.0 * weights

@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from studio.errors import CancelledError, RunError
 from studio.exchange.telling import CANCELLED, Stop, Teller, cancellable
 from studio.jobs import ingest as ingesting
-from studio.jobs import prepare
+from studio.jobs import prepare, user_code
 from studio.jobs.follower import Follower
 from studio.jobs.scheduler import Scheduler
 from studio.jobs.service import Jobs
@@ -29,6 +29,7 @@ from trainer.contract.spec import SpecError
 POLL_SECONDS = 0.2
 _LISTS = {"projects", "annotators", "origins", "traces"}
 _SINGULAR = {"project": "projects", "annotator": "annotators", "origin": "origins", "trace": "traces"}
+_RECIPES_OWN = {"labelled", "unrated", "responses", "problems"}  # follow from the recipe
 _SHORT = {"drop": Resolution.DROP, "soft": Resolution.SOFT}
 
 
@@ -113,7 +114,7 @@ class Over:
 
 def selection_of(settings: dict[str, str]) -> Selection:
     """Take the keys of a selection out of `settings`; lists are cut at commas. Raises RunError."""
-    names = {field.name for field in fields(Selection)} - {"labelled"}
+    names = {field.name for field in fields(Selection)} - _RECIPES_OWN
     given: dict[str, Any] = {}
     for key in list(settings):
         name = _SINGULAR.get(key, key)
@@ -143,7 +144,10 @@ def _order(args: argparse.Namespace) -> RunOrder:
     if args.project:
         settings.setdefault("projects", args.project)
     selection = selection_of(settings)
-    return RunOrder(args.recipe, dict(settings), selection, args.name, args.device)
+    order = RunOrder(args.recipe, dict(settings), selection, args.name, args.device)
+    if not args.trust_code:
+        return order
+    return replace(order, consents=tuple(code.sha256 for code in user_code.codes_of(order)))
 
 
 def _start_if_free(workspace: Workspace, run_id: int) -> None:

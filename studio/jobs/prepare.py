@@ -13,55 +13,33 @@ from sqlalchemy import Connection
 
 from studio.domain import new_uid, now
 from studio.errors import RunError
-from studio.jobs import processes
+from studio.jobs import checks, processes, roles, user_code
 from studio.jobs.values import RunOrder
-from studio.store import models, rows, runs
+from studio.store import rows, runs
 from studio.store.rows import Counts, Selection
 from studio.workspace import Workspace
-from trainer.contract.records import InputRow, ModelRef, SourceRef, Split
-from trainer.contract.run_folder import RunFolder, host_name, sha256_of, sha256_of_folder
+from trainer.contract.records import InputRow, SourceRef
+from trainer.contract.run_folder import RunFolder, host_name
 from trainer.contract.spec import RunSpec, build, parameters
 
 Progress = Callable[[str, int, int], None]
-TINY = "tiny"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A model that lies on this machine: where, under which name it is known, and its checksum."""
-
-    path: Path
-    name: str
-    checksum: str
+LEARN_FROM_RATINGS = ("prm", "orm", "sft")  # the others get rows whether or not anybody rated them
 
 
 def checked(order: RunOrder) -> RunOrder:
     """The order with every parameter filled in and the selection that its recipe needs. Raises SpecError."""
     filled = parameters(build(order.recipe, dict(order.parameters)))
+    recipe = order.recipe
     selection = replace(
         order.selection,
-        labelled=order.recipe != "score",
-        outcomes=order.recipe == "orm",
-        alternatives=order.selection.alternatives and order.recipe == "prm",
+        labelled=recipe in LEARN_FROM_RATINGS,
+        unrated=recipe in ("orm", "sft"),
+        responses=recipe in ("sft", "autolabel"),
+        problems=recipe == "rl",
+        alternatives=order.selection.alternatives and recipe == "prm",
     )
-    name = order.name.strip() or f"{order.recipe} {now()[:16].replace('T', ' ')}"
-    return RunOrder(order.recipe, dict(filled), selection, name, order.device)
-
-
-def objections(order: RunOrder, counts: Counts) -> tuple[str, ...]:
-    """Why a checked order cannot start; empty when it can."""
-    found = []
-    if counts.rows == 0:
-        reasons = ", ".join(f"{why}: {number}" for why, number in counts.left_out.items()) or "the selection is empty"
-        found.append(f"no row goes in ({reasons})")
-    if order.recipe == "score" and not order.parameters["model"]:
-        found.append("choose the PRM that scores")
-    if order.recipe in ("prm", "orm") and counts.rows:
-        if counts.per_split.get(Split.TRAIN, 0) == 0:
-            found.append("every row is held out for validation or test; choose more problems")
-        if order.recipe == "prm" and not (counts.negative and (counts.positive or counts.neutral)):
-            found.append("all labels are on one side; a PRM needs positive and negative steps")
-    return tuple(found)
+    name = order.name.strip() or f"{recipe} {now()[:16].replace('T', ' ')}"
+    return replace(order, parameters=dict(filled), selection=selection, name=name)
 
 
 def create_run(
@@ -125,7 +103,8 @@ def _freeze(
 ) -> _Frozen:
     sources: list[SourceRef] = []
     with workspace.database.read() as c:
-        source = find_model(workspace, c, order)
+        found = roles.find_models(workspace, c, order)
+        codes = user_code.agreed(order)
         left_out = {} if without_rows else _checked_counts(c, order, tell).left_out
         spec = RunSpec(
             run=uid,
@@ -133,21 +112,23 @@ def _freeze(
             recipe=order.recipe,
             parameters=order.parameters,
             device=order.device,
-            models=() if source is None else (_reference(source),),
+            models=tuple(source.reference() for source in found),
+            code=tuple(code.reference() for code in codes),
             selection=msgspec.to_builtins(order.selection),
             left_out=dict(left_out),
             created_at=now(),
         )
         spec = folder.create(spec, () if without_rows else _noting(c, order.selection, sources, tell))
-    if source is not None:
-        tell("linking the model", 0, 1)
-        link(source.path, folder.path / spec.models[0].path)
+    user_code.copy_into(folder.path, codes)
+    for number, source in enumerate(found):
+        tell("linking models", number, len(found))
+        link(source.path, folder.path / source.reference().path)
     return _Frozen(spec, sources)
 
 
 def _checked_counts(c: Connection, order: RunOrder, tell: Progress) -> Counts:
     counts = rows.count(c, order.selection, lambda done, total: tell("counting rows", done, total))
-    problems = objections(order, counts)
+    problems = checks.objections(order, counts)
     if problems:
         raise RunError(f"run {order.name!r} cannot start: {'; '.join(problems)}")
     return counts
@@ -157,29 +138,6 @@ def _noting(c: Connection, selection: Selection, sources: list[SourceRef], tell:
     for row in rows.stream(c, selection, lambda done, total: tell("freezing rows", done, total)):
         sources.extend(row.sources)
         yield row
-
-
-def find_model(workspace: Workspace, c: Connection, order: RunOrder) -> Source | None:
-    """The model of an order as it lies here: a model made by a run, a folder or file; None for "tiny" and hub ids."""
-    named = str(order.parameters.get("model", ""))
-    if named in ("", TINY):
-        return None
-    known = models.find(c, named)
-    path = workspace.path / known.folder if known is not None else Path(named).expanduser()
-    if not path.exists():
-        if known is not None or order.recipe == "score" or path.is_absolute():
-            have = ", ".join(model.name for model in models.all_models(c)) or "none yet"
-            raise RunError(f"there is no model {named!r} (looked at {path}); models of this workspace: {have}")
-        return None  # a hub id: the worker fetches it
-    checksum = sha256_of_folder(path) if path.is_dir() else sha256_of(path)
-    if known is not None and known.checksum != checksum:
-        raise RunError(f"model {known.name!r} in {path} is not what its run made: its checksum has changed")
-    return Source(path.resolve(), known.name if known is not None else path.name, checksum)
-
-
-def _reference(source: Source) -> ModelRef:
-    suffix = "" if source.path.is_dir() else source.path.suffix
-    return ModelRef(role="model", path=f"inputs/model{suffix}", checksum=source.checksum, name=source.name)
 
 
 def link(source: Path, target: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import msgspec
 
 from studio.errors import RunError
-from studio.jobs import children, prepare, processes
+from studio.jobs import checks, children, prepare, processes, roles
 from studio.jobs.devices import CPU, Machine, machine
 from studio.jobs.estimate import estimate
 from studio.jobs.follower import TICK_SECONDS, Follower, Listener
@@ -71,12 +71,13 @@ class Jobs:
         order = prepare.checked(order)
         with self.workspace.database.read() as c:
             counts = rows.count(c, order.selection, progress)
-            problems = list(prepare.objections(order, counts))
+            problems = list(checks.objections(order, counts))
             try:
-                prepare.find_model(self.workspace, c, order)
+                roles.find_models(self.workspace, c, order)
             except RunError as error:
                 problems.append(str(error))
-        return Preview(counts, estimate(self.workspace, order, counts), tuple(problems))
+        needs = estimate(self.workspace, order, counts)
+        return Preview(counts, needs, tuple(problems), checks.warnings(order, counts), checks.facts(order, counts))
 
     def create(self, order: RunOrder, progress: Callable[[str, int, int], None] | None = None) -> RunView:
         """Freeze the rows and queue the run, in a child process; `progress(phase, done, total)` may raise to cancel.

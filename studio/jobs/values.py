@@ -41,6 +41,7 @@ class RunOrder:
     selection: Selection = field(default_factory=Selection)
     name: str = ""
     device: str = "cpu"
+    consents: tuple[str, ...] = ()  # sha256 of each file of the user's own code that may run
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class Preview:
     counts: Counts
     estimate: Estimate
     problems: tuple[str, ...] = ()  # sentences that forbid a start; empty = it can start
+    warnings: tuple[str, ...] = ()  # what a person should know before a start
+    facts: Mapping[str, int] = field(default_factory=dict)  # what else is known of the rows, in words
 
 
 class Stage(StrEnum):

@@ -18,10 +18,12 @@ from sqlalchemy import Connection, Row, Table, func, or_, select, text
 from studio.errors import NotFoundError
 from studio.store import alternatives, batches, find
 from studio.store import schema as s
+from studio.store.row_queries import HEADS, PROJECTS, REPAIRS, SCOPE, SOURCES, STEPS, SUMMARY, VOTES
 from trainer.contract.records import InputRow, SourceRef, Split, Votes
 from trainer.reasoning.split import split_of
 
 _PIECE = 1000  # traces in one query
+NO_REFERENCE = "no reference answer"
 
 
 class Resolution(StrEnum):
@@ -56,7 +58,9 @@ class Selection:
     skip_unsure: bool = False  # leave out ratings that their annotator marked unsure
     resolution: Resolution = Resolution.DROP
     labelled: bool = True  # False: rows to be scored, rated or not
-    outcomes: bool = False  # rows that need an outcome and no rating: rated ones bring their ratings
+    unrated: bool = False  # rows that nobody rated go in, too; rated ones bring their ratings
+    responses: bool = False  # rows bring the trace's whole text
+    problems: bool = False  # one row a problem, and only of problems with a reference answer
     alternatives: bool = False  # rated candidates teach too, each as a row of its own that labels its last step alone
     limit: int = 0  # at most so many rows; 0 = all
 
@@ -77,6 +81,11 @@ class Counts:
     left_out: Mapping[str, int] = field(default_factory=dict)
     unlabelled: Mapping[str, int] = field(default_factory=dict)
     alternatives: int = 0  # rows besides `rows`: rated candidates of training problems
+    referenced: int = 0  # rows whose problem has a reference answer
+    recorded: int = 0  # rows with a recorded outcome
+    judged: int = 0  # rows of which all steps are rated, or one negative
+    known: int = 0  # rows that are one of the three: something says whether they are right
+    wrong: int = 0  # rows with a step that most people call negative
 
     @property
     def labels(self) -> float:
@@ -103,10 +112,11 @@ Progress = Callable[[int, int], None]
 def count(c: Connection, selection: Selection, progress: Progress | None = None) -> Counts:
     """Count a selection without reading its texts; `progress(done, total)` in traces. Raises NotFoundError."""
     scope = _scope(c, selection)
+    door = _Door(selection)
     counted = _Counted(left_out=Counter({"unpublished": scope.unpublished} if scope.unpublished else {}))
     for piece in _pieces(scope, progress):
-        for row in c.execute(text(_SUMMARY), _given(selection, scope, piece)):
-            counted.add(selection, row)
+        for row in c.execute(text(SUMMARY), _given(selection, scope, piece)):
+            counted.add(selection, row, door.why_not(row))
     if selection.alternatives:
         counted.alternatives = sum(alternatives.is_one(row) for row in stream(c, selection))
     return counted.counts()
@@ -115,11 +125,11 @@ def count(c: Connection, selection: Selection, progress: Progress | None = None)
 def stream(c: Connection, selection: Selection, progress: Progress | None = None) -> Iterator[InputRow]:
     """The rows one by one, by trace id: those that `count` on the same connection counts. Raises NotFoundError."""
     scope = _scope(c, selection)
-    made = 0
+    made, door = 0, _Door(selection)
     taught = alternatives.Taught()
     for piece in _pieces(scope, progress):
         given = _given(selection, scope, piece)
-        going = [row for row in c.execute(text(_SUMMARY), given) if not _why_not(selection, row)]
+        going = [row for row in c.execute(text(SUMMARY), given) if not door.why_not(row)]
         if selection.limit:
             going = going[: selection.limit - made]
         made += len(going)
@@ -134,7 +144,7 @@ def stream(c: Connection, selection: Selection, progress: Progress | None = None
             break
     for given in taught.pieces:  # when every row has said what it teaches, so that nothing is taught twice
         rows = {row.trace: row for row in _rows(c, selection, given)}
-        yield from alternatives.stream(c, _SCOPE, given, rows, taught)
+        yield from alternatives.stream(c, SCOPE, given, rows, taught)
 
 
 def select_rows(c: Connection, selection: Selection, progress: Progress | None = None) -> Selected:
@@ -207,21 +217,38 @@ def _given(selection: Selection, scope: _Scope, piece: Sequence[int]) -> dict[st
         "only_submitted": selection.only_submitted,
         "skip_unsure": selection.skip_unsure,
         "soft": selection.resolution is Resolution.SOFT,
-        "labelled": selection.labelled or selection.outcomes,
+        "labelled": selection.labelled or selection.unrated,
     }
 
 
-def _why_not(selection: Selection, row: Row[Any]) -> str:
-    """Why a trace does not go in; empty when it does."""
-    if row.steps == 0:
-        return "no steps"
-    if not selection.labelled or selection.outcomes or row.labels:
+class _Door:
+    """Lets traces in, one after the other by id; remembers the problems it has seen where one row a problem goes in."""
+
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+        self._seen: set[str] = set()
+
+    def why_not(self, row: Row[Any]) -> str:
+        """Why a trace does not go in; empty when it does."""
+        if row.steps == 0:
+            return "no steps"
+        if self._selection.problems:
+            return self._why_not_its_problem(row)
+        if not self._selection.labelled or self._selection.unrated or row.labels:
+            return ""
+        if row.ties:
+            return "tie"
+        if row.usable:
+            return "no rating"
+        return str(row.why or "not annotated")
+
+    def _why_not_its_problem(self, row: Row[Any]) -> str:
+        if not row.referenced:
+            return NO_REFERENCE
+        if row.fold in self._seen:
+            return "its problem is in already"
+        self._seen.add(row.fold)
         return ""
-    if row.ties:
-        return "tie"
-    if row.usable:
-        return "no rating"
-    return str(row.why or "not annotated")
 
 
 @dataclass(slots=True)
@@ -240,9 +267,9 @@ class _Counted:
     neutral: float = 0.0
     positive: float = 0.0
     alternatives: int = 0
+    known: Counter[str] = field(default_factory=Counter)
 
-    def add(self, selection: Selection, row: Row[Any]) -> None:
-        why = _why_not(selection, row)
+    def add(self, selection: Selection, row: Row[Any], why: str) -> None:
         if not why and selection.limit and self.rows >= selection.limit:
             why = "over the limit"
         if why:
@@ -260,6 +287,12 @@ class _Counted:
             self.positive += row.positive
             self.unlabelled["tie"] += row.ties
             self.unlabelled["no rating"] += row.steps - row.labels - row.ties
+        judged = row.wrong > 0 or row.labels == row.steps
+        self.known["referenced"] += row.referenced
+        self.known["recorded"] += row.outcome is not None
+        self.known["judged"] += judged
+        self.known["known"] += bool(row.referenced or judged or row.outcome is not None)
+        self.known["wrong"] += row.wrong > 0
 
     def counts(self) -> Counts:
         return Counts(
@@ -275,22 +308,23 @@ class _Counted:
             left_out=dict(self.left_out),
             unlabelled={why: number for why, number in self.unlabelled.items() if number},
             alternatives=self.alternatives,
+            **self.known,
         )
 
 
 def _rows(c: Connection, selection: Selection, given: dict[str, Any]) -> Iterator[InputRow]:
     sources: dict[int, list[SourceRef]] = {}
     votes: dict[tuple[int, int], Votes] = {}
-    projects = {row[0]: str(row[1]) for row in c.execute(text(_PROJECTS), given)}
+    projects = {row[0]: str(row[1]) for row in c.execute(text(PROJECTS), given)}
     repairs: dict[tuple[int, int], int] = {}
-    with_votes = selection.labelled or selection.outcomes
+    with_votes = selection.labelled or selection.unrated
     if with_votes:
-        for row in c.execute(text(_SOURCES), given):
+        for row in c.execute(text(SOURCES), given):
             sources.setdefault(row.trace_id, []).append(SourceRef(row.uid, row.revision))
             projects[row.trace_id] = row.project
-        votes = {(row[0], row[1]): Votes(row[2], row[3], row[4]) for row in c.execute(text(_VOTES), given)}
-        repairs = {(row[0], row[1]): row[2] for row in c.execute(text(_REPAIRS), given)}
-    heads, steps = c.execute(text(_HEADS), given), c.execute(text(_STEPS), given)
+        votes = {(row[0], row[1]): Votes(row[2], row[3], row[4]) for row in c.execute(text(VOTES), given)}
+        repairs = {(row[0], row[1]): row[2] for row in c.execute(text(REPAIRS), given)}
+    heads, steps = c.execute(text(HEADS), given), c.execute(text(STEPS), given)
     for head, mine in zip(heads, _by_trace(steps), strict=True):
         yield InputRow(
             id=f"{head.uid}:{head.version}",
@@ -307,117 +341,10 @@ def _rows(c: Connection, selection: Selection, given: dict[str, Any]) -> Iterato
             sources=tuple(sources.get(head.id, ())),
             repairs=tuple(repairs.get((head.id, row.ordinal)) for row in mine) if repairs else (),
             outcome=head.outcome,
+            response=head.text if selection.responses else None,
         )
 
 
 def _by_trace(steps: Iterable[Row[Any]]) -> Iterator[list[Row[Any]]]:
     for _, mine in itertools.groupby(steps, key=lambda row: row[0]):
         yield list(mine)
-
-
-# `said`: the annotations of the selection, with the reason why one is not used; `end_at`: of one made here the ratings
-# behind its first negative do not count, as in `Annotation.counted`. `votes`: what they said of each step,
-# adjudications and gold before plain ratings. `resolved`: the weights that come of it, no row for a dropped tie.
-_SCOPE = """
-WITH scope AS MATERIALIZED (
-  SELECT trace.id, trace.problem_id, segmentation.id AS segmentation_id
-  FROM json_each(:traces) AS wanted
-  JOIN trace ON trace.id = wanted.value
-  JOIN segmentation ON segmentation.trace_id = trace.id AND segmentation.current = 1
-),
-said AS MATERIALIZED (
-  SELECT a.id, a.uid, a.revision, a.trace_id, a.project_id, a.kind IN ('adjudication', 'gold') AS judged,
-    CASE WHEN a.state = 'open' AND :only_submitted THEN 'not submitted'
-         WHEN a.segmentation_id <> scope.segmentation_id THEN 'older steps'
-         WHEN a.finish_reason = 'bad_problem' THEN 'bad problem'
-         WHEN a.finish_reason = 'give_up' THEN 'given up'
-         ELSE '' END AS why,
-    CASE WHEN a.batch_id IS NULL  -- ratings behind it do not count (Annotation.counted), but where errors are repaired
-      AND NOT EXISTS (SELECT 1 FROM rating AS n WHERE n.annotation_id = a.id AND n.repairs IS NOT NULL) THEN (
-      SELECT min(n.ordinal) FROM rating AS n WHERE n.annotation_id = a.id AND n.option = 0 AND n.value = -1
-    ) END AS end_at
-  FROM scope JOIN annotation AS a ON a.trace_id = scope.id LEFT JOIN batch ON batch.id = a.batch_id
-  WHERE :labelled AND a.state <> 'void' AND (batch.id IS NULL OR batch.state = 'published')
-    AND (:any_project OR a.project_id IN (SELECT value FROM json_each(:projects)))
-    AND (:any_annotator OR a.annotator_id IN (SELECT value FROM json_each(:annotators)))
-    AND (:any_origin OR coalesce(batch.kind, 'here') IN (SELECT value FROM json_each(:kinds)))
-),
-votes AS MATERIALIZED (
-  SELECT said.trace_id, rating.ordinal, max(judged) AS judged,
-    sum(NOT judged AND value = -1) AS n, sum(NOT judged AND value = 0) AS z, sum(NOT judged AND value = 1) AS p,
-    sum(judged AND value = -1) AS jn, sum(judged AND value = 0) AS jz, sum(judged AND value = 1) AS jp
-  FROM said JOIN rating ON rating.annotation_id = said.id AND rating.option = 0 AND rating.value IS NOT NULL
-    AND NOT (:skip_unsure AND (rating.unsure OR coalesce(rating.flagged, 0)))
-    AND (said.end_at IS NULL OR rating.ordinal <= said.end_at)
-  WHERE said.why = '' AND (said.end_at IS NULL OR rating.ordinal <= said.end_at)
-  GROUP BY said.trace_id, rating.ordinal
-),
-heard AS (
-  SELECT trace_id, ordinal, iif(judged, jn, n) AS n, iif(judged, jz, z) AS z, iif(judged, jp, p) AS p FROM votes
-),
-resolved AS MATERIALIZED (
-  SELECT trace_id, ordinal, 2 * max(n, z, p) > n + z + p AS agreed,
-    iif(2 * max(n, z, p) > n + z + p, 1.0 * (2 * n > n + z + p), 1.0 * n / (n + z + p)) AS negative,
-    iif(2 * max(n, z, p) > n + z + p, 1.0 * (2 * z > n + z + p), 1.0 * z / (n + z + p)) AS neutral,
-    iif(2 * max(n, z, p) > n + z + p, 1.0 * (2 * p > n + z + p), 1.0 * p / (n + z + p)) AS positive
-  FROM heard
-)
-"""
-
-_SUMMARY = f"""{_SCOPE},
-summed AS MATERIALIZED (
-  SELECT trace_id, sum(agreed OR :soft) AS labels, sum(NOT (agreed OR :soft)) AS ties,
-    sum(iif(agreed OR :soft, negative, 0)) AS negative, sum(iif(agreed OR :soft, neutral, 0)) AS neutral,
-    sum(iif(agreed OR :soft, positive, 0)) AS positive
-  FROM resolved GROUP BY trace_id
-),
-reasons AS MATERIALIZED (
-  SELECT trace_id, sum(why = '') AS usable, min(nullif(why, '')) AS why FROM said GROUP BY trace_id
-)
-SELECT scope.id, problem.fold, spans.steps, length(problem.prompt) + coalesce(spans.characters, 0) AS characters,
-  coalesce(summed.labels, 0) AS labels, coalesce(summed.ties, 0) AS ties, coalesce(reasons.usable, 0) AS usable,
-  reasons.why, summed.negative, summed.neutral, summed.positive
-FROM scope JOIN problem ON problem.id = scope.problem_id
-JOIN (
-  SELECT scope.id, count(step.ordinal) AS steps, sum(step."end" - step.start) AS characters
-  FROM scope LEFT JOIN step ON step.segmentation_id = scope.segmentation_id GROUP BY scope.id
-) AS spans ON spans.id = scope.id
-LEFT JOIN summed ON summed.trace_id = scope.id LEFT JOIN reasons ON reasons.trace_id = scope.id
-ORDER BY scope.id
-"""
-
-_SOURCES = f"""{_SCOPE}
-SELECT said.trace_id, said.uid, said.revision, project.name AS project
-FROM said JOIN project ON project.id = said.project_id WHERE why = '' ORDER BY said.trace_id, said.id DESC
-"""
-
-_VOTES = f"""{_SCOPE} SELECT trace_id, ordinal, negative, neutral, positive FROM resolved WHERE agreed OR :soft"""
-
-_REPAIRS = f"""{_SCOPE}  -- the last row of a step, which a mapping keeps, is what most people say
-SELECT said.trace_id, rating.ordinal, rating.repairs
-FROM said JOIN rating ON rating.annotation_id = said.id AND rating.option = 0 AND rating.repairs IS NOT NULL
-WHERE said.why = '' GROUP BY said.trace_id, rating.ordinal, rating.repairs ORDER BY count(*), rating.repairs
-"""
-
-_PROJECTS = """
-SELECT project_trace.trace_id, min(project.name) FROM json_each(:traces) AS wanted
-JOIN project_trace ON project_trace.trace_id = wanted.value JOIN project ON project.id = project_trace.project_id
-GROUP BY project_trace.trace_id
-"""
-
-_HEADS = """
-SELECT trace.id, trace.uid, trace.text, trace.outcome, segmentation.version, problem.prompt, problem.fold,
-  problem.reference_answer, batch.kind
-FROM json_each(:traces) AS wanted JOIN trace ON trace.id = wanted.value
-JOIN segmentation ON segmentation.trace_id = trace.id AND segmentation.current = 1
-JOIN problem ON problem.id = trace.problem_id JOIN batch ON batch.id = trace.batch_id
-ORDER BY trace.id
-"""
-
-_STEPS = """
-SELECT trace.id, step.ordinal, step.step_id, step.start, step."end"
-FROM json_each(:traces) AS wanted JOIN trace ON trace.id = wanted.value
-JOIN segmentation ON segmentation.trace_id = trace.id AND segmentation.current = 1
-JOIN step ON step.segmentation_id = segmentation.id
-ORDER BY trace.id, step.ordinal
-"""

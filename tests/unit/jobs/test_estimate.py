@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from studio.jobs.estimate import estimate, shape_of
+from studio.jobs.estimate import estimate
+from studio.jobs.needs import shape_of
 from studio.jobs.values import RunOrder
 from studio.store.rows import Counts, Selection
 from studio.workspace import Workspace

@@ -188,7 +188,7 @@ def test_repairs_and_outcomes_come_along(tmp_path: Path):
         c.execute(update(s.trace).where(s.trace.c.id == made.traces[0]).values(outcome=1))
     with made.database.read() as c:
         (row,) = rows.stream(c, Selection())
-        both = list(rows.stream(c, Selection(outcomes=True)))
+        both = list(rows.stream(c, Selection(unrated=True)))
     assert row.repairs == (None, None, 1, None)
     assert row.outcome == 1
     assert row.votes is not None

@@ -1,0 +1,113 @@
+"""What is to be said of an order before it starts: why it cannot, what a person should know, what its rows hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from studio.jobs import roles, user_code
+from studio.jobs.values import RunOrder
+from studio.store.rows import NO_REFERENCE, Counts
+from trainer.contract.records import Split
+from trainer.contract.spec import build
+from trainer.contract.specs.autolabel import AutolabelSpec
+from trainer.contract.specs.orm import OrmSpec, OutcomeFrom
+from trainer.contract.specs.rl import Algorithm, RlSpec
+from trainer.contract.specs.sft import SftSpec
+from trainer.reasoning.credit import CreditSettings
+
+_OUTCOMES: dict[OutcomeFrom, Callable[[Counts], int]] = {
+    OutcomeFrom.KNOWN: lambda counts: counts.known,
+    OutcomeFrom.RECORDED: lambda counts: counts.recorded,
+    OutcomeFrom.ANSWER: lambda counts: counts.referenced,
+    OutcomeFrom.RATINGS: lambda counts: counts.judged,
+}
+_WANTED = {
+    OutcomeFrom.KNOWN: "a recorded outcome, a reference answer, or ratings of all steps",
+    OutcomeFrom.RECORDED: "a recorded outcome",
+    OutcomeFrom.ANSWER: "a reference answer",
+    OutcomeFrom.RATINGS: "ratings of all steps",
+}
+
+
+def objections(order: RunOrder, counts: Counts) -> tuple[str, ...]:
+    """Why a checked order cannot start; empty when it can."""
+    found = []
+    if counts.rows == 0:
+        reasons = ", ".join(f"{why}: {number}" for why, number in counts.left_out.items()) or "the selection is empty"
+        found.append(f"no row goes in ({reasons})")
+    found += [*roles.missing(order), *user_code.objections(order)]
+    if counts.rows and order.recipe in ("prm", "orm", "sft", "rl") and not counts.per_split.get(Split.TRAIN, 0):
+        found.append("every row is held out for validation or test; choose more problems")
+    if counts.rows:
+        found += _of_recipe(order, counts)
+    return tuple(found)
+
+
+def _of_recipe(order: RunOrder, counts: Counts) -> list[str]:
+    """What only this recipe needs of its rows and settings."""
+    match build(order.recipe, dict(order.parameters)):
+        case OrmSpec(outcome=outcome) if not _OUTCOMES[outcome](counts):
+            return [f"no trace has {_WANTED[outcome]}; choose others, or take the outcome from elsewhere"]
+        case SftSpec(drop_rated_wrong=True) if counts.wrong == counts.rows:
+            return ["every trace has a step rated negative, and those are left out; choose others"]
+        case RlSpec(algorithm=algorithm, traces=1) if algorithm is not Algorithm.PPO:
+            return [f"{algorithm.value} compares the traces of a problem; write at least 2 of each"]
+        case AutolabelSpec(method=method) if method.uses_policy and not counts.referenced:
+            return ["no problem has a reference answer, which rollouts must reach; label by the rule alone"]
+        case _ if order.recipe == "prm" and not (counts.negative and (counts.positive or counts.neutral)):
+            return ["all labels are on one side; a PRM needs positive and negative steps"]
+    return []
+
+
+def warnings(order: RunOrder, counts: Counts) -> tuple[str, ...]:
+    """What a person should know before a checked order starts, as sentences."""
+    found: list[str] = []
+    match build(order.recipe, dict(order.parameters)):
+        case OrmSpec(outcome=outcome):
+            found += _few(counts.rows - _OUTCOMES[outcome](counts), f"without {_WANTED[outcome]}", "teaches nothing")
+        case SftSpec(drop_rated_wrong=drop):
+            does = "is left out" if drop else "is learned all the same"
+            found += _few(counts.wrong, "with a step rated negative", does)
+        case RlSpec() as spec:
+            found += _of_rewards(spec, counts)
+        case AutolabelSpec(method=method) if method.uses_policy:
+            found += _few(counts.rows - counts.referenced, "without a reference answer", "gets no rollouts")
+    held_out = counts.rows - counts.per_split.get(Split.TRAIN, 0)
+    if order.recipe in ("sft", "rl") and counts.rows and not held_out:
+        found.append("No problem is held out: nothing says how well it does on new ones.")
+    return tuple(found)
+
+
+def _of_rewards(spec: RlSpec, counts: Counts) -> list[str]:
+    weight = spec.process_weight if spec.prm else 0.0
+    credit = CreditSettings(
+        form=spec.credit, process_weight=weight, outcome_weight=spec.outcome_weight, scale=spec.scale
+    )
+    found = [*credit.warnings]
+    if spec.process_weight > 0 and not spec.prm:
+        found.append("No PRM is chosen: the outcome alone pays.")
+    if spec.reward.strip() and spec.reward_weight == 0:
+        found.append("Your own reward weighs 0; give it a weight.")
+    without = counts.left_out.get(NO_REFERENCE, 0)
+    return [*found, *_few(without, "without a reference answer", "is left out: nothing can say what is right")]
+
+
+def _few(number: int, which: str, does: str) -> list[str]:
+    """A sentence about so many traces; none about no trace."""
+    if number <= 0:
+        return []
+    verbs = {"teaches": "teach", "is": "are", "gets": "get"}
+    first, _, rest = does.partition(" ")
+    return [f"{number:,} trace{'' if number == 1 else 's'} {which} {first if number == 1 else verbs[first]} {rest}."]
+
+
+def facts(order: RunOrder, counts: Counts) -> dict[str, int]:
+    """What is known of the rows besides labels, in words, where the recipe asks for it."""
+    known = {
+        "with a reference answer": counts.referenced,
+        "with a recorded outcome": counts.recorded,
+        "with all steps rated, or one negative": counts.judged,
+        "with a step rated negative": counts.wrong,
+    }
+    asked = {"orm": (0, 1, 2), "sft": (3,), "autolabel": (0,)}.get(order.recipe, ())
+    return {name: number for place, (name, number) in enumerate(known.items()) if place in asked}

@@ -1,0 +1,159 @@
+"""Which models a recipe uses, by role, and which kinds of models can play it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Connection
+
+from studio.errors import RunError
+from studio.jobs.values import RunOrder
+from studio.store import models
+from studio.workspace import Workspace
+from trainer.contract.records import ModelRef
+from trainer.contract.run_folder import sha256_of, sha256_of_folder
+from trainer.contract.spec import RECIPES
+from trainer.contract.specs.autolabel import LabelMethod
+
+TINY = "tiny"
+MODEL, PRM = "model", "prm"  # fields of a recipe's dataclass that name a model; also the roles in the run folder
+POLICIES = ("sft", "rl")
+KIND_NAMES = {"prm": "a PRM", "orm": "an outcome reward model", "sft": "a policy", "rl": "a policy"}
+_STEP_HEADS = ("TokenClassification", "ForProcessRewardModel")
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A model that a recipe uses, and what can play it."""
+
+    name: str
+    wanted: str  # what to choose, for a person
+    kinds: tuple[str, ...]  # of models made here, or of folders that say what they are
+    scratch: bool = False  # "tiny" can, made from scratch
+    hub: bool = True  # a hub id can
+    required: bool = True
+
+
+_BODY = "a model to begin with"
+_ROLES = {
+    ("prm", MODEL): Role(MODEL, _BODY, (*POLICIES, "prm", "orm"), scratch=True),
+    ("orm", MODEL): Role(MODEL, _BODY, (*POLICIES, "prm", "orm"), scratch=True),
+    ("sft", MODEL): Role(MODEL, _BODY, POLICIES, scratch=True),
+    ("score", MODEL): Role(MODEL, "the PRM that scores", ("prm", "orm"), hub=False),
+    ("rl", MODEL): Role(MODEL, "the policy to improve", POLICIES),
+    ("rl", PRM): Role(PRM, "the PRM that scores steps", ("prm",), required=False),
+    ("autolabel", MODEL): Role(MODEL, "the policy that writes rollouts", POLICIES, required=False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model that lies on this machine: its role, where it is, under which name it is known, and its checksum."""
+
+    role: str
+    path: Path
+    name: str
+    checksum: str
+
+    def reference(self) -> ModelRef:
+        """How the run's spec names it."""
+        suffix = "" if self.path.is_dir() else self.path.suffix
+        return ModelRef(role=self.role, path=f"inputs/{self.role}{suffix}", checksum=self.checksum, name=self.name)
+
+
+def roles_of(recipe: str) -> tuple[Role, ...]:
+    """The models that a recipe's dataclass names, in its order."""
+    names = [field.name for field in fields(RECIPES[recipe])]
+    return tuple(_ROLES[recipe, name] for name in names if (recipe, name) in _ROLES)
+
+
+def missing(order: RunOrder) -> tuple[str, ...]:
+    """What must still be chosen, as sentences."""
+    return tuple(
+        f"choose {role.wanted}"
+        for role in roles_of(order.recipe)
+        if not named(order, role.name) and (role.required or _writes_rollouts(order))
+    )
+
+
+def named(order: RunOrder, role: str) -> str:
+    """What an order says of a role: a name, folder, hub id, or nothing."""
+    return "" if _is_idle(order) else str(order.parameters.get(role, "")).strip()
+
+
+def find_models(workspace: Workspace, c: Connection, order: RunOrder) -> tuple[Source, ...]:
+    """The models of an order as they lie here; none for "tiny" and hub ids. Raises RunError for one that cannot be."""
+    found = (_find(workspace, c, named(order, role.name), role) for role in roles_of(order.recipe))
+    return tuple(source for source in found if source is not None)
+
+
+def where_is(workspace: Workspace, c: Connection, name: str) -> Path:
+    """Where a model of this name or path would lie; nothing may be there."""
+    known = models.find(c, name)
+    return workspace.path / known.folder if known is not None else Path(name).expanduser()
+
+
+def _find(workspace: Workspace, c: Connection, name: str, role: Role) -> Source | None:
+    if not name:
+        return None
+    if name == TINY:
+        if not role.scratch:
+            raise RunError(
+                f"{role.wanted} must have been trained: “tiny” is made from scratch; teach it with sft first"
+            )
+        return None
+    known, path = models.find(c, name), where_is(workspace, c, name)
+    if not path.exists():
+        if known is not None or not role.hub or path.is_absolute():
+            have = ", ".join(model.name for model in models.all_models(c) if model.kind in role.kinds) or "none yet"
+            raise RunError(f"there is no model {name!r} (looked at {path}); models of this workspace: {have}")
+        return None  # a hub id: the worker fetches it
+    kind = known.kind if known is not None else kind_of_folder(path)
+    _check_kind(role, name if known is None else known.name, kind)
+    checksum = sha256_of_folder(path) if path.is_dir() else sha256_of(path)
+    if known is not None and known.checksum != checksum:
+        raise RunError(f"model {known.name!r} in {path} is not what its run made: its checksum has changed")
+    return Source(role.name, path.resolve(), known.name if known is not None else path.name, checksum)
+
+
+def _check_kind(role: Role, name: str, kind: str) -> None:
+    if not kind or kind in role.kinds:
+        return
+    is_kind = KIND_NAMES.get(kind, f"of the kind {kind}")
+    raise RunError(f"{name} is {is_kind}, which cannot be {role.wanted}; choose {_names(role.kinds)}")
+
+
+def _names(kinds: Collection[str]) -> str:
+    return " or ".join(dict.fromkeys(KIND_NAMES[kind] for kind in kinds))
+
+
+def kind_of_folder(path: Path) -> str:
+    """The kind of a model that lies in a folder, by its config.json; empty for one that does not say."""
+    config = path / "config.json"
+    if not config.is_file():
+        return ""
+    try:
+        said = msgspec.json.decode(config.read_bytes())
+    except msgspec.DecodeError as error:
+        raise RunError(f"{config} cannot be read: {error}; choose another folder") from error
+    kept = said.get("steplens")
+    if isinstance(kept, dict) and "judged" in kept:
+        return "orm" if kept["judged"] == "outcome" else "prm"
+    if isinstance(kept, dict) and "prompt" in kept:
+        return "sft"
+    heads = [name for name in said.get("architectures") or () if name.endswith(_STEP_HEADS)]
+    return "prm" if heads else ""
+
+
+def _is_idle(order: RunOrder) -> bool:
+    """Whether the recipe will not use its models: labels by the rule need no policy."""
+    return order.recipe == "autolabel" and not _writes_rollouts(order)
+
+
+def _writes_rollouts(order: RunOrder) -> bool:
+    if order.recipe != "autolabel":
+        return False
+    return LabelMethod(str(order.parameters.get("method", LabelMethod.RULE))).uses_policy
