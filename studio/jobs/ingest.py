@@ -13,11 +13,11 @@ from sqlalchemy import Connection, select, update
 from studio.domain import Changes, Topic, changed
 from studio.errors import NotFoundError, RunError
 from studio.jobs import processes
-from studio.store import batches, holds, models, runs, scores
+from studio.store import batches, holds, machine_labels, models, run_traces, runs, scores
 from studio.store import schema as s
 from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
-from trainer.contract.records import Record, ScoreRecord
+from trainer.contract.records import FlagRecord, MachineLabelRecord, Record, ScoreRecord, TraceRecord
 from trainer.contract.run_folder import RunFolder, complete_lines, sha256_of_folder
 
 HOLD_SECONDS = 60.0
@@ -109,10 +109,11 @@ def _store_new(c: Connection, workspace: Workspace, run_id: int) -> _Piece:
     if not lines:
         return _Piece(scores.Stored(0, 0, 0), True, Changes())
     found = [line.record for line in _decoded(lines, run.ingest_offset, records)]
-    counts = scores.store_records(c, _open_batch(c, run), found)
+    counts = _store(c, _open_batch(c, run), found)
     c.execute(update(s.run).where(s.run.c.id == run_id).values(ingested=s.run.c.ingested + counts.stored))
     _set_offset(c, run_id, behind)
-    touched = select(s.trace.c.id).where(s.trace.c.uid.in_({record.trace for record in found}))
+    uids = {record.trace for record in found if not isinstance(record, TraceRecord)}
+    touched = select(s.trace.c.id).where(s.trace.c.uid.in_(uids))
     changes = changed(Topic.SCORES, Topic.RUNS, traces=tuple(c.scalars(touched)), runs=(run_id,))
     return _Piece(counts, records.stat().st_size <= behind, changes)
 
@@ -179,7 +180,7 @@ class _Ingest:
             self.tell("storing what the run made", offset, size)
 
     def _store_slice(self, c: Connection, piece: Sequence[_Line]) -> None:
-        found = scores.store_records(c, self.batch, [line.record for line in piece])
+        found = _store(c, self.batch, [line.record for line in piece])
         _set_offset(c, self.stored_run.id, piece[-1].behind)
         self.counts = self.counts + found
 
@@ -205,6 +206,7 @@ class _Ingest:
                 base=model.base,
                 summary=run.summary,
             )
+        changes |= run_traces.show(c, run.id, run.name, self.batch)
         report = {"stored": self.counts.stored, "known": self.counts.known, "lost": self.counts.lost}
         changes |= batches.publish(c, self.batch, report)
         return changes | _mark_ingested(c, run, self.counts.stored)
@@ -216,10 +218,28 @@ class _Model:
     base: str
 
 
+Storable = ScoreRecord | MachineLabelRecord | TraceRecord
+
+
 @dataclass(frozen=True, slots=True)
 class _Line:
-    record: ScoreRecord
+    record: Storable
     behind: int
+
+
+def _store(c: Connection, batch_id: int, records: Sequence[Storable]) -> scores.Stored:
+    """Each kind in its own table; traces first, as others may speak of them."""
+    made = [record for record in records if isinstance(record, TraceRecord)]
+    scored = [record for record in records if isinstance(record, ScoreRecord)]
+    labelled = [record for record in records if isinstance(record, MachineLabelRecord)]
+    stored = scores.Stored(0, 0, 0)
+    if made:
+        stored = stored + run_traces.store_records(c, batch_id, made)
+    if scored:
+        stored = stored + scores.store_records(c, batch_id, scored)
+    if labelled:
+        stored = stored + machine_labels.store_records(c, batch_id, labelled)
+    return stored
 
 
 class _Hold:
@@ -263,7 +283,7 @@ def _decoded(lines: list[bytes], offset: int, path: Path) -> list[_Line]:
             record = decoder.decode(line)
         except msgspec.MsgspecError as error:
             raise RunError(f"{path}, the line that ends at byte {offset}: {error}; resume or repeat the run") from None
-        if not isinstance(record, ScoreRecord):
+        if isinstance(record, FlagRecord):
             kind = type(record).__struct_config__.tag
             raise RunError(f"{path}: this version cannot store records of the kind {kind}; update this program")
         found.append(_Line(record, offset))

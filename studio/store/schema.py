@@ -423,7 +423,7 @@ model = Table(
     _key(),
     _uid(),
     Column("name", Text, nullable=False),
-    Column("kind", Text, nullable=False),  # prm, orm, policy, monitor
+    Column("kind", Text, nullable=False),  # the recipe that made it: prm, orm, sft, rl
     Column("folder", Text, nullable=False),  # relative to the workspace
     Column("checksum", Text, nullable=False),
     Column("run_id", ForeignKey("run.id")),

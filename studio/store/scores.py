@@ -12,7 +12,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from studio.domain import StepScores
 from studio.store.schema import batch, model, score, scorer, segmentation, trace
-from trainer.contract.records import ScoreRecord, ScorerRef
+from trainer.contract.records import MachineLabelRecord, ScoreRecord, ScorerRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +52,17 @@ def unpack(data: bytes) -> tuple[float | None, ...]:
 
 def store_records(c: Connection, batch_id: int, records: Sequence[ScoreRecord]) -> Stored:
     """Store records of one run under a batch that is being written; those that are known already change nothing."""
-    segmentations = _segmentations(c, records)
+    segmentations = places_of(c, records)
     scorers = {ref: _scorer_id(c, ref) for ref in dict.fromkeys(record.scorer for record in records)}
     values = []
     for record in records:
         place = segmentations.get((record.trace, record.segmentation))
         if place is not None:
             values.append(_values(record, place.trace_id, place.segmentation_id, scorers[record.scorer], batch_id))
-    before = _changes(c)
+    before = total_changes(c)
     if values:
         c.execute(insert(score).on_conflict_do_nothing(), values)
-    stored = _changes(c) - before
+    stored = total_changes(c) - before
     return Stored(stored=stored, known=len(values) - stored, lost=len(records) - len(values))
 
 
@@ -92,7 +92,9 @@ def scorers(c: Connection) -> tuple[Scorer, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
+    """A trace's segmentation that a record speaks of."""
+
     trace_id: int
     segmentation_id: int
 
@@ -101,14 +103,15 @@ def _published() -> Any:  # noqa: ANN401 - a subquery
     return select(batch.c.id).where(batch.c.state == "published")
 
 
-def _segmentations(c: Connection, records: Sequence[ScoreRecord]) -> dict[tuple[str, int], _Place]:
+def places_of(c: Connection, records: Sequence[ScoreRecord | MachineLabelRecord]) -> dict[tuple[str, int], Place]:
+    """Where the records belong, by trace uid and version of its steps; what is not here is not in it."""
     wanted = {(record.trace, record.segmentation) for record in records}
     query = (
         select(trace.c.uid, segmentation.c.version, trace.c.id, segmentation.c.id.label("segmentation_id"))
         .join(segmentation, segmentation.c.trace_id == trace.c.id)
         .where(trace.c.uid.in_({uid for uid, _ in wanted}), tuple_(trace.c.uid, segmentation.c.version).in_(wanted))
     )
-    return {(row.uid, row.version): _Place(row.id, row.segmentation_id) for row in c.execute(query)}
+    return {(row.uid, row.version): Place(row.id, row.segmentation_id) for row in c.execute(query)}
 
 
 def _scorer_id(c: Connection, ref: ScorerRef) -> int:
@@ -135,6 +138,6 @@ def _values(record: ScoreRecord, trace_id: int, segmentation_id: int, scorer_id:
     }
 
 
-def _changes(c: Connection) -> int:
+def total_changes(c: Connection) -> int:
     """Rows that this connection has inserted, updated or deleted since it was opened."""
     return int(c.exec_driver_sql("SELECT total_changes()").scalar_one())

@@ -162,9 +162,20 @@ def _steps(c: Connection, segmentation_ids: Sequence[int]) -> dict[int, list[Ste
     return found
 
 
-def add(c: Connection, new: NewTrace, *, batch_id: int, project_id: int | None = None) -> Added:
-    """Store a trace and its problem (shared by equal problems); with a project it stands at the project's end."""
-    problem_id = _problem(c, new)
+def add(
+    c: Connection,
+    new: NewTrace,
+    *,
+    batch_id: int,
+    project_id: int | None = None,
+    problem_id: int | None = None,
+    method: str = "import",
+) -> Added:
+    """Store a trace and its problem (shared by equal problems); with a project it stands at the project's end.
+
+    `problem_id` names a problem that is here; `method` says where the steps come from.
+    """
+    problem_id = _problem(c, new) if problem_id is None else problem_id
     uid, moment = new.uid or new_uid(), now()
     trace_id = _inserted(
         c,
@@ -183,7 +194,7 @@ def add(c: Connection, new: NewTrace, *, batch_id: int, project_id: int | None =
     for ordinal, each in enumerate(new.messages):
         blocks = [[block.kind.value, block.start, block.end] for block in each.blocks]
         c.execute(insert_into(message).values(trace_id=trace_id, ordinal=ordinal, role=each.role, blocks=blocks))
-    segmentation_id = _inserted(c, segmentation, trace_id=trace_id, version=1, method="import", created_at=moment)
+    segmentation_id = _inserted(c, segmentation, trace_id=trace_id, version=1, method=method, created_at=moment)
     spans = [
         {"segmentation_id": segmentation_id, "ordinal": ordinal, "step_id": s.id, "start": s.start, "end": s.end}
         for ordinal, s in enumerate(new.steps)

@@ -1,0 +1,95 @@
+"""Traces that a run wrote: stored once by their record's id, and shown in a project of the run's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, func, insert, literal, select, update
+
+from studio.domain import Changes, Topic, changed
+from studio.store import batches, projects, traces
+from studio.store import schema as s
+from studio.store.scores import Stored
+from trainer.contract.records import TraceRecord
+from trainer.reasoning.response import read_response
+
+METHOD = "lines of the response"
+
+
+def store_records(c: Connection, batch_id: int, records: Sequence[TraceRecord]) -> Stored:
+    """Store traces under a batch that is being written; one that is known by its id changes nothing."""
+    known = set(c.scalars(select(s.trace.c.uid).where(s.trace.c.uid.in_([record.id for record in records]))))
+    problems = _problems(c, records)
+    last = c.scalar(select(func.max(s.trace.c.line)).where(s.trace.c.batch_id == batch_id))
+    stored, line = 0, -1 if last is None else int(last)
+    for record in records:
+        if record.id in known:
+            continue
+        known.add(record.id)
+        stored, line = stored + 1, line + 1
+        problem = problems.get((record.row, record.problem, record.reference))
+        traces.add(c, _new(record, line), batch_id=batch_id, problem_id=problem, method=METHOD)
+    return Stored(stored=stored, known=len(records) - stored, lost=0)
+
+
+def _new(record: TraceRecord, line: int) -> traces.NewTrace:
+    return traces.NewTrace(
+        record.problem,
+        record.text,
+        record.messages,
+        record.steps,
+        reference_answer=record.reference,
+        model=record.model,
+        answer=read_response(record.text).answer,
+        outcome=record.outcome,
+        uid=record.id,
+        line=line,
+    )
+
+
+def _problems(c: Connection, records: Iterable[TraceRecord]) -> dict[tuple[str, str, str | None], int]:
+    """The problems of the rows that records answer, where they are still here and say the same."""
+    rows = {record.row.rpartition(":")[0]: record.row for record in records}
+    p = s.problem.c
+    query = (
+        select(s.trace.c.uid, p.id, p.prompt, p.reference_answer)
+        .join(s.problem, p.id == s.trace.c.problem_id)
+        .where(s.trace.c.uid.in_(rows))
+    )
+    return {(rows[row.uid], row.prompt, row.reference_answer): row.id for row in c.execute(query)}
+
+
+def show(c: Connection, run_id: int, name: str, batch_id: int) -> Changes:
+    """Put the traces of a batch into the run's project, "Run: NAME", made when there is none; nothing without traces.
+
+    Belongs into the transaction that publishes the batch.
+    """
+    if c.scalar(select(s.trace.c.id).where(s.trace.c.batch_id == batch_id).limit(1)) is None:
+        return Changes()
+    project = _project(c, run_id, name)
+    c.execute(update(s.batch).where(s.batch.c.id == batch_id).values(project_id=project))
+    last = c.scalar(select(func.max(s.project_trace.c.position)).where(s.project_trace.c.project_id == project))
+    first = 0 if last is None else int(last) + 1
+    place = func.row_number().over(order_by=(s.trace.c.line, s.trace.c.id)) + (first - 1)
+    rows = select(literal(project), s.trace.c.id, place, literal(batch_id)).where(s.trace.c.batch_id == batch_id)
+    columns = ["project_id", "trace_id", "position", "batch_id"]
+    c.execute(insert(s.project_trace).from_select(columns, rows, include_defaults=False))
+    return changed(Topic.PROJECTS, Topic.TRACES)
+
+
+def _project(c: Connection, run_id: int, name: str) -> int:
+    """The project of an earlier ingest of this run, else a new one under a free name."""
+    earlier = (
+        select(s.batch.c.project_id)
+        .where(s.batch.c.run_id == run_id, s.batch.c.state == batches.PUBLISHED, s.batch.c.project_id.is_not(None))
+        .order_by(s.batch.c.id)
+    )
+    known = c.scalar(earlier.limit(1))
+    if known is not None:
+        return int(known)
+    free = wanted = f"Run: {name}"
+    number = 1
+    while projects.by_name(c, free) is not None:
+        number += 1
+        free = f"{wanted} ({number})"
+    return projects.create(c, free).id
