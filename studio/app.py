@@ -29,6 +29,7 @@ from studio.ui.main_window import MainWindow
 from studio.ui.session_log import catch_all, log_qt, start_log
 from studio.ui.single_instance import SingleInstance
 from studio.ui.theme import Theme
+from studio.ui.widgets.text_style import formula_sizes
 from studio.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -98,6 +99,10 @@ class Studio(QObject):
             self.window.start_services()
 
     def _remember(self) -> None:
+        if self.window is not None:
+            sizes = formula_sizes(self.theme, self.window.devicePixelRatioF())
+            if sizes != self.settings.formula_sizes:
+                self.settings.update(formula_sizes=sizes)
         if self.context is not None and self.settings.last_workspace != str(self.context.workspace.path):
             self.settings.update(last_workspace=str(self.context.workspace.path))
         if self.context is not None and self.settings.recent[:1] != [str(self.context.workspace.path)]:

@@ -23,6 +23,14 @@ class Theme(StrEnum):
     HIGH_CONTRAST = "high contrast"
 
 
+class FormulaSizes(msgspec.Struct, frozen=True):
+    """How large formulas are drawn, in quarters of a device pixel an em; as on an unscaled screen of 96 dpi."""
+
+    step: int = 67
+    problem: int = 67
+    title: int = 58
+
+
 class Settings(msgspec.Struct, kw_only=True):
     """What a user prefers. Change by `update`, which writes the file at once."""
 
@@ -36,6 +44,7 @@ class Settings(msgspec.Struct, kw_only=True):
     interpreter: str = ""  # Python that has the training packages; empty = the studio's own
     shortcuts: dict[str, list[str]] = {}  # action id -> key sequences that replace the built-in ones
     recent: list[str] = []  # workspaces and files, newest first
+    formula_sizes: FormulaSizes = FormulaSizes()  # of the window that was last open
     window: str = ""  # Qt's geometry and state, base64
 
     @classmethod

@@ -18,7 +18,7 @@ from studio.domain import Changes, Topic, changed
 from studio.errors import CancelledError, SteplensError
 from studio.exchange.report import ImportReport
 from studio.exchange.telling import CANCELLED, Progress, Stop, Teller, cancellable, never, quiet
-from studio.exchange.transfer import import_files
+from studio.exchange.transfer import Afterwards, import_files, nothing
 from studio.store import annotations as verbs
 from studio.store import batches, projects, traces
 from studio.store.database import Database
@@ -171,12 +171,13 @@ def make_sample(workspace: Workspace, *, progress: Progress = quiet, stop: Stop 
     return make_stories_project(workspace, progress=progress, stop=stop)
 
 
-def sample(args: argparse.Namespace) -> int:
+def sample(args: argparse.Namespace, afterwards: Afterwards = nothing) -> int:
     """`steplens sample`: put the sample projects into a workspace; exit code 130 when cancelled."""
     teller = Teller(args.progress)
     try:
         with cancellable() as stop, Workspace.open(args.workspace, create=True) as workspace:
             report = make_sample(workspace, progress=teller, stop=stop)
+            afterwards(workspace, teller, stop)
     except CancelledError as error:
         teller.say(str(error))
         return CANCELLED

@@ -29,6 +29,7 @@ from studio.workspace import Workspace
 
 LINES_LOOKED_AT = 20
 ROWS_BETWEEN_PROGRESS = 200
+Afterwards = Callable[[Workspace, Progress, Stop], None]  # what follows when everything is in
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,11 @@ def export_file(
     return ExportReport(str(out), rows, size, time.perf_counter() - began, every - total)
 
 
-def import_(args: argparse.Namespace) -> int:
+def nothing(_workspace: Workspace, _progress: Progress, _stop: Stop) -> None:
+    """Nothing follows."""
+
+
+def import_(args: argparse.Namespace, afterwards: Afterwards = nothing) -> int:
     """`steplens import`: exit code 0 when every row came in or was known, 1 with broken rows, 130 when cancelled."""
     teller = Teller(args.progress)
     nothing_there = args.dry_run and not (args.workspace / "workspace.toml").exists()
@@ -181,6 +186,8 @@ def import_(args: argparse.Namespace) -> int:
                 progress=teller,
                 stop=stop,
             )
+            if workspace is not None and not args.dry_run:
+                afterwards(workspace, teller, stop)
     except CancelledError as error:
         teller.say(str(error))
         return CANCELLED

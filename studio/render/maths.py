@@ -13,29 +13,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QColor, QImage, QPainter
 
-from studio.render.formula import QUARTERS, Formula, Mask, Sized
+from studio.render.formula import LONGEST, PIECE, Formula, Helpers, Mask, Sized, order_of
 from studio.render.mask_store import MaskStore
 
 log = logging.getLogger(__name__)
-LONGEST = 400  # characters; longer formulas are shown as source
 HELD_MASKS = 8_000
 HELD_IMAGE_BYTES = 48 << 20
-PIECE = 6  # formulas a job: small enough that a visible one never waits long
-
-
-class Helpers(Protocol):
-    """What the renderer needs of the helper pool."""
-
-    def submit(
-        self, target: str, argument: object, done: Callable[[object], None], *, urgent: bool = True
-    ) -> Callable[[], None]:
-        """Call `target` ("module:function") in a helper; `done` gets its result or the exception, in another thread."""
-        ...
 
 
 class MathsRenderer(QObject):
@@ -131,8 +118,7 @@ class MathsRenderer(QObject):
         missing = [sized for sized in wanted if sized not in found]
         for start in range(0, len(missing), PIECE):
             part = missing[start : start + PIECE]
-            order = [(s.formula.latex, s.formula.display, s.quarters / QUARTERS) for s in part]
-            self._helpers.submit("studio.render.maths_worker:draw", order, self._receiver(part), urgent=urgent)
+            self._helpers.submit("studio.render.maths_worker:draw", order_of(part), self._receiver(part), urgent=urgent)
 
     def _receiver(self, part: list[Sized]) -> Callable[[object], None]:
         return lambda result: self._desk.put(lambda: self._receive(part, result))

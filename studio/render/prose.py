@@ -85,6 +85,7 @@ _INLINE_CODE = re.compile(r"`([^`\n]+)`")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _PROSE = re.compile(r"[a-z]{2,}[,;]?\s+[A-Za-z]{2,}")
 _GROUPED_TEXT = re.compile(r"\\(?:text|mbox|textbf|textit|textrm|mathrm|operatorname|begin|end)\*?\s*\{[^{}]*\}")
+_MATHS_ONLY = re.compile(r"[\\^_]|^[\d\s.,()+\-*/=a-z]+$")
 _ANSWER = re.compile(r"(# Answer\s+)(?=[^$]*(?:\\[A-Za-z]|[\^_]))([^$\n]*[^$\s])(\s*)\Z")
 
 
@@ -104,6 +105,13 @@ def _scannable(text: str) -> bool:
 def formulas(text: str) -> tuple[Piece, ...]:
     """The pieces of maths in a text."""
     return tuple(piece for piece in pieces(text) if piece.kind is PieceKind.MATHS)
+
+
+def reference_text(reference: str | None) -> str:
+    """A reference answer as text with maths: what has no marks of its own and reads as maths gets them."""
+    if not reference or "$" in reference:
+        return reference or ""
+    return f"${reference}$" if _MATHS_ONLY.search(reference) else reference
 
 
 def visible(text: str) -> str:

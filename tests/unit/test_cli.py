@@ -41,7 +41,7 @@ def test_without_a_verb_the_window_opens() -> None:
 @pytest.mark.parametrize(
     ("words", "handler"),
     [
-        ("import a.jsonl --workspace w", "studio.exchange.transfer:import_"),
+        ("import a.jsonl --workspace w", "studio.filling:import_"),
         ("export o.jsonl --workspace w --format prm800k", "studio.exchange.transfer:export"),
         ("run prm --workspace w --set epochs=1 --set seed=2 --wait", "studio.jobs.headless:run"),
         ("runs --workspace w --json", "studio.jobs.headless:runs"),

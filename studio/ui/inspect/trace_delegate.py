@@ -16,10 +16,9 @@ from studio.ui.inspect.trace_model import ROW_ROLE, Index, facts
 from studio.ui.theme import Theme
 from studio.ui.widgets import faces
 from studio.ui.widgets.layouts import LayoutCache
-from studio.ui.widgets.text_style import text_style
+from studio.ui.widgets.text_style import TITLE_POINTS, text_style
 from trainer.contract.records import Rating
 
-POINTS = 9.8
 CUT = 150  # the store cuts titles: what is open at the cut is left away
 
 
@@ -29,7 +28,7 @@ class TraceDelegate(QStyledItemDelegate):
     def __init__(self, maths: MathsRenderer, theme: Theme, parent: QWidget) -> None:
         super().__init__(parent)
         self._theme = theme
-        self._layouts = LayoutCache(maths, text_style(theme, POINTS, parent.devicePixelRatioF()))
+        self._layouts = LayoutCache(maths, text_style(theme, TITLE_POINTS, parent.devicePixelRatioF()))
         self._view = parent
         theme.switched.connect(self._on_theme_switched)
         maths.rendered.connect(self._on_rendered)
@@ -112,7 +111,7 @@ class TraceDelegate(QStyledItemDelegate):
             self._update()
 
     def _on_theme_switched(self) -> None:
-        self._layouts.restyle(text_style(self._theme, POINTS, self._view.devicePixelRatioF()))
+        self._layouts.restyle(text_style(self._theme, TITLE_POINTS, self._view.devicePixelRatioF()))
         self._update()
 
     def _update(self) -> None:

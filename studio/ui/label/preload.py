@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from studio.domain import Trace
-from studio.render.formula import Formula
 from studio.render.maths import MathsRenderer
-from studio.render.prose import formulas
+from studio.render.needed import problem_formulas, step_formulas
 from studio.ui.theme import Theme
-from studio.ui.widgets.problem_view import reference_text
-from studio.ui.widgets.text_style import text_style
-
-STEP_POINTS, PROBLEM_POINTS = 11.0, 11.5  # as StepListView and ProblemView set their text
+from studio.ui.widgets.text_style import formula_sizes
 
 
 class Preloader:
@@ -22,16 +18,9 @@ class Preloader:
 
     def measure(self, ratio: float) -> None:
         """Take the sizes of formulas at this many device pixels a logical pixel."""
-        self._steps = text_style(self._theme, STEP_POINTS, ratio).quarters
-        self._problem = text_style(self._theme, PROBLEM_POINTS, ratio).quarters
+        self._sizes = formula_sizes(self._theme, ratio)
 
     def __call__(self, trace: Trace) -> None:
         """Bring the maths of this trace into memory, as far as the cache file has it."""
-        problem = trace.problem
-        steps = [trace.step_text(i) for i in range(len(trace.segmentation.steps))]
-        self._maths.preload(_formulas(*steps), self._steps)
-        self._maths.preload(_formulas(problem.prompt, reference_text(problem.reference_answer)), self._problem)
-
-
-def _formulas(*texts: str) -> list[Formula]:
-    return [Formula(piece.text, piece.block) for text in texts for piece in formulas(text)]
+        self._maths.preload(step_formulas(trace), self._sizes.step)
+        self._maths.preload(problem_formulas(trace.problem), self._sizes.problem)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QPainter, QPaintEvent, QPen, QResizeEvent
@@ -13,12 +12,12 @@ from studio.render import prose
 from studio.render.formula import Formula
 from studio.render.layout import Ink, ProseLayout
 from studio.render.maths import MathsRenderer
+from studio.render.prose import reference_text
 from studio.ui.theme import Theme
 from studio.ui.widgets.layouts import LayoutCache
-from studio.ui.widgets.text_style import text_style
+from studio.ui.widgets.text_style import PROBLEM_POINTS, text_style
 
 TALLEST = 240  # logical pixels at 100 %; a longer problem scrolls
-_MATHS_ONLY = re.compile(r"[\\^_]|^[\d\s.,()+\-*/=a-z]+$")
 
 
 class ProblemView(QAbstractScrollArea):
@@ -33,7 +32,7 @@ class ProblemView(QAbstractScrollArea):
     def __init__(self, maths: MathsRenderer | None, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self._layouts = LayoutCache(maths, text_style(theme, 11.5, self.devicePixelRatioF()))
+        self._layouts = LayoutCache(maths, text_style(theme, PROBLEM_POINTS, self.devicePixelRatioF()))
         self._prompt, self._reference = "", ""
         self._source = False
         self._told_ready = True
@@ -179,15 +178,6 @@ class ProblemView(QAbstractScrollArea):
             self._relay()
 
     def _on_theme_switched(self) -> None:
-        self._layouts.restyle(text_style(self._theme, 11.5, self.devicePixelRatioF()))
+        self._layouts.restyle(text_style(self._theme, PROBLEM_POINTS, self.devicePixelRatioF()))
         self._told_ready = not self._prompt
         self._relay()
-
-
-def reference_text(reference: str | None) -> str:
-    """A reference answer as text with maths: what has no marks of its own and reads as maths gets them."""
-    if not reference:
-        return ""
-    if any(piece.kind is prose.PieceKind.MATHS for piece in prose.pieces(reference)) and "$" in reference:
-        return reference
-    return f"${reference}$" if _MATHS_ONLY.search(reference) and "$" not in reference else reference

@@ -27,7 +27,7 @@ from studio.ui.theme import Theme
 from studio.ui.widgets.layouts import LayoutCache
 from studio.ui.widgets.step_delegate import StepDelegate
 from studio.ui.widgets.step_model import Faces, Index, StepModel, StepRow
-from studio.ui.widgets.text_style import text_style
+from studio.ui.widgets.text_style import STEP_POINTS, text_style
 from trainer.contract.records import Rating
 
 SLICE_S = 0.008  # the longest the GUI thread works at a time on rows that are not in sight
@@ -289,7 +289,7 @@ class StepListView(QListView):
         return int(self._delegate.columns(self.viewport().width()).text.width())
 
     def _style(self) -> TextStyle:
-        return text_style(self.theme, 11, self.devicePixelRatioF())
+        return text_style(self.theme, STEP_POINTS, self.devicePixelRatioF())
 
     def _guess(self, text: str) -> int:
         letters = max(10.0, self._text_width() / (self.line_height / LEADING * 0.45))

@@ -11,8 +11,9 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from studio.render.prose import reference_text
 from studio.ui.theme import Theme
-from studio.ui.widgets.problem_view import ProblemView, reference_text
+from studio.ui.widgets.problem_view import ProblemView
 from studio.ui.widgets.score_strip import ScoreStrip, summary
 from studio.ui.widgets.trace_map import TraceMap
 from studio.ui.widgets.trace_values import ScoreLine, StepSigns

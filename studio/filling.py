@@ -1,0 +1,92 @@
+"""The verbs that fill a workspace. The formulas of what a window will show first are drawn at their end."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterable, Iterator
+
+from sqlalchemy import Connection
+
+from studio.domain import Project
+from studio.exchange import sample as sample_
+from studio.exchange import transfer
+from studio.exchange.telling import Progress, Stop
+from studio.helpers.pool import HelperPool
+from studio.render.ahead import draw_ahead
+from studio.render.formula import Formula, Sized
+from studio.render.needed import problem_formulas, step_formulas, title_formulas
+from studio.settings import FormulaSizes, Settings
+from studio.store import projects, queue, traces
+from studio.store.traces import TraceQuery
+from studio.workspace import Workspace
+
+log = logging.getLogger(__name__)
+FIRST_TRACES = 3  # of every queue, and of the list of all traces
+FIRST_TITLES = 12  # of every list
+MOST_PROJECTS = 4
+MOST_FORMULAS = 1_000
+
+
+def import_(args: argparse.Namespace) -> int:
+    """`steplens import`; see `studio.exchange.transfer.import_`."""
+    return transfer.import_(args, draw_first)
+
+
+def sample(args: argparse.Namespace) -> int:
+    """`steplens sample`; see `studio.exchange.sample.sample`."""
+    return sample_.sample(args, draw_first)
+
+
+def draw_first(workspace: Workspace, progress: Progress, stop: Stop) -> None:
+    """Draw what a window on this workspace shows first. Everything is stored already: Cancel and errors only end this.
+
+    The count is bounded, so that it takes seconds at most, however much has come in.
+    """
+    try:
+        settings = Settings.load()
+        with workspace.database.read() as c:
+            wanted = [each for each, _ in zip(first_formulas(c, settings), range(MOST_FORMULAS), strict=False)]
+        helpers = HelperPool(1, at_once=False)
+        try:
+            draw_ahead(
+                helpers,
+                wanted,
+                workspace.cache / "maths.db",
+                progress=lambda done, total: progress("draw formulas", done, total, f"{done:,} of {total:,} formulas"),
+                stop=stop,
+            )
+        finally:
+            helpers.close()
+    except Exception:
+        log.exception("the first formulas could not be drawn; the window will draw them")
+
+
+def first_formulas(c: Connection, settings: Settings) -> Iterator[Sized]:
+    """The formulas, at the sizes the window uses, of the first traces of the queues and lists; soonest needed first."""
+    known = [project for project in projects.all_projects(c) if project.traces]
+    known.sort(key=lambda project: project.id != settings.last_project)  # the one that will be opened
+    person = next((a.id for a in projects.annotators(c) if a.uid == settings.annotator_uid), 0)
+    sizes = settings.formula_sizes
+    seen: set[int] = set()
+    for project in known[:MOST_PROJECTS]:
+        yield from _of_traces(c, queue.upcoming(c, project.id, person, FIRST_TRACES), sizes, seen)
+    for query in (TraceQuery(), *map(_list_of, known[:MOST_PROJECTS])):
+        listed = traces.rows(c, query, limit=FIRST_TITLES)
+        yield from _of_traces(c, [row.id for row in listed[:FIRST_TRACES]], sizes, seen)
+        yield from _at(sizes.title, (formula for row in listed for formula in title_formulas(row.title)))
+
+
+def _list_of(project: Project) -> TraceQuery:
+    return TraceQuery(project=project.id)
+
+
+def _of_traces(c: Connection, ids: Iterable[int], sizes: FormulaSizes, seen: set[int]) -> Iterator[Sized]:
+    for trace in traces.load_many(c, [each for each in ids if each not in seen]):
+        seen.add(trace.id)
+        yield from _at(sizes.problem, problem_formulas(trace.problem))
+        yield from _at(sizes.step, step_formulas(trace))
+
+
+def _at(quarters: int, formulas: Iterable[Formula]) -> Iterator[Sized]:
+    return (Sized(formula, quarters) for formula in formulas)
