@@ -71,7 +71,6 @@ class StepScorer:
 
     def __init__(self, source: Path, *, device: str = "cpu") -> None:
         """Load the PRM. Raises ServeError."""
-        from trainer.data import StepEncoder
         from trainer.models.load import ModelError, load_prm
 
         try:
@@ -80,7 +79,7 @@ class StepScorer:
             raise ServeError(str(error)) from None
         self._prm = loaded.prm.to(device).eval()
         settings = loaded.prm.settings
-        self._encoder = StepEncoder(loaded.tokenizer, settings.separator, settings.max_length)
+        self._encoder = loaded.encoder(settings.max_length)
         version = sha256_of_folder(source) if source.is_dir() else str(source)
         self.about = ModelAnswer(
             source.name, version, settings.domain, settings.separator, settings.max_length, settings.classes
@@ -89,11 +88,10 @@ class StepScorer:
 
     def score(self, request: ScoreRequest) -> ScoreAnswer:
         """P(correct) of every step."""
-        from trainer.data import prompt_of
         from trainer.models.judge import class_probabilities, p_correct
 
         began = time.perf_counter()
-        encoded = [self._encoder.encode(prompt_of(row.problem), row.steps) for row in request.rows]
+        encoded = [self._encoder.encode(row.problem, row.steps) for row in request.rows]
         with self._turn:
             parts = class_probabilities(self._prm, encoded, budget=PASS_TOKENS)
         scores = tuple(p_correct(part, len(row.steps)) for part, row in zip(parts, request.rows, strict=True))

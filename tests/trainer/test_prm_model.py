@@ -109,6 +109,33 @@ def test_plain_transformers_gives_the_same_scores(loaded: Loaded, tmp_path: Path
         assert np.abs(theirs - ours[index]).max() < 1e-6
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks it
+@pytest.mark.parametrize("how", [Adapt.ALL, Adapt.LORA, Adapt.LAST_LAYERS])
+def test_the_last_feed_forward_is_done_at_step_ends_alone_and_changes_nothing(llama: Path, how: Adapt):
+    rows, seen, kept = None, [], []
+    for whole in (False, True):
+        loaded = load_for_training(str(llama), PrmSettings(2), (), seed=0, with_language_head=False)
+        torch.manual_seed(1)
+        adapt(loaded.prm, how, last_layers=1, rank=4)
+        rows = token_rows(loaded)[:8]
+        batch, targets = collate_labelled(rows)
+        mlp = next(m for n, m in loaded.prm.named_modules() if n.endswith("layers.2.mlp"))
+        mlp.down_proj.register_forward_hook(lambda _m, given, _out: seen.append(given[0].shape[:-1].numel()))
+        logits, _ = loaded.prm(batch, whole=whole)
+        torch.nn.functional.cross_entropy(logits, targets).backward()
+        gradients = {n: w.grad.clone() for n, w in trained(loaded.prm) if w.grad is not None}
+        kept.append((logits.detach(), gradients))
+        with torch.no_grad():  # a pass of somebody else over the same body is whole again
+            plain = loaded.prm.model(batch.ids).logits.flatten(0, 1)[batch.places]
+        assert torch.allclose(plain, logits, atol=1e-5)
+    assert seen[0] == len(batch.places) < batch.ids.numel()
+    assert seen[1:] == [batch.ids.numel()] * 3
+    (few, of_few), (every, of_every) = kept
+    assert torch.allclose(few, every, atol=1e-6)
+    assert set(of_few) == set(of_every)
+    assert max(float((of_few[n] - of_every[n]).abs().max()) for n in of_few) < 1e-6
+
+
 def test_the_loss_is_the_mean_cross_entropy_over_labels(loaded: Loaded):
     rows = token_rows(loaded)
     learner = learner_of(loaded)
@@ -146,10 +173,10 @@ def gradient_of(llama: Path, rows: int = 12, fail_over: int | None = None, **set
     kept: dict[str, torch.Tensor] = {}
     forward = loaded.prm.body_states
 
-    def small(ids: torch.Tensor) -> torch.Tensor:
+    def small(ids: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
         if fail_over is not None and ids.shape[0] > fail_over:
             raise torch.OutOfMemoryError("simulated")
-        return forward(ids)
+        return forward(ids, *rest)
 
     loaded.prm.body_states = small
     learner.optimiser.step = lambda: kept.update(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from trainer.contract.spec import Adapt, NeutralPolicy
 from trainer.contract.specs.setting import Convention
 from trainer.data import Doubles, TokenRow
+from trainer.models.adapt import add_lora, layers_of, train_last_layers
 from trainer.models.learn import ParameterGroup, Pass, trained
 from trainer.placement import Encoded, Encoder, Ints, make_encoder
 
@@ -102,12 +104,52 @@ class LabelTokens(nn.Module):
         )
 
 
+class _Narrow:
+    """Feeds the gated feed-forward of a body's last layer only the tokens at `places`; None = all of them.
+
+    What it would add to the other tokens is left out: nothing reads their states behind the last layer. A body whose
+    last layer is built otherwise is left as it is.
+    """
+
+    def __init__(self, body: nn.Module) -> None:
+        self._places: Tensor | None = None
+        self._shape = torch.Size()
+        has_stack = any(isinstance(module, nn.ModuleList) for module in body.children())
+        feed_forward = getattr(layers_of(body)[-1], "mlp", None) if has_stack else None
+        if isinstance(getattr(feed_forward, "down_proj", None), nn.Linear):
+            feed_forward.register_forward_pre_hook(self._before)
+            feed_forward.register_forward_hook(self._after)
+
+    @contextmanager
+    def to(self, places: Tensor | None) -> Iterator[None]:
+        """Within this, and not in passes of others over the same body."""
+        self._places = places
+        try:
+            yield
+        finally:
+            self._places = None
+
+    def _before(self, _module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        if self._places is None:
+            return None
+        states, *rest = given
+        self._shape = states.shape
+        return (states.flatten(0, -2).index_select(0, self._places), *rest)
+
+    def _after(self, _module: nn.Module, _given: tuple[Tensor, ...], made: Tensor) -> Tensor | None:
+        if self._places is None:
+            return None
+        whole = made.new_zeros(self._shape).flatten(0, -2)
+        return whole.index_copy(0, self._places, made).view(self._shape)
+
+
 class Prm(nn.Module):
     """A Hugging Face model whose head is applied to step ends alone: a token classifier, or, in the conventions that
     speak, a causal language model read at two of its tokens.
 
     Padding is on the right and the body is causal, so no attention mask is needed: a real token never sees padding.
-    While `head_only`, gradients do not reach the body. `language_head` is learned beside the step head, or only kept.
+    While `head_only`, gradients do not reach the body. `recomputes`: layers run again in the backward pass.
+    `language_head` is learned beside the step head, or only kept.
     """
 
     def __init__(
@@ -121,6 +163,8 @@ class Prm(nn.Module):
         self.model = model
         self.language_head = language_head
         self.head_only = False
+        self.recomputes = False
+        self._narrow = _Narrow(self.body)
         self.head: nn.Module
         if label_ids is not None:
             self.head = LabelTokens(model.get_output_embeddings(), label_ids)
@@ -165,14 +209,21 @@ class Prm(nn.Module):
         """How many tokens the body knows."""
         return int(self.model.config.vocab_size)
 
-    def body_states(self, ids: Tensor) -> Tensor:
-        """Last hidden states [rows, length, hidden] of right-padded ids [rows, length]."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.head_only):
+    def body_states(self, ids: Tensor, places: Tensor | None = None) -> Tensor:
+        """Last hidden states [rows, length, hidden] of right-padded ids [rows, length].
+
+        Where only the states at `places` of rows x length are read, the others need not be right: the last layer's
+        feed-forward, a ninth of a small body's work, is done there alone.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.head_only), self._narrow.to(places):
             return self.body(input_ids=ids, use_cache=False).last_hidden_state
 
-    def forward(self, batch: StepBatch) -> tuple[Tensor, Tensor]:
-        """Head logits [labels, classes] in float32, and the states [rows, length, hidden] behind them."""
-        states = self.body_states(batch.ids)
+    def forward(self, batch: StepBatch, *, whole: bool = False) -> tuple[Tensor, Tensor]:
+        """Head logits [labels, classes] in float32, and the states [rows, length, hidden] behind them.
+
+        The states are right at the batch's places, and everywhere if `whole`.
+        """
+        states = self.body_states(batch.ids, None if whole or self.recomputes else batch.places)
         ends = states.flatten(0, 1).index_select(0, batch.places)
         return self.head(ends).float(), states
 
@@ -272,7 +323,7 @@ class StepObjective:
         """These rows' share of the batch's loss."""
         _, words, weight = totals
         batch, targets = collate_labelled(rows, self._prm.device)
-        logits, states = self._prm(batch)
+        logits, states = self._prm(batch, whole=words > 0)
         weights = None if self._weights is None else self._weights.to(logits.device)
         whole = loss = step_loss(logits, targets, weights) / weight
         if words:
@@ -294,25 +345,9 @@ def adapt(prm: Prm, how: Adapt, *, last_layers: int, rank: int) -> None:
     if prm.language_head is not None:
         prm.language_head.requires_grad_(False)
     if how is Adapt.LORA:
-        from peft import LoraConfig, get_peft_model
-
-        config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear")
-        setattr(prm.model, prm.model.base_model_prefix, get_peft_model(body, config))
+        add_lora(prm.model, rank)
     elif how is Adapt.LAST_LAYERS:
-        layers = _layers(body)
-        for layer in layers[max(0, len(layers) - last_layers) :]:
-            layer.requires_grad_(True)
-        for name, module in body.named_children():
-            if "norm" in name or name == "ln_f":
-                module.requires_grad_(True)
-
-
-def _layers(body: nn.Module) -> nn.ModuleList:
-    """The stack of blocks: the longest list of modules directly in the body."""
-    stacks = [module for module in body.children() if isinstance(module, nn.ModuleList)]
-    if not stacks:
-        raise ValueError(f"{type(body).__name__} has no stack of layers; train all weights or use LoRA")
-    return max(stacks, key=len)
+        train_last_layers(body, last_layers)
 
 
 def parameter_groups(

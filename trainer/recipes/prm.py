@@ -150,6 +150,7 @@ def load(worker: Worker, spec: RewardSpec, settings: PrmSettings, rows: Labelled
         model = prm.model
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable({"use_reentrant": False})
+        prm.recomputes = True
     worker.check()
     return loaded
 
