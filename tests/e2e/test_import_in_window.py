@@ -91,7 +91,7 @@ def test_cancel_midway_leaves_nothing(qtbot: QtBot, folder: Path, tmp_path: Path
         child = dialog.child
         assert child is not None
         with qtbot.waitSignal(
-            child.progressed, check_params_cb=lambda p: p.phase == "import" and p.done > p.total // 10
+            child.progressed, check_params_cb=lambda p: p.phase == "import" and p.done > p.total // 100
         ):
             pass
         assert dialog.bar.isVisible()
