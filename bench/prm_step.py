@@ -166,7 +166,7 @@ def rows_in_order(a: argparse.Namespace, rows: list[dict[str, Any]]) -> list[dic
         return rows[: STEPS * BATCH]
     from transformers import AutoTokenizer
 
-    from trainer.data import StepEncoder
+    from trainer.placement import StepEncoder
 
     encoder = StepEncoder(AutoTokenizer.from_pretrained(a.folder / "model"), "\n", 256)
     by_ids = {tuple(encoder.encode(row["prompt"], row["steps"]).ids.tolist()): row for row in rows}

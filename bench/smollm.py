@@ -32,8 +32,9 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, LlamaModel
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
-from trainer.data import Encoded, StepEncoder, prompt_of, split_by_tokens
+from trainer.data import split_by_tokens
 from trainer.models.baselines import LabelledSteps, baseline_scores
+from trainer.placement import Encoded, StepEncoder
 from trainer.reasoning.metrics import auc, bootstrap, ece, paired_bootstrap
 from trainer.reasoning.split import fold_of
 
@@ -88,7 +89,7 @@ def main() -> int:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).model.eval()
     encoder = StepEncoder(tokenizer, SEPARATOR, model.config.max_position_embeddings)
-    encoded = [encoder.encode(prompt_of(row.problem), row.steps) for row in rows]
+    encoded = [encoder.encode(row.problem, row.steps) for row in rows]
     rates = Rates(given.epochs, given.batch, given.head_rate, given.body_rate, given.weight_decay)
     check_causality(model, encoder, rows)
     states = frozen_states(model, encoded, given.workdir / "states.pt")
@@ -358,7 +359,7 @@ class Study:
 def check_causality(model: LlamaModel, encoder: StepEncoder, rows: Sequence[Row], count: int = 6) -> None:
     """Scores of a step with and without all later text, alone and in a batch, in float32; and our last layer's own."""
     chosen = [row for row in rows if 3 <= len(row.steps) <= 8][:count]
-    whole = [encoder.encode(prompt_of(row.problem), row.steps) for row in chosen]
+    whole = [encoder.encode(row.problem, row.steps) for row in chosen]
     prm = LastLayer(model)
     nn.init.normal_(prm.head.weight, std=0.02)
     batch = model(input_ids=_padded([torch.from_numpy(row.ids) for row in whole]), output_hidden_states=True)
@@ -369,7 +370,7 @@ def check_causality(model: LlamaModel, encoder: StepEncoder, rows: Sequence[Row]
         plain = prm.head(batch.last_hidden_state[line, row.ends]).softmax(-1)[:, 1]
         apart = max(apart, float((plain - ours[line, : row.steps]).abs().max()))
         for steps in range(1, row.steps + 1):
-            cut = encoder.encode(prompt_of(given.problem), given.steps[:steps])
+            cut = encoder.encode(given.problem, given.steps[:steps])
             state = model(input_ids=torch.from_numpy(cut.ids)[None]).last_hidden_state[0, cut.ends[-1]]
             worst = max(worst, float((prm.head(state).softmax(-1)[1] - plain[steps - 1]).abs()))
     figure("causality: largest change of a score when later text is removed", worst, "", "<= 1e-5", worst <= 1e-5)

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from trainer.contract.records import InputRow, SourceRef, Split, Votes
 from trainer.contract.specs.prm import AfterError, NeutralPolicy
-from trainer.placement import Encoded, Encoder, Ints, PlacementError, StepEncoder
-
-__all__ = ["Encoded", "StepEncoder"]
+from trainer.placement import Encoded, Encoder, Ints, PlacementError
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -226,11 +224,6 @@ def _masked(
         if vote is not None and vote.negative * 2 > vote.total > 0:
             open_errors.add(index)
     return masked
-
-
-def prompt_of(problem: str) -> str:
-    """The problem on a line of its own, before the first step."""
-    return problem if problem.endswith("\n") else problem + "\n"
 
 
 @dataclass(slots=True)

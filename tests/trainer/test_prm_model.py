@@ -12,7 +12,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, LlamaCo
 
 from tests.trainer.runs import story_rows
 from trainer.contract.spec import Adapt, AfterError, NeutralPolicy, PrmSpec
-from trainer.data import CutCounts, StepEncoder, TokenRow, label_rows, prompt_of, tokenise
+from trainer.data import CutCounts, TokenRow, label_rows, tokenise
 from trainer.models.judge import class_probabilities
 from trainer.models.learn import Learner
 from trainer.models.load import Loaded, ModelError, load_for_training, load_prm
@@ -27,6 +27,7 @@ from trainer.models.prm import (
     trained,
 )
 from trainer.models.tiny import make_tiny
+from trainer.placement import StepEncoder
 
 ROWS = story_rows(24)
 TEXTS = [text for row in ROWS for text in (row.problem, *row.steps)]
@@ -70,12 +71,12 @@ def token_rows(loaded: Loaded, policy: NeutralPolicy = NeutralPolicy.POSITIVE) -
 def test_a_score_does_not_know_what_comes_later(loaded: Loaded):
     loaded.prm.eval()
     encode = encoder_of(loaded).encode
-    whole = [encode(prompt_of(row.problem), row.steps) for row in ROWS]
+    whole = [encode(row.problem, row.steps) for row in ROWS]
     for budget in (1, 600, 100_000):  # every row alone, a few together, all in one padded pass
         together = class_probabilities(loaded.prm, whole, budget=budget)
         for row, parts in zip(ROWS[:6], together, strict=False):
             for step in range(len(row.steps)):
-                start = encode(prompt_of(row.problem), row.steps[: step + 1])
+                start = encode(row.problem, row.steps[: step + 1])
                 alone = class_probabilities(loaded.prm, [start], budget=1)[0]
                 assert np.abs(alone[step] - parts[step]).max() < 1e-5
 
@@ -84,7 +85,7 @@ def test_training_reads_the_same_ids_and_places_as_scoring(loaded: Loaded):
     rows = token_rows(loaded)
     logits, _ = loaded.prm(collate_labelled(rows)[0])
     labelled = logits.softmax(-1).detach().numpy()
-    encoded = [encoder_of(loaded).encode(prompt_of(t.row.problem), t.row.steps) for t in rows]
+    encoded = [encoder_of(loaded).encode(t.row.problem, t.row.steps) for t in rows]
     scored = class_probabilities(loaded.prm, encoded, budget=500)
     expected = np.concatenate([part[row.ordinals] for part, row in zip(scored, rows, strict=True)])
     assert np.abs(labelled - expected).max() < 1e-5
@@ -96,7 +97,7 @@ def test_plain_transformers_gives_the_same_scores(loaded: Loaded, tmp_path: Path
     loaded.tokenizer.save_pretrained(tmp_path)
     plain = AutoModelForTokenClassification.from_pretrained(tmp_path).eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-    rows = [encoder_of(loaded).encode(prompt_of(row.problem), row.steps) for row in ROWS[:5]]
+    rows = [encoder_of(loaded).encode(row.problem, row.steps) for row in ROWS[:5]]
     tokenizer.padding_side = padding
     batch = tokenizer.pad({"input_ids": [row.ids.tolist() for row in rows]}, return_tensors="pt")
     positions = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
@@ -148,7 +149,12 @@ def test_the_loss_is_the_mean_cross_entropy_over_labels(loaded: Loaded):
     assert learner.learn(rows).loss == pytest.approx(float(np.mean(expected)), abs=1e-5)
 
 
-def learner_of(loaded: Loaded, told: list[tuple[int, int]] | None = None, **settings: object) -> Learner:
+def learner_of(
+    loaded: Loaded,
+    told: list[tuple[int, int]] | None = None,
+    class_weights: np.ndarray | None = None,
+    **settings: object,
+) -> Learner:
     spec = PrmSpec(max_grad_norm=0.0, **settings)
     halved = told if told is not None else []
     groups = parameter_groups(
@@ -156,7 +162,7 @@ def learner_of(loaded: Loaded, told: list[tuple[int, int]] | None = None, **sett
     )
     return Learner(
         loaded.prm,
-        StepObjective(loaded.prm, spec.language_loss),
+        StepObjective(loaded.prm, spec.language_loss, class_weights),
         groups,
         Accelerator(cpu=True),
         spec,
@@ -194,6 +200,31 @@ def test_the_gradient_is_the_same_however_the_batch_is_cut(llama: Path, language
         assert set(parts) == set(whole)
         assert max(float((parts[n] - whole[n]).abs().max()) for n in whole) < 1e-6
         assert told == ([(6, 12), (3, 6)] if "fail_over" in cut else [])
+
+
+def test_class_weights_weigh_the_loss_and_do_not_depend_on_the_cut(llama: Path):
+    weights = np.array([2.5, 0.625])
+    found = []
+    for micro in (12, 5, 1):
+        loaded = load_for_training(str(llama), PrmSettings(2), (), seed=0, with_language_head=False)
+        rows = token_rows(loaded)[:12]
+        learner = learner_of(loaded, class_weights=weights, micro_batch=micro, batch_size=12)
+        kept: dict[str, torch.Tensor] = {}
+        learner.optimiser.step = lambda loaded=loaded, kept=kept: kept.update(
+            {n: w.grad.clone() for n, w in trained(loaded.prm) if w.grad is not None}
+        )
+        with torch.no_grad():
+            logits = np.concatenate(
+                [loaded.prm.model(torch.from_numpy(r.encoded.ids)[None]).logits[0, r.positions].double() for r in rows]
+            )
+        found.append((learner.learn(rows).loss, kept))
+        targets = np.concatenate([row.targets for row in rows]).astype(np.float64)
+    logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    of_label = targets @ weights
+    expected = -(of_label * (targets * logs).sum(1)).sum() / of_label.sum()
+    assert [loss for loss, _ in found] == pytest.approx([expected] * 3, abs=1e-5)
+    for _, gradient in found[1:]:
+        assert max(float((gradient[n] - found[0][1][n]).abs().max()) for n in gradient) < 1e-6
 
 
 def test_memory_that_never_suffices_ends_with_advice(llama: Path):

@@ -17,10 +17,10 @@ from trainer.contract.events import Outcome
 from trainer.contract.records import InputRow, ScoreRecord, record_id
 from trainer.contract.requests import AnyRequest, CancelRequest, ScoreRequest
 from trainer.contract.run_folder import Control, RunFolder, read_records
-from trainer.data import StepEncoder, prompt_of
 from trainer.models.judge import class_probabilities, p_correct
 from trainer.models.load import load_for_training, load_prm
 from trainer.models.prm import PrmSettings
+from trainer.placement import StepEncoder
 from trainer.recipes import score
 from trainer.runtime.resident import Check, RequestCancelled, Resident
 from trainer.runtime.worker import RunFailed, Worker, run_attempt
@@ -33,7 +33,7 @@ LONG = 60.0  # minutes: the test is over before
 def prm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained tiny PRM: its scores are as good as any to be compared."""
     folder = tmp_path_factory.mktemp("prm") / "model"
-    texts = [prompt_of(row.problem) + " ".join(row.steps) for row in ROWS]
+    texts = [row.problem + " ".join(row.steps) for row in ROWS]
     settings = PrmSettings(separator="\n", classes=2, max_length=256)
     made = load_for_training("tiny", settings, texts, seed=3, with_language_head=False)
     made.prm.save(folder)
@@ -91,7 +91,7 @@ def test_requests_are_answered_in_order_with_the_scores_of_the_model(
     torch.set_num_threads(1)
     for n in (3, 5, 1):
         row = ROWS[n]
-        encoded = encoder.encode(prompt_of(row.problem), row.steps)
+        encoded = encoder.encode(row.problem, row.steps)
         (part,) = class_probabilities(loaded.prm, [encoded], budget=8192)
         assert found[row.id].values == pytest.approx(p_correct(part, len(row.steps)), abs=1e-6)
         assert found[row.id].id == record_id("run-score", row.id, 0)

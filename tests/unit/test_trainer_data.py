@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -9,16 +10,17 @@ from trainer.contract.records import InputRow, Split, Votes
 from trainer.contract.spec import AfterError, NeutralPolicy
 from trainer.data import (
     CutCounts,
-    StepEncoder,
+    class_weights,
     first_error_of,
     label_rows,
     plan_epoch,
-    prompt_of,
     split_by_tokens,
     target_of,
     tokenise,
 )
+from trainer.placement import StepEncoder
 
+replace = msgspec.structs.replace
 NEGATIVE, NEUTRAL, POSITIVE = Votes(negative=1.0), Votes(neutral=1.0), Votes(positive=1.0)
 SOFT = Votes(negative=1.0, neutral=1.0, positive=2.0)
 
@@ -135,8 +137,51 @@ def test_labels_lost_to_the_cut_are_counted():
 
 
 def test_the_problem_stands_on_a_line_of_its_own():
-    assert prompt_of("What?") == "What?\n"
-    assert prompt_of("What?\n") == "What?\n"
+    encoder = StepEncoder(Letters(), "\n", 100)
+    assert encoder.encode("What?", ["a"]).ids.tolist() == encoder.encode("What?\n", ["a"]).ids.tolist()
+    verbatim = StepEncoder(Letters(), "\n", 100, "").encode("What?", ["a"])
+    assert verbatim.ids.tolist() == [1, *map(ord, "What?a\n")]
+
+
+@pytest.mark.parametrize(
+    ("repairs", "votes", "taught"),
+    [
+        ((None, None, None, 1, None), (POSITIVE, NEGATIVE, NEGATIVE, POSITIVE, POSITIVE), [0, 1, 3, 4]),
+        ((None, None, None, None, None), (POSITIVE, NEGATIVE, NEGATIVE, POSITIVE, POSITIVE), [0, 1]),
+        ((), (POSITIVE, NEGATIVE, NEGATIVE, POSITIVE, POSITIVE), [0, 1]),
+        # a repair of the later error alone leaves the first one open
+        ((None, None, None, 2, None), (POSITIVE, NEGATIVE, NEGATIVE, POSITIVE, POSITIVE), [0, 1, 3]),
+        # a repair that is wrong itself teaches so, and opens an error of its own
+        ((None, None, None, 1, None), (POSITIVE, NEGATIVE, NEGATIVE, NEGATIVE, POSITIVE), [0, 1, 3]),
+        ((None, None, None, 1, 3), (POSITIVE, NEGATIVE, POSITIVE, NEGATIVE, POSITIVE), [0, 1, 3, 4]),
+    ],
+)
+def test_repairs_teach_and_end_the_mask(repairs, votes, taught):
+    given = replace(row(votes), repairs=repairs)
+    found = label_rows([given], NeutralPolicy.POSITIVE, AfterError.REPAIRS)
+    assert np.flatnonzero(~np.isnan(found.rows[0].targets[:, 0])).tolist() == taught
+    assert found.counts.repairs == sum(r is not None for r in repairs)
+    assert found.counts.labels + found.counts.steps_after_error == 5
+    assert label_rows([given], NeutralPolicy.POSITIVE, AfterError.MASK).counts.labels == 2
+    assert label_rows([given], NeutralPolicy.POSITIVE, AfterError.KEEP).counts.labels == 5
+
+
+def test_a_row_teaches_only_from_where_it_is_its_own():
+    given = replace(row((POSITIVE, POSITIVE, NEGATIVE)), labelled_from=2)
+    found = label_rows([given], NeutralPolicy.POSITIVE, AfterError.MASK)
+    assert found.rows[0].correct.tolist()[2:] == [0.0]
+    assert (found.rows[0].labels, found.counts.steps_taught_elsewhere) == (1, 2)
+
+
+def test_the_balance_counts_soft_labels_in_parts_and_weights_level_it():
+    given = [row((POSITIVE, POSITIVE, SOFT, NEGATIVE)), row((POSITIVE, None), name="b")]
+    balance = label_rows(given, NeutralPolicy.POSITIVE, AfterError.KEEP).balance(Split.TRAIN)
+    assert balance == pytest.approx([1.25, 3.75])
+    weights = class_weights(balance)
+    assert weights * balance == pytest.approx([2.5, 2.5])  # each class weighs the same, all labels as many as before
+    assert class_weights(np.array([0.0, 4.0])) == pytest.approx([1.0, 1.0])
+    three = class_weights(np.array([1.0, 0.0, 3.0]))
+    assert three == pytest.approx([2.0, 1.0, 2 / 3])
 
 
 def test_a_plan_holds_every_row_once_and_repeats_itself():

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainer.data import Encoded, LabelledRow, TokenRow, split_by_tokens
+from trainer.data import LabelledRow, TokenRow, split_by_tokens
 from trainer.models.baselines import BaselineScores, LabelledSteps, baseline_scores
 from trainer.models.prm import Prm, collate_scoring
+from trainer.placement import Encoded
 from trainer.reasoning.calibration import Calibration, calibrate, temper
 from trainer.reasoning.metrics import Interval, StepFigures, auc, bootstrap, paired_bootstrap, step_figures
 from trainer.runtime.memory import is_out_of_memory, release

@@ -115,7 +115,7 @@ class _Narrow:
         self._places: Tensor | None = None
         self._shape = torch.Size()
         has_stack = any(isinstance(module, nn.ModuleList) for module in body.children())
-        feed_forward = getattr(layers_of(body)[-1], "mlp", None) if has_stack else None
+        feed_forward: Any = getattr(layers_of(body)[-1], "mlp", None) if has_stack else None
         if isinstance(getattr(feed_forward, "down_proj", None), nn.Linear):
             feed_forward.register_forward_pre_hook(self._before)
             feed_forward.register_forward_hook(self._after)
