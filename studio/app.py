@@ -216,7 +216,8 @@ def this_annotator(database: Database, settings: Settings) -> Annotator:
     name = settings.annotator_name or getpass.getuser()
     uid = settings.annotator_uid or None
     person = database.run(lambda c: projects.ensure_annotator(c, name, uid=uid))
-    settings.update(annotator_uid=person.uid, annotator_name=person.name)
+    if (settings.annotator_uid, settings.annotator_name) != (person.uid, person.name):
+        settings.update(annotator_uid=person.uid, annotator_name=person.name)  # writing loads much: only when it must
     return person
 
 

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from pytestqt.qtbot import QtBot
 
+from studio.app import this_annotator
 from studio.filling import first_formulas
 from studio.helpers.pool import HelperPool
 from studio.render.mask_store import MaskStore
 from studio.settings import FormulaSizes, Settings
 from studio.ui.widgets.text_style import formula_sizes
 from studio.workspace import Workspace
-from tests.e2e.seat import ALGEBRA, Seat
+from tests.e2e.seat import ALGEBRA, Seat, fill_workspace
 
 
 def record(number: int) -> dict[str, Any]:
@@ -81,6 +82,21 @@ def test_the_first_opening_after_an_import_draws_nothing(
         shown = [seat.work.trace.step_text(i) for i in range(len(seat.work.trace.segmentation.steps))]
         assert "\\sqrt" in "".join(shown)
         assert [latex for latex, urgent in drawn if urgent] == []
+
+
+def test_a_known_person_opens_a_new_workspace_without_writing_the_settings(
+    qtbot: QtBot, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Seat(qtbot, folder) as seat:
+        seat.wait_painted()
+    other = tmp_path / "other"
+    fill_workspace(other)
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr(Settings, "update", lambda _settings, _path=None, **changes: written.append(changes))
+    with Workspace.open(other) as workspace:
+        person = this_annotator(workspace.database, Settings.load())
+    assert person.uid == Settings.load().annotator_uid
+    assert written == []
 
 
 def test_without_the_cache_the_same_window_draws(
