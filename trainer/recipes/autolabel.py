@@ -121,8 +121,8 @@ class Labeller:
             self._one(row)
             self.worker.step += 1
             self.worker.progress("labelling", self.worker.step, total, unit="rows")
-            if self.worker.step % 20 == 0:
-                self._tell()
+            if self.spec.method.uses_policy or self.worker.step % 20 == 0:
+                self._tell()  # with every row that costs something: a budget outlives a kill
         self._tell()
 
     def _one(self, row: InputRow) -> None:
@@ -189,8 +189,20 @@ class Labeller:
         return (*(1.0,) * found.index, 0.0, *(None,) * (len(row.steps) - found.index - 1))
 
     def _shares(self, row: InputRow, counts: Sequence[int]) -> list[float | None]:
-        """For each count of steps: the share of rollouts from there that reach the reference, of those decided."""
+        """For each count of steps: the share of rollouts from there that reach the reference, of those decided.
+
+        Where the last step gives the answer nothing is left to write, and that answer is graded.
+        """
         texts = prefixes_of(row)
+        said = read_response(texts[-1]).answer
+        if counts and counts[-1] == len(row.steps) and said is not None:
+            grade = self.grader.grade([Pair(said, row.reference or "")], form=GradeForm(self.spec.verifier))[0]
+            whole = None if grade.correct is None else float(grade.correct)
+            self.tally.undecided += grade.correct is None
+            return [*self._rolled(row, counts[:-1], texts), whole]
+        return self._rolled(row, counts, texts)
+
+    def _rolled(self, row: InputRow, counts: Sequence[int], texts: Sequence[str]) -> list[float | None]:
         prefix: Prefix = self.decoder.prefix(self.loaded.prompts.ids_of(row.problem))
         chain, begun = [], 0
         for count in counts:

@@ -224,14 +224,14 @@ def validate(worker: Worker, author: Author, rows: Sequence[InputRow]) -> Valida
 
 
 def figures_of(found: Sequence[tuple[Generated, Written, Earned]]) -> dict[str, float]:
-    """Accuracy over decided answers, its interval, step scores, lengths and how budgets were kept."""
-    right = [float(earned.correct) for _, _, earned in found if earned.correct is not None]
+    """Share of right answers (undecided ones count as wrong), step scores, lengths and how budgets were kept."""
+    right = [float(earned.correct is True) for _, _, earned in found]
     scores = [score for _, _, earned in found for score in earned.scores]
     lengths = [trace.length for _, trace, _ in found]
     out = {
-        "accuracy": sum(right) / len(right) if right else 0.0,
+        "accuracy": sum(right) / len(right),
         "n_problems": float(len(found)),
-        "undecided": float(len(found) - len(right)),
+        "undecided": float(sum(earned.correct is None for _, _, earned in found)),
         "process": sum(scores) / len(scores) if scores else 0.0,
         "mean_length": sum(lengths) / len(lengths),
         "mean_thinking": sum(made.thinking_tokens for made, _, _ in found) / len(found),
@@ -269,10 +269,8 @@ def finish(worker: Worker, spec: RlSpec, frame: Frame, problems: dict[Split, lis
 
 def with_interval(values: dict[str, float], found: Sequence[tuple[Generated, Written, Earned]]) -> dict[str, float]:
     """The figures with a 95 % bootstrap interval of the accuracy over problems."""
-    decided = [(trace.problem, float(earned.correct)) for _, trace, earned in found if earned.correct is not None]
-    if not decided:
-        return values
-    names, right = np.array([name for name, _ in decided]), np.array([value for _, value in decided])
+    names = np.array([trace.problem for _, trace, _ in found])
+    right = np.array([float(earned.correct is True) for _, _, earned in found])
     interval = bootstrap(names, lambda weights: float((weights * right).sum() / weights.sum()), rounds=1000, seed=0)
     if not math.isfinite(interval.low):
         return values

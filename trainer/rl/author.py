@@ -114,6 +114,10 @@ class Author:
         """All tokens ever drawn."""
         return self._decoder.tokens_drawn
 
+    def refresh(self) -> None:
+        """The weights were changed by another hand than the optimiser's."""
+        self._decoder.refresh()
+
     # -- writing ------------------------------------------------------------------------------------------------------
 
     def write(self, update: int, check: Check) -> list[Rollout]:

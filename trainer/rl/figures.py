@@ -39,7 +39,7 @@ def _rewards(found: Sequence[Rollout]) -> dict[str, float]:
     for one in found:
         groups[one.group].append(one.reward)
     spread = [float(np.std(rewards)) for rewards in groups.values()]
-    decided = [float(one.earned.correct) for one in found if one.earned.correct is not None]
+    right = [float(one.earned.correct is True) for one in found]
     scores = [score for one in found for score in one.earned.scores]
     least = [min(one.earned.scores) for one in found if one.earned.scores]
     rewards = [one.reward for one in found]
@@ -47,12 +47,12 @@ def _rewards(found: Sequence[Rollout]) -> dict[str, float]:
         "reward": float(np.mean(rewards)),
         "reward_std": float(np.mean(spread)),
         "frac_reward_zero_std": float(np.mean([s < 1e-8 for s in spread])),
-        "rewards/outcome/mean": float(np.mean(decided)) if decided else 0.0,
-        "rewards/outcome/std": float(np.std(decided)) if decided else 0.0,
+        "rewards/outcome/mean": float(np.mean(right)),
+        "rewards/outcome/std": float(np.std(right)),
         "rewards/process/mean": float(np.mean(scores)) if scores else 0.0,
         "rewards/process/std": float(np.std(scores)) if scores else 0.0,
         "rewards/process/least": float(np.mean(least)) if least else 0.0,
-        "undecided": float(len(found) - len(decided)),
+        "undecided": float(sum(one.earned.correct is None for one in found)),
     }
 
 

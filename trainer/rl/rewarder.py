@@ -1,6 +1,7 @@
 """What a trace of the policy earns: the PRM scores its steps, the verifier its answer, a user's function may add.
 
-A step that the PRM cannot read (beyond its longest row) is scored 0 and counted: hiding must not pay.
+A step that the PRM cannot read (beyond its longest row) is scored 0, and an answer that the verifier cannot decide is
+paid as a wrong one: hiding must not pay. Both are counted.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Written:
 class Earned:
     """Scores of the steps, whether the answer is right (None: undecided), what is paid for it, and the user's own part.
 
-    `outcome` is `correct` as a number, less what the length costs; None where undecided.
+    `outcome` is `correct` as a number (0 where undecided), less what the length costs; None without a reference.
     """
 
     scores: tuple[float, ...]
@@ -115,9 +116,10 @@ class Rewarder:
         unread = sum(score is None for score in found) if self.judge.is_there else 0
         nothing = 0.0 if self.judge.is_there else HALF
         scores = tuple(nothing if score is None else min(max(score, 0.0), 1.0) for score in found)
-        outcome = None if right is None else float(right)
-        if right is not None and trace.budget is not None:
-            outcome = length_reward(right, trace.thinking_tokens, trace.budget, self._budget, rate=self._budget_rate)
+        outcome = None if right is None and not trace.reference else float(bool(right))
+        if outcome is not None and trace.budget is not None:
+            used = trace.thinking_tokens
+            outcome = length_reward(bool(right), used, trace.budget, self._budget, rate=self._budget_rate)
         own = 0.0 if self._own is None else self._own(judgement_of(trace, scores))
         return Earned(scores, unread, right, outcome, own)
 

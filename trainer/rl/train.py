@@ -20,6 +20,7 @@ from trainer.reasoning.alarms import Alarm, Signs, Update, alarms
 from trainer.rl.author import Author, Rollout
 from trainer.rl.figures import SIGNS, rollout_figures, step_figures
 from trainer.rl.objective import Learning, PolicyObjective, PolicyRow
+from trainer.runtime.checkpoint import Found
 from trainer.runtime.loop import Training, Validation
 from trainer.runtime.worker import Follower, Stopped, Worker
 
@@ -97,6 +98,11 @@ class RlTraining(Training[PolicyRow]):
         self._quiet = alarmed(worker)
         if validate is not None:
             self._note(validation_due=True)  # how good the policy was before
+
+    def restore(self, found: Found) -> None:
+        """Go on from a checkpoint, whose weights the author must read before it writes."""
+        super().restore(found)
+        self.author.refresh()
 
     def batch_of(self, step: int) -> list[PolicyRow]:
         """The rollouts of the optimiser step after `step`."""
