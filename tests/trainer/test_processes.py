@@ -23,21 +23,23 @@ from trainer.contract import events
 from trainer.contract.events import Outcome
 from trainer.contract.run_folder import Control, RunFolder
 
-TWO = ["--multi_gpu", "--num_processes=2", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+TWO = ["--num_processes=2", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+TWO += ["--main_process_port=0"]
 ROWS = demonstration_rows(75)
 SETTINGS = {"max_steps": 10, "eval_every": 4, "checkpoint_every": 4}
 
 
-def launch(folder: RunFolder) -> subprocess.Popen[bytes]:
-    """The run in two processes of this machine, as `accelerate launch` starts them."""
-    command = [sys.executable, "-m", "accelerate.commands.launch", *TWO, "--main_process_port=0", "-m", "trainer"]
+def launch(folder: RunFolder, *, spread: bool) -> subprocess.Popen[bytes]:
+    """The run in two processes of this machine, as `accelerate launch` starts them; `spread`: each holds half of it."""
+    how = ["--use_fsdp", "--fsdp_version=2"] if spread else ["--multi_gpu"]
+    command = [sys.executable, "-m", "accelerate.commands.launch", *how, *TWO, "-m", "trainer"]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
     with folder.log.open("ab") as log:
         return subprocess.Popen([*command, str(folder.path)], stdout=log, stderr=subprocess.STDOUT, env=environment)
 
 
-def finish_two(folder: RunFolder) -> int:
-    worker = launch(folder)
+def finish_two(folder: RunFolder, *, spread: bool = False) -> int:
+    worker = launch(folder, spread=spread)
     try:
         return worker.wait(240)
     finally:
@@ -63,9 +65,10 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return folder
 
 
-def test_two_processes_equal_one_and_only_the_first_writes(tmp_path: Path, one: RunFolder):
+@pytest.mark.parametrize("spread", [False, True], ids=["each whole", "spread"])
+def test_two_processes_equal_one_and_only_the_first_writes(tmp_path: Path, one: RunFolder, spread: bool):
     two = sft_run(tmp_path / "two", ROWS, **SETTINGS)
-    assert finish_two(two) == 0, two.tail_of_log()
+    assert finish_two(two, spread=spread) == 0, two.tail_of_log()
     assert ended(two).outcome is Outcome.FINISHED
     assert_close(two, one)
     said = [Counter(type(e).__name__ for e in all_events(folder) if keeps(e)) for folder in (one, two)]
@@ -79,13 +82,14 @@ def keeps(event: events.AnyEvent) -> bool:
     return not system and not isinstance(event, events.Progress)
 
 
-def test_a_pause_stops_both_after_the_same_step_and_one_process_can_go_on(tmp_path: Path, one: RunFolder):
+@pytest.mark.parametrize("spread", [False, True], ids=["each whole", "spread"])
+def test_a_pause_stops_both_after_the_same_step_and_others_can_go_on(tmp_path: Path, one: RunFolder, spread: bool):
     two = sft_run(tmp_path / "two", ROWS, **SETTINGS)
     two.ask(Control.PAUSE)
-    assert finish_two(two) == 0, two.tail_of_log()
+    assert finish_two(two, spread=spread) == 0, two.tail_of_log()
     assert (ended(two).outcome, ended(two).step) == (Outcome.PAUSED, 1)
     two.clear_control()
-    assert finish(two) == 0, two.tail_of_log()
+    assert (finish_two(two, spread=True) if spread else finish(two)) == 0, two.tail_of_log()
     assert_close(two, one)
 
 

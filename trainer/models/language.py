@@ -72,6 +72,12 @@ class Language(nn.Module):
         return getattr(self.model, self.model.base_model_prefix)
 
     @property
+    def blocks(self) -> nn.Module:
+        """The module that holds the stack of blocks: the body, under its adapters."""
+        body = self.body
+        return body.get_base_model() if hasattr(body, "get_base_model") else body
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return head_of(self.model).weight.device

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from trainer.data import AnyRow, Sized, split_by_length, split_by_tokens
+from trainer.runtime import sharding
 from trainer.runtime.distributed import Processes
 from trainer.runtime.memory import is_out_of_memory, release
 
@@ -118,6 +119,7 @@ class Learner(Generic[AnyRow]):
         self.accelerator = accelerator
         self.spec = spec
         self.processes = Processes(accelerator)
+        self._sharded = bool(sharding.parts_of(model))
         self.micro_batch = spec.micro_batch or spec.batch_size
         self._check, self._told, self._passes = check, told, passes
         self.optimiser = torch.optim.AdamW(
@@ -136,12 +138,13 @@ class Learner(Generic[AnyRow]):
             group["lr"] = group["rate"] * scale
         mine = self.processes.part_of(rows)
         totals = self.processes.sum(self.objective.totals(mine))
-        while (summed := self._over_processes(self._try_gradients(mine, totals))) is None:
+        while (summed := self._over_processes(self._try_gradients(mine, totals, rows[0]))) is None:
             self._halve(len(rows))
         loss, hits = summed
         weights = [weight for _, weight in trained(self.model)]
-        self.processes.add_gradients(weights)
-        norm = float(torch.nn.utils.clip_grad_norm_(weights, self.spec.max_grad_norm or math.inf))
+        if not self._sharded:
+            self.processes.add_gradients(weights)
+        norm = float(sharding.whole(torch.nn.utils.clip_grad_norm_(weights, self.spec.max_grad_norm or math.inf)))
         updated = math.isfinite(loss) and math.isfinite(norm)
         if updated:
             self.optimiser.step()
@@ -149,12 +152,14 @@ class Learner(Generic[AnyRow]):
         tokens = sum(row.length for row in rows)
         return StepReport(loss, norm, hits / totals[0], tokens, time.perf_counter() - began, updated)
 
-    def _try_gradients(self, rows: Sequence[AnyRow], totals: Sequence[float]) -> tuple[float, float] | None:
+    def _try_gradients(
+        self, rows: Sequence[AnyRow], totals: Sequence[float], spare: AnyRow
+    ) -> tuple[float, float] | None:
         """Add up this process's gradient: its share of the mean loss, labels hit. None when memory ran out."""
         try:
-            return self._gradients(rows, totals)
+            return self._gradients(rows, totals, spare)
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            if not is_out_of_memory(error) or self._sharded:  # spread over processes, a pass cannot end in one alone
                 raise
             return None
 
@@ -163,16 +168,21 @@ class Learner(Generic[AnyRow]):
         failed, loss, hits = self.processes.sum((float(mine is None), *(mine or (0.0, 0.0))))
         return None if failed else (loss, hits)
 
-    def _gradients(self, rows: Sequence[AnyRow], totals: Sequence[float]) -> tuple[float, float]:
+    def _gradients(self, rows: Sequence[AnyRow], totals: Sequence[float], spare: AnyRow) -> tuple[float, float]:
+        """Processes that share a model's weights pass as often as each other: where rows run out, over `spare`."""
         self.optimiser.zero_grad(set_to_none=True)
         total, hits = 0.0, 0
-        for micro in self._micro_batches(rows):
+        passes = self._micro_batches(rows)
+        turns = self.processes.most(len(passes)) if self._sharded else len(passes)
+        for turn in range(turns):
             self._check()
+            sharding.sum_gradients_now(self.model, turn + 1 == turns)
+            counts = turn < len(passes)
             with self.accelerator.autocast():
-                done = self.objective.passed(micro, totals)
-            self.accelerator.backward(done.whole)
-            total += float(done.loss.detach())
-            hits += done.hits
+                done = self.objective.passed(passes[turn] if counts else [spare], totals)
+            self.accelerator.backward(done.whole if counts else done.whole * 0.0)
+            total += float(done.loss.detach()) * counts
+            hits += done.hits * counts
         return total, hits
 
     def _micro_batches(self, rows: Sequence[AnyRow]) -> list[list[AnyRow]]:

@@ -18,6 +18,7 @@ from trainer.contract.events import Level
 from trainer.contract.records import InputRow, Split
 from trainer.contract.spec import SftSpec
 from trainer.data import split_by_tokens
+from trainer.models.adapt import layers_of
 from trainer.models.language import DemonstrationObjective, Language, collate
 from trainer.models.learn import ParameterGroup, padded_passes, trained
 from trainer.models.load import TINY
@@ -33,6 +34,7 @@ from trainer.prompts import (
     split_rows,
 )
 from trainer.reasoning.budget import with_budget
+from trainer.runtime import sharding
 from trainer.runtime.distributed import Processes
 from trainer.runtime.loop import Training, Validation, accelerator_of, begin
 from trainer.runtime.memory import is_out_of_memory, release
@@ -54,6 +56,8 @@ def run(worker: Worker) -> dict[str, float]:
     made = demonstrate(worker, spec, rows, loaded, report=found is None)
     packing = spec.packing and can_pack(worker, loaded, report=found is None)
     language, accelerator = loaded.language, accelerator_of(worker, spec.precision)
+    if sharding.is_asked():
+        sharding.shard(language, layers_of(language.blocks), accelerator.device)
     validation = made.rows[Split.VALIDATION]
     weights = tuple(weight for _, weight in trained(language))
     training = Training(
@@ -70,7 +74,7 @@ def run(worker: Worker) -> dict[str, float]:
     if found:
         training.restore(found)
     training.fit()
-    return finish(worker, spec, loaded, training, made)
+    return finish(worker, spec, loaded, training, rows[Split.TRAIN], made)
 
 
 def load(worker: Worker, spec: SftSpec, rows: Sequence[InputRow]) -> LoadedPolicy:
@@ -165,7 +169,8 @@ def measure(
 ) -> dict[str, float]:
     """Mean cross-entropy and share of hits over the learned tokens of held-out rows, shared over the processes."""
     processes = Processes(accelerator)
-    mine = list(processes.part_of(rows))
+    sharded = bool(sharding.parts_of(language))  # then all must pass alike, so each measures every row
+    mine = list(rows if sharded else processes.part_of(rows))
     groups = deque([mine[i] for i in group] for group in split_by_tokens([row.length for row in mine], EVAL_TOKENS))
     loss, hits, done = 0.0, 0, 0
     language.eval()
@@ -181,7 +186,8 @@ def measure(
             continue
         loss, hits, done = loss + found[0], hits + found[1], done + len(group)
     language.train()
-    loss, hit, tokens = processes.sum((loss, hits, sum(row.learned for row in mine)))
+    found_here = (loss, float(hits), float(sum(row.learned for row in mine)))
+    loss, hit, tokens = found_here if sharded else processes.sum(found_here)
     mean = loss / tokens
     return {
         "loss": mean,
@@ -215,6 +221,7 @@ def finish(
     spec: SftSpec,
     loaded: LoadedPolicy,
     training: Training[Demonstration],
+    rows: Sequence[InputRow],
     made: Demonstrations,
 ) -> dict[str, float]:
     """The best weights, measured on validation and test, as a plain model folder with its card."""
@@ -226,6 +233,10 @@ def finish(
         for split in (Split.VALIDATION, Split.TEST)
         if made.rows[split]
     }
+    if sharding.parts_of(loaded.language):  # what was not trained is as it was loaded
+        weights = {name: sharding.whole(weight) for name, weight in trained(loaded.language)}
+        loaded = load(worker, spec, rows)
+        sharding.put_weights(loaded.language, weights)
     result = SftResult(training.state, values, made.counts)
     checksum = write_policy(worker, spec, loaded, {s: [d.row for d in r] for s, r in made.rows.items()}, result)
     worker.log(f"model written, checksum {checksum[:12]}")

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trainer.contract.run_folder import sha256_of, sync
+from trainer.runtime.sharding import spread_state
 
 WEIGHTS = "weights.safetensors"
 REST = "optimiser.pt"
@@ -55,6 +56,7 @@ class Found:
         """Put back the optimiser and every random generator."""
         rest = torch.load(self.path / REST, weights_only=True, map_location="cpu")
         optimiser.load_state_dict(rest["optimiser"])
+        spread_state(optimiser)
         set_generators(rest["generators"])
 
 
@@ -84,14 +86,17 @@ def name_of(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def save(folder: Path, state: TrainState, weights: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> Path:
-    """Write the checkpoint of `state.step`; it appears whole or not at all. Returns its path."""
+def save(folder: Path, state: TrainState, weights: Mapping[str, Tensor], optimiser: Mapping[str, Any]) -> Path:
+    """Write the checkpoint of `state.step`; it appears whole or not at all. Returns its path.
+
+    `optimiser` is an optimiser's state, every tensor in one piece.
+    """
     target = folder / name_of(state.step)
     aside = folder / f".{target.name}.{os.getpid()}.tmp"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     save_file({name: weight.detach().contiguous() for name, weight in weights.items()}, str(aside / WEIGHTS))
-    torch.save({"optimiser": optimiser.state_dict(), "generators": generators()}, aside / REST)
+    torch.save({"optimiser": dict(optimiser), "generators": generators()}, aside / REST)
     kept = msgspec.structs.replace(state, files={name: sha256_of(aside / name) for name in (WEIGHTS, REST)})
     (aside / STATE).write_bytes(msgspec.json.encode(kept))
     for file in aside.iterdir():

@@ -48,6 +48,14 @@ class Processes:
         dist.all_reduce(summed)
         return tuple(summed.tolist())
 
+    def most(self, count: int) -> int:
+        """The largest of a count over the processes."""
+        if self.count == 1:
+            return count
+        largest = torch.tensor(count, device=self._device)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return int(largest)
+
     def agree(self, value: Value) -> Value:
         """What the first process says, in all of them."""
         if self.count == 1:

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Generic, Protocol
+from typing import Any, Generic, Protocol
 
 import msgspec
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
-from torch import nn
+from torch import Tensor, nn
 
 from trainer.contract import events
 from trainer.contract.events import Level, Outcome
@@ -34,7 +34,7 @@ from trainer.models.learn import (
     schedule,
     trained,
 )
-from trainer.runtime import checkpoint
+from trainer.runtime import checkpoint, sharding
 from trainer.runtime.checkpoint import Found, TrainState
 from trainer.runtime.worker import RunFailed, Stopped, Worker
 
@@ -117,6 +117,11 @@ class Training(Generic[AnyRow]):
         self.worker, self.spec, self.model, self.rows = worker, spec, model, rows
         self._measure = validate
         self.accelerator = accelerator
+        if sharding.is_asked() and not sharding.parts_of(model):
+            raise RunFailed(
+                f"the recipe {worker.spec.recipe} cannot spread its model over processes; launch it without "
+                "--use_fsdp: each process then holds the whole model"
+            )
         self._rates = {group.name: group.rate for group in groups}
         self.learner = Learner(
             model, objective, groups, accelerator, spec, check=worker.check, told=self._tell_halved, passes=passes
@@ -134,7 +139,7 @@ class Training(Generic[AnyRow]):
         weights = found.weights()
         if set(weights) != {name for name, _ in trained(self.model)}:
             raise RunFailed(f"{found.path} does not fit this model; delete the checkpoints and start again")
-        self.model.load_state_dict(weights, strict=False)
+        sharding.put_weights(self.model, weights)
         found.restore(self.learner.optimiser)
         self.state = msgspec.structs.replace(found.state, files={})
         self.learner.micro_batch = self.state.micro_batch
@@ -173,7 +178,7 @@ class Training(Generic[AnyRow]):
         kept = checkpoint.read(self.worker.folder.checkpoints / checkpoint.name_of(best))
         if kept is None:
             raise RunFailed(f"the checkpoint of the best step, {best}, is torn; start the run again")
-        self.model.load_state_dict(kept.weights(), strict=False)
+        sharding.put_weights(self.model, kept.weights())
 
     def _advance(self) -> None:
         """One step with all that belongs to it: rates, events, validation, checkpoint."""
@@ -273,14 +278,16 @@ class Training(Generic[AnyRow]):
         if self._saved == self.state:
             return
         self._saved = self.state
+        weights = {name: sharding.whole(weight) for name, weight in trained(self.model)}
+        optimiser = sharding.whole_state(self.learner.optimiser)
         if self.processes.is_first:
-            self._write_checkpoint()
+            self._write_checkpoint(weights, optimiser)
         self.processes.wait()
 
-    def _write_checkpoint(self) -> None:
+    def _write_checkpoint(self, weights: Mapping[str, Tensor], optimiser: Mapping[str, Any]) -> None:
         self.worker.flush()
         folder = self.worker.folder.checkpoints
-        path = checkpoint.save(folder, self.state, dict(trained(self.model)), self.learner.optimiser)
+        path = checkpoint.save(folder, self.state, weights, optimiser)
         best = self.state.best_step == self.state.step
         self.worker.say(events.Checkpoint, path=str(path.relative_to(self.worker.folder.path)), best=best)
         checkpoint.prune(folder, self.spec.keep_last, self.state.best_step)
