@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -28,7 +29,7 @@ from tests.unit.like_models import like_llama3, like_mistral, like_qwen
 from tests.unit.test_placement import ORIGINALS
 from trainer.contract import events
 from trainer.contract.records import InputRow
-from trainer.contract.run_folder import RunFolder, read_records
+from trainer.contract.run_folder import RunFolder, read_records, sha256_of_folder
 from trainer.contract.specs.setting import Convention
 from trainer.models.load import ModelError, load_for_training, load_prm
 from trainer.models.prm import PrmSettings
@@ -250,6 +251,24 @@ def test_the_head_learns_first_and_alone(tmp_path: Path):
     assert len(moved[1]) > 10  # step 3 is the first of the second stage
     start = AutoModelForCausalLM.from_pretrained(source).model.layers[0].mlp.up_proj.weight
     assert torch.equal(start, weights[1]["model.model.layers.0.mlp.up_proj.weight"])
+
+
+@pytest.mark.parametrize("stage", [1, 3])
+def test_both_stages_resume_exactly(stage: int, tmp_path: Path):
+    source = policy(tmp_path / "policy", Convention.RLHFLOW)
+    given = {"model": str(source), "max_steps": 4, "head_first": 0.5, "checkpoint_every": 1, "keep_last": 9}
+    given |= {"convention": "TRL" if stage == 1 else "RLHFlow", "max_length": 1024, "balance": "weights"}
+    folder = prm_run(tmp_path / "run", ROWS, **given)
+    assert run_attempt(folder.path, lambda _: prm.run) == 0, ended(folder).traceback
+    from trainer.runtime import checkpoint
+
+    whole = sha256_of_folder(folder.model)
+    shutil.rmtree(folder.model)
+    for step in range(stage + 1, 5):
+        shutil.rmtree(folder.checkpoints / checkpoint.name_of(step))
+    assert run_attempt(folder.path, lambda _: prm.run) == 0, ended(folder).traceback
+    assert any(isinstance(e, events.Resumed) and e.from_step == stage for e in live_events(folder))
+    assert sha256_of_folder(folder.model) == whole
 
 
 def test_language_loss_goes_with_trl_alone(tmp_path: Path):

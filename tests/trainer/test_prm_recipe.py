@@ -203,10 +203,10 @@ def test_a_step_without_finite_loss_is_skipped_and_three_end_the_run(tmp_path: P
 def test_memory_running_out_is_told_and_changes_nothing(trained_run: RunFolder, tmp_path: Path, monkeypatch):
     body = prm.Prm.body_states
 
-    def small(self: prm.Prm, ids: torch.Tensor) -> torch.Tensor:
+    def small(self: prm.Prm, ids: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
         if self.training and ids.shape[0] > 2:
             raise torch.OutOfMemoryError("simulated")
-        return body(self, ids)
+        return body(self, ids, *rest)
 
     monkeypatch.setattr(prm.Prm, "body_states", small)
     folder = prm_run(tmp_path / "run", with_sources(story_rows(150)), max_steps=3, eval_every=3, warmup=0, decay=0)
