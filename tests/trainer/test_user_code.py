@@ -8,7 +8,7 @@ import pytest
 
 from trainer.contract.run_folder import RunFolderError, sha256_of
 from trainer.contract.spec import CodeRef, RunSpec, SpecError, code_of, is_code
-from trainer.runtime.user_code import Judgement, load_function
+from trainer.runtime.user_code import Judgement, load_function, load_step_scorer
 
 GIVEN = Judgement(
     problem="Start with 7.",
@@ -67,6 +67,20 @@ def test_a_call_that_fails_names_the_file_and_the_problem(tmp_path: Path, body: 
     judge = load_function(tmp_path, spec_of(tmp_path, f"def judge(trace):\n    {body}\n"), "reward")
     with pytest.raises(RunFolderError, match=rf"mine\.py: judge .*Start with 7.*{message}|mine\.py: judge {message}"):
         judge(GIVEN)
+
+
+def test_a_step_scorer_scores_every_step(tmp_path: Path) -> None:
+    scorer = load_step_scorer(
+        tmp_path, spec_of(tmp_path, "def judge(problem, steps): return [0.5] * len(steps)\n"), "reward"
+    )
+    assert scorer("p", ("a", "b")) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("body", ["[0.5]", "[0.5, 1.5]", "[0.5, float('nan')]", "3"])
+def test_scores_that_do_not_fit_are_refused(tmp_path: Path, body: str) -> None:
+    scorer = load_step_scorer(tmp_path, spec_of(tmp_path, f"def judge(problem, steps): return {body}\n"), "reward")
+    with pytest.raises(RunFolderError, match=r"mine\.py: judge (returned|failed)"):
+        scorer("p", ("a", "b"))
 
 
 def test_names_of_functions() -> None:

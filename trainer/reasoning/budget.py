@@ -10,21 +10,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from trainer.contract.forms import BudgetReward as BudgetReward
+
 FLOOR = 0.5
 """The least that a right answer pays, of 1."""
-
-
-class BudgetReward(StrEnum):
-    """What keeping to the thinking budget pays."""
-
-    NONE = "none"
-    EXACT = "LCPO exact"
-    MAX = "LCPO max"
 
 
 @dataclass(frozen=True, slots=True)

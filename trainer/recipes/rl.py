@@ -41,10 +41,20 @@ from trainer.reasoning.metrics import bootstrap
 from trainer.rl.author import Author, Reference
 from trainer.rl.card import RlResult, write_policy
 from trainer.rl.objective import Learning, PolicyObjective, longest_of, needs_value
-from trainer.rl.rewarder import Earned, Rewarder, StepJudge, Verifier, Written, grading_verifier, own_verifier
+from trainer.rl.rewarder import (
+    Earned,
+    OwnJudge,
+    PrmJudge,
+    Rewarder,
+    StepJudge,
+    Verifier,
+    Written,
+    grading_verifier,
+    own_verifier,
+)
 from trainer.rl.train import RlTraining
 from trainer.runtime.loop import Validation, accelerator_of, begin
-from trainer.runtime.user_code import load_function
+from trainer.runtime.user_code import load_function, load_step_scorer
 from trainer.runtime.worker import RunFailed, Worker
 
 POLICY, PRM = "model", "prm"  # roles of the run's models
@@ -155,17 +165,19 @@ def load(worker: Worker, spec: RlSpec) -> LoadedPolicy:
 
 
 def load_judge(worker: Worker, spec: RlSpec, device: torch.device) -> StepJudge:
-    """The PRM, if one was chosen. Raises RunFailed."""
+    """Who scores steps: a PRM, a user's function, or nobody. Raises RunFailed, RunFolderError."""
+    if is_code(spec.prm):
+        return OwnJudge(load_step_scorer(worker.folder.path, worker.spec, PRM))
     source = path_of(worker, PRM) or spec.prm
     if not source:
-        return StepJudge(None)
+        return PrmJudge(None)
     worker.progress("loading the models", 1, 2, unit="models", force=True)
     try:
         loaded = load_prm(source)
     except ModelError as error:
         raise RunFailed(str(error)) from error
     loaded.prm.to(device)
-    return StepJudge(loaded)
+    return PrmJudge(loaded)
 
 
 def path_of(worker: Worker, role: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -17,7 +18,7 @@ from trainer.reasoning.budget import BudgetReward, length_reward
 from trainer.reasoning.credit import CreditTrace
 from trainer.reasoning.grader import GradeForm, Grader, Pair
 from trainer.reasoning.response import Response
-from trainer.runtime.user_code import Judgement, UserFunction
+from trainer.runtime.user_code import Judgement, UserFunction, UserSteps
 
 Verifier = Callable[[Sequence["Written"]], list[bool | None]]
 HALF = 0.5  # what a user's verifier must exceed to call an answer right
@@ -64,7 +65,38 @@ class Earned:
         return CreditTrace(scores, self.outcome, ends, trace.length, apart, own_weight * self.own)
 
 
-class StepJudge:
+class StepJudge(Protocol):
+    """Who scores steps."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether steps are scored at all."""
+        ...
+
+    def scores(
+        self, problems: Sequence[str], steps: Sequence[Sequence[str]], check: Callable[[], None] = lambda: None
+    ) -> list[tuple[float | None, ...]]:
+        """P(correct) of every step; None for a step that got no score."""
+        ...
+
+
+class OwnJudge:
+    """A user's function scores the steps of one trace: it returns a number in [0, 1] for each."""
+
+    is_there = True
+
+    def __init__(self, function: UserSteps) -> None:
+        self._function = function
+
+    def scores(
+        self, problems: Sequence[str], steps: Sequence[Sequence[str]], check: Callable[[], None] = lambda: None
+    ) -> list[tuple[float | None, ...]]:
+        """The function's word for every step. Raises RunFolderError when it fails or its scores do not fit."""
+        check()
+        return [tuple(self._function(problem, tuple(own))) for problem, own in zip(problems, steps, strict=True)]
+
+
+class PrmJudge:
     """A PRM, or without one a judge that scores nothing."""
 
     def __init__(self, loaded: Loaded | None, *, pass_tokens: int = 8192) -> None:

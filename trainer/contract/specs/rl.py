@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from trainer.contract.forms import BudgetReward, CreditForm, GroupScale
 from trainer.contract.specs.setting import Adapt, Precision, setting
-from trainer.reasoning.budget import BudgetReward
-from trainer.reasoning.credit import CreditForm, GroupScale
 
 
 class Algorithm(StrEnum):
@@ -50,7 +49,9 @@ class RlSpec:
     model: str = setting(
         "", "The policy: a model made by sft, or a folder with a causal language model", group="Models"
     )
-    prm: str = setting("", "The PRM that scores every step; empty = the outcome alone pays", group="Models")
+    prm: str = setting(
+        "", "The PRM that scores every step, or FILE.py:function; empty = the outcome alone pays", group="Models"
+    )
     adapt: Adapt = setting(Adapt.ALL, "Which weights of the policy are trained", group="Models")
     last_layers: int = setting(
         2, "How many last layers are trained when only last layers are", low=1, high=200, group="Models", advanced=True

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from trainer.contract.forms import BudgetReward
 from trainer.contract.specs.setting import Adapt, Precision, setting
-from trainer.reasoning.budget import BudgetReward
 
 
 class PromptForm(StrEnum):
