@@ -13,96 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-STEPS, BATCH, WARMUP, THREADS = 23, 8, 3, 2
-
-
-def arguments() -> argparse.Namespace:
-    """The command line; --role is for the children."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer-python", default=os.environ.get("STEPLENS_PEER_PYTHON"))
-    parser.add_argument("--trl", default=os.environ.get("STEPLENS_PEER_TRL"))
-    parser.add_argument("--peers", type=Path, default=ROOT.parent / "shared" / "peers")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--role", choices=["drive", "model", "peer", "ours"], default="drive", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
-    return parser.parse_args()
-
-
-def drive(a: argparse.Namespace) -> int:
-    """Both sides, seed by seed; the figures as JSON lines."""
-    have_peer = bool(a.peer_python and a.trl and (a.peers / "trl_trainers.py").is_file())
-    if not (a.peers / "trl_trainers.py").is_file():
-        print(f"no trl_trainers.py in {a.peers}: the work itself comes from there", file=sys.stderr)
-        return 1
-    if not have_peer:
-        print("no peer: give --peer-python and --trl to measure TRL 1.13 beside ours", file=sys.stderr)
-    ours, peer = [], []
-    with tempfile.TemporaryDirectory(prefix="steplens-prm-step-") as name:
-        a.folder = Path(name)
-        child(a, sys.executable, "model", 0)
-        for seed in range(a.seeds):
-            if have_peer:
-                peer.append(child(a, a.peer_python, "peer", seed))
-            ours.append(child(a, sys.executable, "ours", seed))
-            print(f"seed {seed}: ours {ours[-1]}  peer {peer[-1] if peer else None}", file=sys.stderr, flush=True)
-    report(ours, peer)
-    return 0
-
-
-def child(a: argparse.Namespace, python: str, role: str, seed: int) -> dict[str, Any]:
-    """One role in a process of its own; its last line is its result."""
-    command = [python, str(Path(__file__).resolve()), "--role", role, "--folder", str(a.folder), "--seed", str(seed)]
-    command += ["--peers", str(a.peers), *(["--trl", a.trl] if a.trl else [])]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(THREADS)}
-    environment["OMP_WAIT_POLICY"] = "PASSIVE"  # for both: spinning threads measure the neighbours, not the trainer
-    done = subprocess.run(command, env=environment, cwd=a.folder, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{role} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def report(ours: list[dict[str, Any]], peer: list[dict[str, Any]]) -> None:
-    """Medians over the seeds, and ours as a share of TRL's."""
-
-    def middle(runs: list[dict[str, Any]], key: str) -> float:
-        return statistics.median(run[key] for run in runs)
-
-    def line(what: str, value: float, unit: str, must: str = "", met: bool | None = None) -> None:
-        print(json.dumps({"what": what, "value": value, "unit": unit, "must": must, "met": met}), flush=True)
-
-    for key, what, unit in (("cpu", "CPU a step", "s"), ("wall", "wall a step", "s"), ("rss", "peak memory", "MB")):
-        line(f"PRM, {what}, ours", middle(ours, key), unit)
-        if peer:
-            line(f"PRM, {what}, TRL 1.13", middle(peer, key), unit)
-            ratio = middle(ours, key) / middle(peer, key)
-            worst = max(o[key] / p[key] for o, p in zip(ours, peer, strict=True))
-            if key != "wall":
-                most = {"cpu": 0.9, "rss": 0.95}[key]
-                name = f"PRM, {what}, ours / TRL (median of {len(ours)} seeds)"
-                line(name, ratio, "x", f"at most {most}", ratio <= most)
-                line(f"PRM, {what}, ours / TRL, worst seed", worst, "x")
-    if peer:
-        apart = max(abs(o["first"] - p["first"]) for o, p in zip(ours, peer, strict=True))
-        line("PRM, loss of step 1, largest difference to TRL", apart, "nats", "at most 0.001", apart <= 0.001)
-        apart = max(abs(o["last"] - p["last"]) for o, p in zip(ours, peer, strict=True))
-        line(f"PRM, loss of step {STEPS}, largest difference to TRL", apart, "nats", "at most 0.01", apart <= 0.01)
-
-
-def peaked() -> float:
-    """This process's largest resident memory in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+from bench.beside_trl import BATCH, STEPS, THREADS, WARMUP, arguments, drive, peaked
 
 
 def make_model(a: argparse.Namespace) -> None:
@@ -236,9 +152,9 @@ def run_ours(a: argparse.Namespace) -> None:
 
 def main() -> int:
     """Play the role."""
-    a = arguments()
+    a = arguments(__doc__, "STEPLENS_PEER_TRL")
     if a.role == "drive":
-        return drive(a)
+        return drive(a, __file__, "PRM", 0.9, 0.95)
     {"model": make_model, "peer": run_peer, "ours": run_ours}[a.role](a)
     return 0
 

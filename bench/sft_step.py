@@ -16,10 +16,10 @@ import json
 import statistics
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from bench.beside_trl import BATCH, STEPS, THREADS, WARMUP, arguments, drive, peaked
-from trainer.contract.run_folder import RunFolder
 
 
 def make_model(a: argparse.Namespace) -> None:
@@ -94,6 +94,7 @@ def run_ours(a: argparse.Namespace) -> None:
     """The sft recipe on a run folder, its plan set to the peer's order of rows."""
     from trainer.__main__ import set_environment
     from trainer.contract.records import InputRow
+    from trainer.contract.run_folder import RunFolder
     from trainer.contract.spec import RunSpec, build, parameters
 
     settings = {"model": str(a.folder / "model"), "max_length": 256, "batch_size": BATCH, "max_steps": STEPS}
@@ -117,13 +118,14 @@ def run_ours(a: argparse.Namespace) -> None:
             for number, (prompt, response) in enumerate(rows_of(a))
         ),
     )
-    print(json.dumps(timed(folder)))
+    print(json.dumps(timed(folder.path)))
 
 
-def timed(folder: RunFolder) -> dict[str, float]:
+def timed(path: Path) -> dict[str, float]:
     """Run the recipe; processor and wall seconds of the middle step, peak memory, first and last loss."""
     import numpy as np
 
+    from trainer.contract.run_folder import RunFolder
     from trainer.recipes import sft
     from trainer.runtime import loop
     from trainer.runtime.worker import run_attempt
@@ -140,7 +142,8 @@ def timed(folder: RunFolder) -> dict[str, float]:
 
     loop.Training._advance = clocked
     loop.plan_epoch = lambda *_: [np.arange(i, i + BATCH) for i in range(0, STEPS * BATCH, BATCH)]
-    if run_attempt(folder.path, lambda _: sft.run):
+    folder = RunFolder(path)
+    if run_attempt(path, lambda _: sft.run):
         raise SystemExit(folder.events.read_text()[-3000:])
     losses = [
         event["values"]["loss"]
