@@ -15,6 +15,7 @@ from studio.store import runs
 from studio.store.rows import Counts
 from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
+from trainer.contract.records import Split
 from trainer.contract.run_folder import RunFolder, RunFolderError
 from trainer.contract.spec import Value
 from trainer.contract.specs.autolabel import LabelMethod
@@ -23,6 +24,7 @@ CPU_FLOPS = 6.0e10  # fp32 on a few cores; an assumption, and named as one
 GPU_FLOPS = 2.0e13
 START_SECONDS = 10.0  # importing torch, reading the model
 TINY_TOKENS_A_SECOND = 12_000.0  # its passes are bound by overhead, not by arithmetic
+TINY_WRITTEN_A_SECOND = 4_000.0  # tokens that it writes and learns from
 CHECKED_STEPS_A_SECOND = 500.0  # by the rule, algebra in a process of its own included
 MOST_PAST = 5
 LEARNS = ("prm", "orm", "sft")  # recipes that pass over rows again and again
@@ -110,8 +112,10 @@ def _assumed(workspace: Workspace, order: RunOrder, counts: Counts, weights: int
     tokens = _tokens(order, counts)
     flops = GPU_FLOPS if order.device.startswith("cuda") else CPU_FLOPS
     work = _operations(order, weights, judge)
-    speed = min(flops / max(work, 1), TINY_TOKENS_A_SECOND if weights <= TINY_WEIGHTS else float("inf"))
-    if order.recipe in ("rl", "autolabel"):
+    writes = order.recipe in ("rl", "autolabel")
+    small = TINY_WRITTEN_A_SECOND if writes else TINY_TOKENS_A_SECOND
+    speed = min(flops / max(work, 1), small if weights <= TINY_WEIGHTS else float("inf"))
+    if writes:
         basis = f"time: assumed, at most {tokens:,.0f} tokens, if the policy always writes as much as it may, at"
     else:
         basis = f"time: assumed, about {tokens:,.0f} tokens at"
@@ -124,7 +128,10 @@ def _tokens(order: RunOrder, counts: Counts) -> float:
     if order.recipe in LEARNS:
         return given * _passes(said, counts.rows)
     if order.recipe == "rl":
-        return _work("rl", said, counts.rows, 0) * longest_trace(order, counts)
+        held_out = {split: counts.per_split.get(split, 0) for split in (Split.VALIDATION, Split.TEST)}
+        looks = int(said["updates"]) / int(said["eval_every"])
+        greedy = looks * min(int(said["eval_problems"]), held_out[Split.VALIDATION]) + sum(held_out.values())
+        return (_work("rl", said, counts.rows, 0) + greedy) * longest_trace(order, counts)
     if order.recipe == "autolabel":
         asked = float(counts.steps)
         if said["method"] == LabelMethod.SEARCH.value:  # a binary search in each row

@@ -101,9 +101,7 @@ def _find(workspace: Workspace, c: Connection, name: str, role: Role) -> Source 
         return None
     if name == TINY:
         if not role.scratch:
-            raise RunError(
-                f"{role.wanted} must have been trained: “tiny” is made from scratch; teach it with sft first"
-            )
+            raise RunError(f"“tiny” is made from scratch and cannot be {role.wanted}; teach one with sft first")
         return None
     known, path = models.find(c, name), where_is(workspace, c, name)
     if not path.exists():

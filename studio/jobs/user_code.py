@@ -81,6 +81,14 @@ def copy_into(folder: Path, codes: Iterable[UserCode]) -> None:
         target.write_bytes(code.text.encode())
 
 
+def functions_in(path: Path) -> tuple[str, ...]:
+    """What a Python file defines or names, in its order, without running it. Raises RunError."""
+    try:
+        return tuple(_bound(ast.parse(path.read_bytes())))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise RunError(f"{path}: {error}") from error
+
+
 def _read(role: str, given: str) -> UserCode:
     try:
         path, function = code_of(given)
@@ -88,7 +96,7 @@ def _read(role: str, given: str) -> UserCode:
         data = path.read_bytes()
         text = data.decode("utf-8")
         names = set(_bound(ast.parse(text)))
-    except (SpecError, OSError, UnicodeDecodeError, SyntaxError) as error:
+    except (SpecError, OSError, ValueError, SyntaxError) as error:
         raise RunError(f"{role} = {given}: {error}") from error
     if function not in names:
         have = ", ".join(sorted(name for name in names if not name.startswith("_"))) or "none"

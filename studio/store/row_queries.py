@@ -63,7 +63,8 @@ reasons AS MATERIALIZED (
 )
 SELECT scope.id, problem.fold, spans.steps, length(problem.prompt) + coalesce(spans.characters, 0) AS characters,
   coalesce(summed.labels, 0) AS labels, coalesce(summed.ties, 0) AS ties, coalesce(reasons.usable, 0) AS usable,
-  reasons.why, summed.negative, summed.neutral, summed.positive, coalesce(summed.wrong, 0) AS wrong, scope.outcome,
+  reasons.why, coalesce(summed.negative, 0) AS negative, coalesce(summed.neutral, 0) AS neutral,
+  coalesce(summed.positive, 0) AS positive, coalesce(summed.wrong, 0) AS wrong, scope.outcome,
   coalesce(trim(problem.reference_answer), '') <> '' AS referenced
 FROM scope JOIN problem ON problem.id = scope.problem_id
 JOIN (

@@ -215,7 +215,15 @@ class TrainPage(QWidget):
         top.addWidget(
             button("Score traces…", lambda: self.new_run("score"), tip=by_id("score_traces").tip, parent=self)
         )
-        top.addWidget(button("New run…", self.new_run, tip="Train a PRM on rated traces", primary=True, parent=self))
+        top.addWidget(
+            button(
+                "New run…",
+                self.new_run,
+                tip="Train a reward model or a policy, label by machine, score",
+                primary=True,
+                parent=self,
+            )
+        )
         split = QSplitter(Qt.Orientation.Vertical, self)
         split.setChildrenCollapsible(False)
         split.setHandleWidth(10)
@@ -225,8 +233,8 @@ class TrainPage(QWidget):
         split.setSizes([190, 560])
         self.empty = EmptyState(
             "No runs yet",
-            "Train a process reward model on rated steps. “Stories, 2 minutes” trains a small one of our own on the "
-            "arithmetic stories, on any machine.",
+            "Train a PRM on rated steps, teach and improve a policy, label steps by machine. “Stories, "
+            "2 minutes” trains a small PRM of our own on the arithmetic stories, on any machine.",
             "New run…",
             self.new_run,
             self,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trainer.contract.spec import Adapt, Value
+from trainer.contract.specs.autolabel import Hardness, LabelMethod
+from trainer.reasoning.demonstrations import DEMONSTRATION_PRESET
 from trainer.reasoning.stories import STORY_PRESET
 
 
@@ -47,5 +49,82 @@ PRM_PRESETS = (
         {"model": "tiny", "max_minutes": 0.5, "eval_every": 10, "checkpoint_every": 50, "max_length": 512},
     ),
 )
+ORM_PRESETS = (
+    Preset("Defaults", "The recipe's defaults"),
+    Preset(
+        "Stories, 2 minutes",
+        "Our own small Llama from scratch on the arithmetic stories; choose the stories' project",
+        STORY_PRESET,
+    ),
+)
+SFT_PRESETS = (
+    Preset("Defaults", "The recipe's defaults"),
+    Preset(
+        "Arithmetic demonstrations",
+        "Our own small Llama from scratch on short arithmetic, three to five minutes; choose a project of such traces",
+        DEMONSTRATION_PRESET,
+    ),
+    Preset(
+        "A Hugging Face model (LoRA)",
+        "A pretrained model with LoRA; give a folder or a hub id under Model",
+        {
+            "model": "HuggingFaceTB/SmolLM2-135M",
+            "adapt": Adapt.LORA,
+            "rate": 2e-4,
+            "epochs": 2.0,
+            "micro_batch": 4,
+            "drop_cut": True,
+        },
+    ),
+    Preset(
+        "Quick look",
+        "Half a minute, to see whether rows and settings work together",
+        {"model": "tiny", "rate": 3e-3, "max_minutes": 0.5, "eval_every": 10, "max_length": 512},
+    ),
+)
+RL_PRESETS = (
+    Preset("Defaults", "The recipe's defaults, for a pretrained policy"),
+    Preset(
+        "Our small policy",
+        "For a policy taught by “Arithmetic demonstrations”; choose it, and a PRM of the same problems",
+        {
+            "prompts": 32,
+            "traces": 8,
+            "max_thinking": 64,
+            "max_answer": 16,
+            "rate": 1e-3,
+            "updates": 60,
+            "eval_every": 10,
+            "checkpoint_every": 20,
+            "threads": 1,
+        },
+    ),
+    Preset("Quick look", "Three updates, to see whether policy, PRM and problems work together", {"updates": 3}),
+)
+AUTOLABEL_PRESETS = (
+    Preset("Rule", "Exact checks of arithmetic and algebra: no model needed"),
+    Preset(
+        "Rollouts, soft",
+        "From every step, eight rollouts; the share that reaches the answer",
+        {"method": LabelMethod.ROLLOUTS, "hardness": Hardness.SOFT},
+    ),
+    Preset(
+        "First errors by binary search",
+        "A few rollouts a trace find the first step from which the answer is out of reach",
+        {"method": LabelMethod.SEARCH},
+    ),
+    Preset(
+        "Rule and rollouts agree",
+        "Steps keep a label where the two do not contradict each other",
+        {"method": LabelMethod.CONSENSUS},
+    ),
+)
 SCORE_PRESETS = (Preset("Defaults", "The recipe's defaults"),)
-PRESETS = {"prm": PRM_PRESETS, "score": SCORE_PRESETS}
+PRESETS = {
+    "prm": PRM_PRESETS,
+    "orm": ORM_PRESETS,
+    "sft": SFT_PRESETS,
+    "rl": RL_PRESETS,
+    "autolabel": AUTOLABEL_PRESETS,
+    "score": SCORE_PRESETS,
+}

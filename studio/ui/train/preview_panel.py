@@ -16,6 +16,14 @@ from trainer.contract.records import Split
 if TYPE_CHECKING:
     from studio.ui.theme import Theme
 
+PARTS = {
+    "prm": ("labels", "splits", "left out", "unlabelled", "estimate"),
+    "orm": ("facts", "splits", "left out", "estimate"),
+    "sft": ("facts", "splits", "left out", "estimate"),
+    "rl": ("splits", "left out", "estimate"),
+    "autolabel": ("facts", "left out", "estimate"),
+    "score": ("left out", "estimate"),
+}
 _SIGNS = {-1: "− negative", 0: "0 neutral", 1: "+ positive"}
 
 
@@ -60,9 +68,9 @@ class BalanceBar(QWidget):
 class PreviewPanel(QWidget):
     """Counts, left out, splits, balance and estimate of the run that the form describes."""
 
-    def __init__(self, theme: Theme, *, labelled: bool, parent: QWidget | None = None) -> None:
+    def __init__(self, theme: Theme, recipe: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._labelled = labelled
+        self._recipe = recipe
         self.title = heading("What goes in", self)
         self.busy = Quiet("Counting…", self)
         self.counts = QLabel("", self)
@@ -70,26 +78,31 @@ class PreviewPanel(QWidget):
         self.problems = QLabel("", self)
         self.problems.setWordWrap(True)
         self.problems.setProperty("role", "error")
+        self.warnings = QLabel("", self)
+        self.warnings.setWordWrap(True)
+        self.warnings.setProperty("role", "warning")
         self.balance = BalanceBar(theme, self)
         self.balance_text = Quiet("", self)
         self.splits = _Lines(self)
         self.left_out = _Lines(self)
         self.unlabelled = _Lines(self)
+        self.facts = _Lines(self)
         self.estimate = _Lines(self)
         self.basis = Quiet("", self)
-        self._parts = [
-            (heading("Labels", self), (self.balance, self.balance_text)),
-            (heading("Split by problem", self), (self.splits,)),
-            (heading("Traces left out", self), (self.left_out,)),
-            (heading("Steps without a label", self), (self.unlabelled,)),
-            (heading("It will take about", self), (self.estimate, self.basis)),
-        ]
+        self._parts = {
+            "labels": (heading("Labels", self), (self.balance, self.balance_text)),
+            "facts": (heading("Of these traces", self), (self.facts,)),
+            "splits": (heading("Split by problem", self), (self.splits,)),
+            "left out": (heading("Traces left out", self), (self.left_out,)),
+            "unlabelled": (heading("Steps without a label", self), (self.unlabelled,)),
+            "estimate": (heading("It will take about", self), (self.estimate, self.basis)),
+        }
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
-        for label in (self.title, self.busy, self.counts, self.problems):
+        for label in (self.title, self.busy, self.counts, self.problems, self.warnings):
             column.addWidget(label)
-        for title, widgets in self._parts:
+        for title, widgets in self._parts.values():
             column.addSpacing(10)
             column.addWidget(title)
             for widget in widgets:
@@ -108,6 +121,7 @@ class PreviewPanel(QWidget):
         self.counts.setText("")
         self.counts.hide()
         self._set_problem(text)
+        self._set_warnings(())
         self._show_parts(False)
 
     def show_preview(self, preview: Preview) -> None:
@@ -115,16 +129,16 @@ class PreviewPanel(QWidget):
         c = preview.counts
         self.busy.hide()
         self._set_problem("\n".join(preview.problems))
-        labels = f", {c.labels:,.0f} of them labelled" if self._labelled else ""
-        self.counts.setText(
-            f"{plural(c.rows, 'trace')} of {plural(c.problems, 'problem')}, {plural(c.steps, 'step')}{labels}."
-        )
+        self._set_warnings(preview.warnings)
+        self.counts.setText(self._counted(c))
         self.counts.show()
         self.balance.show_counts(c)
         whole = c.labels or 1.0
         parts = ((-1, c.negative), (0, c.neutral), (1, c.positive))
         self.balance_text.setText("   ".join(f"{_SIGNS[k]} {v:,.0f} ({v / whole:.0%})" for k, v in parts))
-        self.splits.show_lines({split.value: f"{c.per_split.get(split, 0):,} traces" for split in Split})
+        noun = "problems" if self._recipe == "rl" else "traces"
+        self.splits.show_lines({split.value: f"{c.per_split.get(split, 0):,} {noun}" for split in Split})
+        self.facts.show_lines({name: f"{number:,}" for name, number in preview.facts.items()})
         self.left_out.show_lines({k: f"{v:,}" for k, v in c.left_out.items() if v} or {"none": ""})
         self.unlabelled.show_lines({k: f"{v:,}" for k, v in c.unlabelled.items() if v} or {"none": ""})
         e = preview.estimate
@@ -138,13 +152,24 @@ class PreviewPanel(QWidget):
         self.basis.setText(e.basis)
         self._show_parts(True)
 
+    def _counted(self, c: Counts) -> str:
+        if self._recipe == "rl":
+            return f"{plural(c.rows, 'problem')} with a reference answer."
+        labels = f", {c.labels:,.0f} of them labelled" if self._recipe == "prm" else ""
+        more = f", and {plural(c.alternatives, 'rated alternative')}" if c.alternatives else ""
+        return f"{plural(c.rows, 'trace')} of {plural(c.problems, 'problem')}, {plural(c.steps, 'step')}{labels}{more}."
+
     def _set_problem(self, text: str) -> None:
         self.problems.setText(text)
         self.problems.setVisible(bool(text))
 
+    def _set_warnings(self, warnings: tuple[str, ...]) -> None:
+        self.warnings.setText("\n".join(f"⚠ {each}" for each in warnings))
+        self.warnings.setVisible(bool(warnings))
+
     def _show_parts(self, on: bool) -> None:
-        for position, (title, widgets) in enumerate(self._parts):
-            shown = on and (self._labelled or position in (2, 4))
+        for name, (title, widgets) in self._parts.items():
+            shown = on and name in PARTS[self._recipe]
             title.setVisible(shown)
             for widget in widgets:
                 widget.setVisible(shown)

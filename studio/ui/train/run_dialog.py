@@ -1,7 +1,8 @@
-"""The form of a new run: settings from the recipe, rows with live counts, an estimate, Start."""
+"""The form of a new run: a recipe, its settings, rows with live counts, an estimate, Start."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
@@ -17,20 +18,24 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from sqlalchemy import Connection
 
 from studio.errors import CancelledError
+from studio.jobs import user_code
+from studio.jobs.prepare import LEARN_FROM_RATINGS
+from studio.jobs.roles import roles_of
+from studio.jobs.user_code import UserCode
 from studio.jobs.values import Preview, RunOrder, RunView
 from studio.store import models
 from studio.store.models import StoredModel
+from studio.ui.train.consent_dialog import ConsentDialog
 from studio.ui.train.presets import PRESETS
 from studio.ui.train.preview_panel import PreviewPanel
 from studio.ui.train.selection_form import SelectionForm
-from studio.ui.train.words import RECIPE_NAMES, local_time
-from studio.ui.widgets.fields import ModelField
+from studio.ui.train.words import RECIPE_ABOUT, RECIPE_NAMES, local_time
+from studio.ui.widgets.fields import ChoiceField, ModelField
 from studio.ui.widgets.parts import MARGIN, Quiet, align_labels, button, heading
 from studio.ui.widgets.spec_form import SpecForm
-from trainer.contract.spec import Value
+from trainer.contract.spec import Value, is_code
 
 if TYPE_CHECKING:
     from studio.ui.context import Context
@@ -40,7 +45,7 @@ BODY_MODELS = ("tiny", "HuggingFaceTB/SmolLM2-135M", "Qwen/Qwen2.5-0.5B", "Qwen/
 
 
 class RunDialog(QDialog):
-    """Order a run of one recipe.
+    """Order a run of a recipe; choosing another recipe changes the form under it.
 
     Signals:
         created(RunView): the run is queued.
@@ -61,46 +66,85 @@ class RunDialog(QDialog):
     ) -> None:
         super().__init__(parent)
         self._context = context
-        self.recipe = recipe
         self._asked = 0
         self._preview: Preview | None = None
         self._creating = False
         self._stop = False
-        labelled = recipe == "prm"
-        self.setWindowTitle(RECIPE_NAMES.get(recipe, recipe))
+        self._models: tuple[StoredModel, ...] = ()
+        self.consent: ConsentDialog | None = None
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(1080, 760)
+        self.recipes = ChoiceField(self)
+        for name, words in RECIPE_NAMES.items():
+            self.recipes.addItem(words, name)
+        self.about = Quiet("", self)
         self.name = QLineEdit(self)
         self.name.setPlaceholderText("named by its recipe and number unless you name it")
         self.device = QComboBox(self)
         self.device.addItems([*devices])
         self.preset = QComboBox(self)
-        for each in PRESETS[recipe]:
-            self.preset.addItem(each.name, each)
         self.preset_about = Quiet("", self)
-        self.form = SpecForm(recipe, models=BODY_MODELS if labelled else (), parent=self)
-        self.rows = SelectionForm(context, labelled=labelled, ticked=projects, parent=self)
-        self.panel = PreviewPanel(context.theme, labelled=labelled, parent=self)
         self.start = button("Start", self._on_start, tip="Queue the run on its device", primary=True, parent=self)
         self.cancel = button("Close", self.reject, parent=self)
         self.status = Quiet("", self)
-        self._lay_out(labelled)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PREVIEW_AFTER_MS)
+        self._lay_out()
+        self._make_parts(recipe, projects)
         self._connect()
         self.name.setFocus()
         self._on_preset()
         if values:
             self.form.set_values(values)
-        context.background.read(self, _all_models, self._on_models)
+        context.background.read(self, models.all_models, self._on_models)
+
+    def _make_parts(self, recipe: str, projects: tuple[str, ...]) -> None:
+        """What depends on the recipe: presets, settings, rows and their counts."""
+        self.recipe = recipe
+        self.setWindowTitle(RECIPE_NAMES[recipe])
+        self.recipes.setCurrentIndex(self.recipes.findData(recipe))
+        self.about.setText(RECIPE_ABOUT[recipe])
+        self.preset.clear()
+        for each in PRESETS[recipe]:
+            self.preset.addItem(each.name, each)
+        for widget in (self.preset, self.preset_about):
+            self._top.setRowVisible(widget, len(PRESETS[recipe]) > 1)
+        labelled = recipe in LEARN_FROM_RATINGS
+        bodies = {role.name: BODY_MODELS for role in roles_of(recipe) if role.scratch}
+        self.rows = SelectionForm(
+            self._context, labelled=labelled, candidates=recipe == "prm", ticked=projects, parent=self
+        )
+        self.form = SpecForm(recipe, models=bodies, parent=self)
+        self.panel = PreviewPanel(self._context.theme, recipe, parent=self)
+        self._rows_place.addWidget(self.rows)
+        self._form_place.addWidget(self.form)
+        self._panel_place.addWidget(self.panel)
+        self.form.changed.connect(self._on_changed)
+        self.rows.changed.connect(self._on_changed)
+        QWidget.setTabOrder(self.form.last_editor, self.cancel)
+        QWidget.setTabOrder(self.cancel, self.start)
+
+    def _on_recipe(self) -> None:
+        """Another recipe: other parts, the same projects."""
+        recipe = str(self.recipes.currentData())
+        if recipe == self.recipe:
+            return
+        projects, old = self.rows.projects.ticked(), (self.form, self.rows, self.panel)
+        blocked = self.preset.blockSignals(True)
+        self._make_parts(recipe, projects)
+        self.preset.blockSignals(blocked)
+        for widget in old:
+            widget.hide()
+            widget.deleteLater()
+        self._offer_models()
+        self._on_preset()
 
     def _connect(self) -> None:
         self._told.connect(self.status.setText)
         self._timer.timeout.connect(self._on_preview_due)
+        self.recipes.currentIndexChanged.connect(lambda _index: self._on_recipe())
         self.preset.currentIndexChanged.connect(lambda _index: self._on_preset())
-        self.form.changed.connect(self._on_changed)
-        self.rows.changed.connect(self._on_changed)
         self.device.currentIndexChanged.connect(lambda _index: self._on_changed())
         self._context.packages.changed.connect(self._show_start)
 
@@ -131,21 +175,28 @@ class RunDialog(QDialog):
             super().reject()
 
     def _on_models(self, found: tuple[StoredModel, ...]) -> None:
-        field = self.form.editor("model")
-        if self.recipe != "score" or not isinstance(field, ModelField):
-            return
-        for model in found:
-            field.add_known(f"{model.name}, {local_time(model.created_at)}", model.folder)
+        self._models = found
+        self._offer_models()
+
+    def _offer_models(self) -> None:
+        """The models made here in the fields where they fit; the newest where one must be chosen."""
         values = self.form.values()
-        if found and not values["model"]:
-            values["model"] = found[0].folder
+        for role in roles_of(self.recipe):
+            field = self.form.editor(role.name)
+            assert isinstance(field, ModelField)
+            fitting = [model for model in self._models if model.kind in role.kinds]
+            for model in fitting:
+                field.add_known(f"{model.name}, {local_time(model.created_at)}", model.folder)
+            if fitting and role.required and not values[role.name]:
+                values[role.name] = fitting[0].folder
         self.form.set_values(values)
 
     def _on_preset(self) -> None:
         preset = self.preset.currentData()
         self.preset_about.setText(f"{preset.about}.")
-        keep = {} if self.recipe == "prm" else {"model": self.form.values()["model"]}
-        self.form.set_values({**keep, **preset.values})
+        values = self.form.values()
+        chosen = {role.name: values[role.name] for role in roles_of(self.recipe) if not role.scratch}
+        self.form.set_values({**chosen, **preset.values})
 
     def _on_changed(self) -> None:
         self._asked += 1
@@ -192,11 +243,27 @@ class RunDialog(QDialog):
         self.cancel.setText("Cancel" if self._creating else "Close")
 
     def _on_start(self) -> None:
+        order = self.order()
+        if not any(is_code(str(order.parameters.get(role, ""))) for role in user_code.ROLES):
+            self._create(order)
+            return
+        self.start.setEnabled(False)  # until the files are read
+        self._context.background.call(
+            self, lambda: user_code.codes_of(order), lambda codes: self._ask_consent(order, codes), self._on_failed
+        )
+
+    def _ask_consent(self, order: RunOrder, codes: tuple[UserCode, ...]) -> None:
+        self._show_start()
+        self.consent = ConsentDialog(codes, self)
+        self.consent.agreed.connect(lambda sums: self._create(replace(order, consents=sums)))
+        self.consent.open()
+
+    def _create(self, order: RunOrder) -> None:
         self._creating = True
         self._stop = False
         self._show_start()
         self.status.setText("Freezing the rows into the run folder…")
-        order, jobs = self.order(), self._context.jobs
+        jobs = self._context.jobs
         self._context.background.call(self, lambda: jobs.create(order, self._tell), self._on_created, self._on_failed)
 
     def _tell(self, phase: str, done: int, total: int) -> None:
@@ -220,41 +287,48 @@ class RunDialog(QDialog):
         self.panel.show_problem(str(error))
         self._context.fail(error)
 
-    def _lay_out(self, labelled: bool) -> None:
-        top = QFormLayout()
+    def _lay_out(self) -> None:
+        self._top = top = QFormLayout()
         top.setHorizontalSpacing(14)
         top.setVerticalSpacing(10)
+        top.addRow("Recipe", self.recipes)
+        top.addRow("", self.about)
         top.addRow("Name", self.name)
         top.addRow("Device", self.device)
-        if labelled:
-            top.addRow("Start from", self.preset)
-            top.addRow("", self.preset_about)
-        else:
-            self.preset.hide()
-            self.preset_about.hide()
+        top.addRow("Start from", self.preset)
+        top.addRow("", self.preset_about)
         align_labels(top)
-        left = QWidget(self)
+        self._rows_place, self._form_place, self._panel_place = _place(), _place(), _place()
+        left, aside = QWidget(self), QWidget(self)
         column = QVBoxLayout(left)
         column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         column.setSpacing(18)
         column.addLayout(top)
         column.addWidget(heading("Rows", left, size=1.15))
-        column.addWidget(self.rows)
+        column.addLayout(self._rows_place)
         column.addWidget(heading("Settings", left, size=1.15))
-        column.addWidget(self.form, 1)
+        column.addLayout(self._form_place, 1)
+        aside.setLayout(self._panel_place)
         foot = QHBoxLayout()
         foot.addWidget(self.status, 1)
         foot.addWidget(self.cancel)
         foot.addWidget(self.start)
         right = QVBoxLayout()
         right.setContentsMargins(0, MARGIN, MARGIN, MARGIN)
-        right.addWidget(_scrolled(self.panel), 1)
+        right.addWidget(_scrolled(aside), 1)
         right.addLayout(foot)
         outer = QHBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(MARGIN)
         outer.addWidget(_scrolled(left), 3)
         outer.addLayout(right, 2)
+
+
+def _place() -> QVBoxLayout:
+    """Where a part of the recipe stands."""
+    layout = QVBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    return layout
 
 
 def _scrolled(inner: QWidget) -> QScrollArea:
@@ -264,7 +338,3 @@ def _scrolled(inner: QWidget) -> QScrollArea:
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     return area
-
-
-def _all_models(c: Connection) -> tuple[StoredModel, ...]:
-    return models.all_models(c, "prm")

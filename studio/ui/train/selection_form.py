@@ -50,10 +50,17 @@ class SelectionForm(QWidget):
     changed = Signal()
 
     def __init__(
-        self, context: Context, *, labelled: bool, ticked: tuple[str, ...] = (), parent: QWidget | None = None
+        self,
+        context: Context,
+        *,
+        labelled: bool,
+        candidates: bool = False,
+        ticked: tuple[str, ...] = (),
+        parent: QWidget | None = None,
     ) -> None:
+        """`labelled`: ratings come along; `candidates`: rated alternatives can teach."""
         super().__init__(parent)
-        self._labelled = labelled
+        self._labelled, self._candidates = labelled, candidates
         self._ticked = ticked
         self.projects = _CheckList("Projects", self)
         self.annotators = _CheckList("Annotators", self)
@@ -69,6 +76,8 @@ class SelectionForm(QWidget):
         self.submitted = QCheckBox("Only submitted work", self)
         self.submitted.setChecked(True)
         self.unsure = QCheckBox("Leave out ratings marked unsure", self)
+        self.alternatives = QCheckBox("Rated alternatives teach, too", self)
+        self.alternatives.setToolTip("Each becomes a row of its own that shares what stands before it")
         self.limit = QLineEdit(self)
         self.limit.setPlaceholderText("all")
         self._lay_out()
@@ -87,6 +96,7 @@ class SelectionForm(QWidget):
             skip_unsure=self.unsure.isChecked(),
             resolution=self.resolution.currentData(),
             labelled=self._labelled,
+            alternatives=self._candidates and self.alternatives.isChecked(),
             limit=int(limit) if limit.isdecimal() else 0,
         )
 
@@ -103,9 +113,12 @@ class SelectionForm(QWidget):
             form.addRow("Where people differ", self.resolution)
             form.addRow("", self.submitted)
             form.addRow("", self.unsure)
+            if self._candidates:
+                form.addRow("", self.alternatives)
         else:
             for widget in (self.annotators, self.resolution, self.submitted, self.unsure):
                 widget.hide()
+        self.alternatives.setVisible(self._labelled and self._candidates)
         form.addRow("At most", self.limit)
         align_labels(form)
         column = QVBoxLayout(self)
@@ -118,7 +131,7 @@ class SelectionForm(QWidget):
             combo.currentIndexChanged.connect(lambda _index: self.changed.emit())
         for line in (self.text, self.limit):
             line.textChanged.connect(lambda _text: self.changed.emit())
-        for check in (self.submitted, self.unsure):
+        for check in (self.submitted, self.unsure, self.alternatives):
             check.toggled.connect(lambda _on: self.changed.emit())
         for tick_list in (self.projects, self.annotators):
             tick_list.itemChanged.connect(lambda _item: self.changed.emit())

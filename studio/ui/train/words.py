@@ -28,7 +28,22 @@ _SECTIONS = {
     RunState.QUEUED: Section.NEXT,
     RunState.PAUSED: Section.PAUSED,
 }
-RECIPE_NAMES = {"prm": "Train a PRM", "score": "Score traces"}
+RECIPE_NAMES = {
+    "prm": "Train a PRM",
+    "orm": "Train an outcome reward model",
+    "sft": "Teach a policy by demonstrations",
+    "rl": "Improve a policy by reinforcement",
+    "autolabel": "Label steps by machine",
+    "score": "Score traces",
+}
+RECIPE_ABOUT = {
+    "prm": "A process reward model learns from rated steps and scores every step.",
+    "orm": "One score for a whole trace, learned from its outcome: the baseline of every PRM.",
+    "sft": "A model learns to write traces like these: thinking, then the answer.",
+    "rl": "The policy writes traces, a PRM scores their steps, the verifier checks the answers, the policy learns.",
+    "autolabel": "A rule checks arithmetic and algebra; rollouts ask whether the answer can still be reached.",
+    "score": "A PRM made here scores every step of stored traces.",
+}
 
 
 def section(view: RunView) -> Section:

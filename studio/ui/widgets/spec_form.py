@@ -11,12 +11,17 @@ from enum import StrEnum
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QFrame, QGridLayout, QLabel, QLineEdit, QToolButton, QVBoxLayout, QWidget
 
+from studio.jobs.roles import roles_of
+from studio.jobs.user_code import ROLES as CODE_FIELDS
+from studio.ui.widgets.code_field import CodeField
 from studio.ui.widgets.fields import ChoiceField, ModelField, NumberField, mark_invalid
 from studio.ui.widgets.parts import LABEL_WIDTH, Quiet
 from trainer.contract.spec import RECIPES, SpecError, Value, build
+from trainer.reasoning.grader import GradeForm
 
-Editor = NumberField | ChoiceField | ModelField | QCheckBox | QLineEdit
-_OWN_SPELLING = {"lora": "LoRA", "id": "id"}
+Editor = NumberField | ChoiceField | ModelField | CodeField | QCheckBox | QLineEdit
+_OWN_SPELLING = {"lora": "LoRA", "id": "id", "prm": "PRM", "kl": "KL", "gae": "GAE"}
+_BUILT_IN = {"verifier": tuple(form.value for form in GradeForm)}
 _ESCAPES = (("\\", "\\\\"), ("\n", "\\n"), ("\t", "\\t"), ("\r", "\\r"))
 
 
@@ -51,10 +56,13 @@ class SpecForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, recipe: str, *, models: tuple[str, ...] = (), parent: QWidget | None = None) -> None:
+    def __init__(
+        self, recipe: str, *, models: Mapping[str, tuple[str, ...]] | None = None, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.recipe = recipe
-        self._models = models
+        self._models = models or {}  # ids to offer, by the name of the parameter
+        self._roles = {role.name: role for role in roles_of(recipe)}
         self._lines: dict[str, _Line] = {}
         self._more = QToolButton(self)
         self._more.setCheckable(True)
@@ -68,6 +76,7 @@ class SpecForm(QWidget):
         outer.setSpacing(18)
         outer.addWidget(self._more, 0, Qt.AlignmentFlag.AlignLeft)
         self._groups: list[tuple[QFrame, list[str]]] = []
+        self._fields = {field.name for field in dataclasses.fields(RECIPES[recipe])}
         hints = typing.get_type_hints(RECIPES[recipe])
         grouped: dict[str, list[dataclasses.Field[typing.Any]]] = {}
         for field in dataclasses.fields(RECIPES[recipe]):
@@ -97,6 +106,11 @@ class SpecForm(QWidget):
     def editor(self, name: str) -> Editor:
         """The editor of one parameter."""
         return self._lines[name].editor
+
+    @property
+    def last_editor(self) -> Editor:
+        """The last one of the form: what comes next on Tab follows it."""
+        return next(reversed(self._lines.values())).editor
 
     def problem_of(self, name: str) -> str:
         """What is wrong with one parameter, empty when nothing is."""
@@ -136,7 +150,7 @@ class SpecForm(QWidget):
         problem.setProperty("role", "error")
         row = grid.rowCount()
         grid.addWidget(label, row, 0, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        wide = isinstance(editor, ModelField)
+        wide = isinstance(editor, ModelField | CodeField)
         grid.addWidget(editor, row, 1, Qt.AlignmentFlag(0) if wide else Qt.AlignmentFlag.AlignLeft)
         grid.addWidget(problem, row + 1, 1)
         grid.addWidget(help_text, row + 2, 1)
@@ -169,10 +183,15 @@ class SpecForm(QWidget):
             )
             number.changed.connect(self._on_edited)
             return number
-        if field.name == "model":
-            model = ModelField(default, self._models, parent)
+        if field.name in self._roles:
+            model = ModelField(default, self._models.get(field.name, ()), parent)
             model.changed.connect(self._on_edited)
             return model
+        if field.name in CODE_FIELDS:
+            own = "reward" in self._fields  # the recipe that takes a reward takes code
+            code = CodeField(default, _BUILT_IN.get(field.name, ()), own=own, parent=parent)
+            code.changed.connect(self._on_edited)
+            return code
         line = QLineEdit(_escaped(default), parent)
         line.setMinimumWidth(130)
         line.textEdited.connect(lambda _text: self._on_edited())
@@ -197,8 +216,9 @@ class SpecForm(QWidget):
         if isinstance(line.editor, NumberField):
             problem = line.editor.problem()
             return f"{name}: {problem}." if problem else ""
-        if line.name == "model" and not _value(line):
-            return "Choose a model."
+        role = self._roles.get(line.name)
+        if role is not None and role.required and not _value(line):
+            return f"Choose {role.wanted}."
         try:
             build(self.recipe, {line.name: _value(line)})
         except SpecError as error:
@@ -247,7 +267,7 @@ def _value(line: _Line) -> Value:
         return editor.isChecked()
     if isinstance(editor, ChoiceField):
         return str(editor.currentData())
-    if isinstance(editor, ModelField):
+    if isinstance(editor, ModelField | CodeField):
         return editor.text()
     return _unescaped(editor.text())
 
@@ -260,7 +280,7 @@ def _show(line: _Line, value: Value) -> None:
         editor.setChecked(bool(value))
     elif isinstance(editor, ChoiceField):
         editor.setCurrentIndex(editor.findData(str(value)))
-    elif isinstance(editor, ModelField):
+    elif isinstance(editor, ModelField | CodeField):
         editor.set_text(str(value))
     else:
         editor.setText(_escaped(str(value)))

@@ -1,0 +1,226 @@
+"""Every recipe starts from one form: its own rows, models by role, warnings; own code runs by consent alone."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from pytestqt.qtbot import QtBot
+from sqlalchemy import text
+
+from studio.jobs.values import RunView
+from studio.store import batches, models, projects, traces
+from studio.store.traces import NewTrace, TraceQuery
+from studio.ui.train.consent_dialog import ConsentDialog
+from studio.ui.train.page import TrainPage
+from studio.ui.train.run_dialog import RunDialog
+from studio.ui.widgets.code_field import CodeField
+from studio.ui.widgets.fields import ModelField
+from studio.workspace import Workspace
+from tests.e2e.data_desk import click, picture, story_workspace, train_page
+from tests.e2e.seat import Seat
+from trainer.contract.records import Block, BlockKind, Message, RunState, Split, Step
+from trainer.contract.run_folder import RunFolder
+from trainer.reasoning.demonstrations import Demonstrated, make_demonstrations
+from trainer.reasoning.response import read_response
+from trainer.reasoning.split import fold_of, split_of
+
+DEMONSTRATIONS = "Demonstrations"
+SHORT = {"max_steps": 4, "batch_size": 4, "max_length": 128, "threads": 1, "eval_every": 4, "checkpoint_every": 4}
+REWARD = '''"""A reward of my own."""
+
+
+def half(judgement):
+    """The same for every trace."""
+    return 0.5
+'''
+
+
+def demonstrations(folder: Path, count: int = 60) -> dict[Split, set[str]]:
+    """Put demonstrations with marked thinking into a workspace; their problems by split."""
+    made = list(make_demonstrations(count, seed=7))
+    with Workspace.open(folder) as workspace, workspace.database.write() as c:
+        project = projects.create(c, DEMONSTRATIONS)
+        batch = batches.begin(c, "sample", project.id)
+        for each in made:
+            traces.add(c, new_trace(each), batch_id=batch, project_id=project.id)
+        batches.publish(c, batch, {})
+    return {split: {d.problem for d in made if split_of(fold_of(d.problem)) is split} for split in Split}
+
+
+def new_trace(demonstrated: Demonstrated) -> NewTrace:
+    """Thinking and answer as blocks, the lines of the thinking as steps."""
+    read = read_response(demonstrated.response)
+    assert read.thinking is not None
+    blocks = (
+        Block(BlockKind.THINKING, read.thinking.start, read.thinking.end),
+        Block(BlockKind.ANSWER, read.visible.start, read.visible.end),
+    )
+    steps = tuple(Step(number, span.start, span.end) for number, span in enumerate(read.steps))
+    message = (Message("assistant", blocks),)
+    return NewTrace(demonstrated.problem, read.text, message, steps, demonstrated.reference, answer=read.answer)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return story_workspace(tmp_path / "workspace", 60)
+
+
+def counted(seat: Seat, dialog: RunDialog) -> None:
+    """Wait until the counts belong to what the form says now."""
+    seat.wait(lambda: dialog._preview is not None and not dialog.panel.busy.isVisible())
+
+
+def fill(seat: Seat, page: TrainPage, recipe: str, project: str, **values: object) -> RunDialog:
+    """The form of a recipe with one project ticked, as far as Start."""
+    dialog = page.new_run(values=None)
+    dialog.recipes.setCurrentIndex(dialog.recipes.findData(recipe))
+    seat.wait(lambda: dialog.rows.projects.count() == 2)
+    dialog.rows.projects.tick(project)
+    dialog.form.set_values({**dialog.form.values(), **values})
+    dialog.name.setText(f"my {recipe}")
+    counted(seat, dialog)
+    return dialog
+
+
+def finished(seat: Seat, page: TrainPage, before: int) -> RunView:
+    """The run that comes after `before`, when it has finished and is in the store."""
+
+    def there() -> bool:
+        view = page.panel.view
+        if view is None or view.id <= before:
+            return False
+        if view.state in (RunState.FAILED, RunState.CRASHED):
+            raise AssertionError(f"{view.message}\n{seat.context.jobs.log_tail(view.id)}")
+        return view.state is RunState.FINISHED and view.ingested
+
+    seat.wait(there)
+    assert page.panel.view is not None
+    return page.panel.view
+
+
+def test_from_demonstrations_to_a_better_policy(qtbot: QtBot, folder: Path, tmp_path: Path) -> None:
+    problems = demonstrations(folder)
+    code = tmp_path / "mine.py"
+    code.write_text(REWARD)
+    with Seat(qtbot, folder) as seat:
+        page = train_page(seat)
+        dialog = fill(seat, page, "sft", DEMONSTRATIONS, **SHORT, model="tiny", rate=3e-3)
+        seat.wait(dialog.start.isEnabled)
+        click(dialog.start)
+        policy = finished(seat, page, 0)
+        row = next(RunFolder(folder / policy.folder).read_input())
+        assert row.response is not None
+        assert row.response.startswith("<think>\n"), "the policy is taught what stands in the trace"
+
+        dialog = fill(seat, page, "prm", "Arithmetic stories", **SHORT, model="tiny")
+        seat.wait(dialog.start.isEnabled)
+        click(dialog.start)
+        prm = finished(seat, page, policy.id)
+
+        dialog = fill(seat, page, "rl", DEMONSTRATIONS, updates=2, prompts=2, traces=2, max_thinking=32, max_answer=8)
+        _models_are_offered_where_they_fit(dialog, policy, prm)
+        _the_form_warns(seat, dialog)
+        for name in ("light", "dark"):
+            seat.context.theme.use(name)
+            picture(dialog, f"new-rl-{name}")
+        run = _start_with_own_reward(seat, page, dialog, code, prm)
+        _what_it_wrote_is_in_the_store(seat, run, problems[Split.TEST])
+
+
+def _models_are_offered_where_they_fit(dialog: RunDialog, policy: RunView, prm: RunView) -> None:
+    offered = {}
+    for role in ("model", "prm"):
+        field = dialog.form.editor(role)
+        assert isinstance(field, ModelField)
+        offered[role] = {field.combo.itemData(n) for n in range(field.combo.count())}
+    assert offered == {"model": {policy.model_folder}, "prm": {prm.model_folder}}
+    assert dialog.form.values()["model"] == policy.model_folder, "the newest policy is chosen"
+
+
+def _the_form_warns(seat: Seat, dialog: RunDialog) -> None:
+    values = dialog.form.values()
+    dialog.form.set_values({**values, "prm": values["model"]})
+    seat.wait(lambda: "my sft is a policy, which cannot be the PRM that scores steps" in dialog.panel.problems.text())
+    assert not dialog.start.isEnabled()
+    dialog.form.set_values({**values, "prm": ""})
+    seat.wait(lambda: "No PRM is chosen: the outcome alone pays." in dialog.panel.warnings.text())
+    field = dialog.form.editor("prm")
+    assert isinstance(field, ModelField)
+    field.combo.setCurrentIndex(0)
+    dialog.form.set_values({**dialog.form.values(), "credit": "sum"})
+    seat.wait(lambda: "Pays by the step" in dialog.panel.warnings.text() and dialog.panel.warnings.isVisible())
+
+
+def _start_with_own_reward(seat: Seat, page: TrainPage, dialog: RunDialog, code: Path, prm: RunView) -> RunView:
+    dialog.form.set_values({**dialog.form.values(), "credit": "min", "reward_weight": 0.1, "eval_problems": 4})
+    field = dialog.form.editor("reward")
+    assert isinstance(field, CodeField)
+    field.take_file(code)
+    assert field.text() == f"{code}:half"
+    seat.wait(dialog.start.isEnabled)
+    assert not dialog.panel.warnings.isVisible()
+    click(dialog.start)
+    consent = _consent(seat, dialog)
+    checksum = hashlib.sha256(REWARD.encode()).hexdigest()
+    assert [(each.function, each.sha256, each.text) for each in consent.codes] == [("half", checksum, REWARD)]
+    for name in ("light", "dark"):
+        seat.context.theme.use(name)
+        picture(consent, f"consent-{name}")
+    click(consent.no)
+    assert not page.isHidden()
+    assert seat.context.jobs.runs()[0].id == prm.id, "nothing was queued"
+    seat.wait(dialog.start.isEnabled)
+    click(dialog.start)
+    click(_consent(seat, dialog).yes)
+    run = finished(seat, page, prm.id)
+    folder = RunFolder(seat.folder / run.folder)
+    (agreed,) = folder.read_spec().code
+    assert (agreed.role, agreed.path, agreed.function, agreed.sha256) == ("reward", "code/reward.py", "half", checksum)
+    assert agreed.consented
+    assert (folder.path / agreed.path).read_text() == REWARD
+    return run
+
+
+def _consent(seat: Seat, dialog: RunDialog) -> ConsentDialog:
+    seat.wait(lambda: any(each.isVisible() for each in dialog.findChildren(ConsentDialog)))
+    return next(each for each in dialog.findChildren(ConsentDialog) if each.isVisible())
+
+
+def _what_it_wrote_is_in_the_store(seat: Seat, run: RunView, wanted: set[str]) -> None:
+    with seat.context.workspace.database.read() as c:
+        kinds = {model.name: model.kind for model in models.all_models(c)}
+        project = projects.by_name(c, "Run: my rl")
+        assert project is not None
+        found = traces.rows(c, TraceQuery(project=project.id), limit=1000)
+        read = traces.load_many(c, [each.id for each in found])
+        ratings = c.execute(text("select count(*) from annotation where project_id = :p"), {"p": project.id}).scalar()
+    assert kinds == {"my sft": "sft", "my prm": "prm", "my rl": "rl"}
+    assert {trace.problem.prompt for trace in read} == wanted, "one greedy trace for each test problem"
+    assert len(read) == len(wanted) == run.records
+    assert {trace.model for trace in read} == {"my rl"}
+    assert all(trace.outcome in (0, 1, None) for trace in read)
+    assert ratings == 0
+
+
+def test_the_rule_labels_steps_by_machine(qtbot: QtBot, folder: Path) -> None:
+    demonstrations(folder)
+    with Seat(qtbot, folder) as seat:
+        page = train_page(seat)
+        dialog = fill(seat, page, "autolabel", DEMONSTRATIONS, algebra=False)
+        assert not dialog.panel.balance.isVisible()
+        assert dialog.panel.facts.lines == {"with a reference answer": "60"}
+        seat.wait(dialog.start.isEnabled)
+        dialog.form.set_values({**dialog.form.values(), "method": "rollouts from every step"})
+        seat.wait(lambda: "choose the policy that writes rollouts" in dialog.panel.problems.text())
+        assert not dialog.start.isEnabled()
+        dialog.form.set_values({**dialog.form.values(), "method": "arithmetic and algebra"})
+        seat.wait(dialog.start.isEnabled)
+        click(dialog.start)
+        run = finished(seat, page, 0)
+        assert run.records == 60
+        with seat.context.workspace.database.read() as c:
+            labelled = c.execute(text("select count(*), count(distinct trace_id) from machine_label")).one()
+            methods = c.execute(text("select distinct method from machine_label")).scalars().all()
+        assert (tuple(labelled), methods) == ((60, 60), ["rule"])
