@@ -14,7 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from studio.domain import new_uid
+from sqlalchemy import Connection
+
+from studio.domain import Changes, new_uid
 from studio.errors import RunError, SteplensError
 from studio.jobs.follower import Follower
 from studio.jobs.ingest import has_new, ingest_new
@@ -121,7 +123,13 @@ class Residents:
 
     def _find(self, model: StoredModel, device: str) -> StoredRun | None:
         with self.workspace.database.read() as c:
-            return next(iter(runs.residents(c, "score", model.checksum, device, host_name())), None)
+            found = runs.residents(c, "score", model.checksum, device, host_name())
+        return next((run for run in found if not self._is_leaving(run)), None)
+
+    def _is_leaving(self, run: StoredRun) -> bool:
+        """Whether it is being cancelled, or was in this moment: it answers nothing any more."""
+        folder = RunFolder(self.workspace.path / run.folder)
+        return run.state is StoredState.STARTED and folder.asked() is Control.CANCEL
 
     def _make(self, model: StoredModel, device: str) -> StoredRun:
         name = f"{model.name} · on request"
@@ -129,7 +137,7 @@ class Residents:
         uid = create_run(self.workspace, order, without_rows=True)
         with self.workspace.database.read() as c:
             made = runs.by_uid(c, uid)
-        self.workspace.database.run(lambda c: runs.put_first(c, made.id))
+        self.workspace.database.run(lambda c: _first_if_it_waits(c, made.id))
         self._hurry()
         return made
 
@@ -313,3 +321,8 @@ class Residents:
             log.warning("%s", error)
             self._given_up.add(run.id)
             self.follower.remark(run.id, f"what it made is not in the store: {error}")
+
+
+def _first_if_it_waits(c: Connection, run_id: int) -> Changes:
+    """On a free device it may have been started already."""
+    return runs.put_first(c, run_id) if runs.get(c, run_id).state is StoredState.QUEUED else Changes()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from dataclasses import dataclass, field
 
@@ -282,3 +284,32 @@ def test_answers_to_a_window_that_is_gone_come_into_the_store(asker: Asker) -> N
     asker.wait(asker.ask(5))
     assert asker.run().attempts == 1
     assert asker.stored() == dict.fromkeys([asker.traces[n] for n in (0, 3, 4, 5)], 1)
+
+
+def test_a_run_that_starts_the_moment_it_is_made_answers(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made_and_started(*given: object, **more: object) -> str:
+        uid = create_run(*given, **more)  # type: ignore[arg-type]
+        until(
+            lambda: any(v.uid == uid and v.state is not RunState.QUEUED for v in asker.house.jobs.runs()), "the start"
+        )
+        return uid
+
+    monkeypatch.setattr("studio.jobs.resident.create_run", made_and_started)
+    assert [reply.stage for reply in asker.wait(asker.ask(0))] == [Stage.DONE]
+
+
+def test_a_run_that_is_being_cancelled_is_asked_nothing_more(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell(monkeypatch, seconds=0.02, pieces=10_000)
+    asked = asker.ask(0)
+    until(lambda: "scoring" in asker.texts(asked), "the start")
+    first = asker.run().id
+    worker = asker.house.folder(first).read_process()
+    assert worker is not None
+    os.kill(worker.pid, signal.SIGSTOP)  # it has not seen yet that it is cancelled
+    asker.house.jobs.cancel(first)
+    tell(monkeypatch)
+    another = asker.ask(1)
+    os.kill(worker.pid, signal.SIGCONT)
+    (gone, reply) = asker.wait(asked, another)
+    assert (gone.stage, gone.text) == (Stage.FAILED, "the run was cancelled")
+    assert (reply.stage, reply.run_id == first) == (Stage.DONE, False)
