@@ -27,7 +27,7 @@ def test_thinking_that_never_closes_has_steps_and_no_answer() -> None:
     found = read_response("<think>\n7 + 5 = 12\nThe answer is 12")
     assert found.step_texts == ("7 + 5 = 12", "The answer is 12")
     assert found.answer is None
-    assert len(found.visible) == 0
+    assert found.visible.of(found.text) == ""
 
 
 def test_nothing_has_no_steps() -> None:
