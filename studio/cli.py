@@ -136,4 +136,7 @@ def _add_ingest(verbs: Verbs) -> None:
 
 def _add_sample(verbs: Verbs) -> None:
     made = _verb(verbs, "sample", "studio.filling:sample", "Put the two sample projects into a workspace.")
+    made.add_argument(
+        "--demonstrations", action="store_true", help="instead: 20,000 demonstrations to teach a small policy on"
+    )
     _progress(made)

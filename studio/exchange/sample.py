@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from studio.domain import Changes, Topic, changed
 from studio.errors import CancelledError, SteplensError
+from studio.exchange.demonstrations import make_demonstrations_project
 from studio.exchange.report import ImportReport
 from studio.exchange.telling import CANCELLED, Progress, Stop, Teller, cancellable, never, quiet
 from studio.exchange.transfer import Afterwards, import_files, nothing
@@ -176,7 +177,10 @@ def sample(args: argparse.Namespace, afterwards: Afterwards = nothing) -> int:
     teller = Teller(args.progress)
     try:
         with cancellable() as stop, Workspace.open(args.workspace, create=True) as workspace:
-            report = make_sample(workspace, progress=teller, stop=stop)
+            if args.demonstrations:
+                report = make_demonstrations_project(workspace, progress=teller, stop=stop)
+            else:
+                report = make_sample(workspace, progress=teller, stop=stop)
             afterwards(workspace, teller, stop)
     except CancelledError as error:
         teller.say(str(error))

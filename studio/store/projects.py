@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, or_, select
+from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, literal, or_, select
 from sqlalchemy import update as sql_update
 
 from studio.domain import Annotator, Changes, Project, Topic, changed, new_uid, now
@@ -94,6 +94,17 @@ def put_traces(c: Connection, id: int, traces: Iterable[int], *, batch_id: int |
     ]
     c.execute(insert(s.project_trace), rows)
     return changed(Topic.PROJECTS, Topic.TRACES, traces=tuple(fresh))
+
+
+def put_batch(c: Connection, id: int, batch_id: int) -> Changes:
+    """Put all traces of a batch at the end of a project that has none of them, in the order of their lines."""
+    last = c.scalar(select(func.max(s.project_trace.c.position)).where(s.project_trace.c.project_id == id))
+    first = 0 if last is None else int(last) + 1
+    place = func.row_number().over(order_by=(s.trace.c.line, s.trace.c.id)) + (first - 1)
+    rows = select(literal(id), s.trace.c.id, place, literal(batch_id)).where(s.trace.c.batch_id == batch_id)
+    columns = ["project_id", "trace_id", "position", "batch_id"]
+    c.execute(insert(s.project_trace).from_select(columns, rows, include_defaults=False))
+    return changed(Topic.PROJECTS, Topic.TRACES)
 
 
 def take_traces(c: Connection, id: int, traces: Iterable[int]) -> Changes:

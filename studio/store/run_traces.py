@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, func, insert, literal, select, update
+from sqlalchemy import Connection, func, select, update
 
-from studio.domain import Changes, Topic, changed
+from studio.domain import Changes
 from studio.store import batches, projects, traces
 from studio.store import schema as s
 from studio.store.scores import Stored
@@ -68,13 +68,7 @@ def show(c: Connection, run_id: int, name: str, batch_id: int) -> Changes:
         return Changes()
     project = _project(c, run_id, name)
     c.execute(update(s.batch).where(s.batch.c.id == batch_id).values(project_id=project))
-    last = c.scalar(select(func.max(s.project_trace.c.position)).where(s.project_trace.c.project_id == project))
-    first = 0 if last is None else int(last) + 1
-    place = func.row_number().over(order_by=(s.trace.c.line, s.trace.c.id)) + (first - 1)
-    rows = select(literal(project), s.trace.c.id, place, literal(batch_id)).where(s.trace.c.batch_id == batch_id)
-    columns = ["project_id", "trace_id", "position", "batch_id"]
-    c.execute(insert(s.project_trace).from_select(columns, rows, include_defaults=False))
-    return changed(Topic.PROJECTS, Topic.TRACES)
+    return projects.put_batch(c, project, batch_id)
 
 
 def _project(c: Connection, run_id: int, name: str) -> int:

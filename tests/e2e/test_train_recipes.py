@@ -9,9 +9,10 @@ import pytest
 from pytestqt.qtbot import QtBot
 from sqlalchemy import text
 
+from studio.exchange.demonstrations import PROJECT, make_demonstrations_project
 from studio.jobs.values import RunView
-from studio.store import batches, models, projects, traces
-from studio.store.traces import NewTrace, TraceQuery
+from studio.store import models, projects, traces
+from studio.store.traces import TraceQuery
 from studio.ui.train.consent_dialog import ConsentDialog
 from studio.ui.train.page import TrainPage
 from studio.ui.train.run_dialog import RunDialog
@@ -20,13 +21,11 @@ from studio.ui.widgets.fields import ModelField
 from studio.workspace import Workspace
 from tests.e2e.data_desk import click, picture, story_workspace, train_page
 from tests.e2e.seat import Seat
-from trainer.contract.records import Block, BlockKind, Message, RunState, Split, Step
+from trainer.contract.records import RunState, Split
 from trainer.contract.run_folder import RunFolder
-from trainer.reasoning.demonstrations import Demonstrated, make_demonstrations
-from trainer.reasoning.response import read_response
+from trainer.reasoning.demonstrations import DEMONSTRATION_SEED, make_demonstrations
 from trainer.reasoning.split import fold_of, split_of
 
-DEMONSTRATIONS = "Demonstrations"
 SHORT = {"max_steps": 4, "batch_size": 4, "max_length": 128, "threads": 1, "eval_every": 4, "checkpoint_every": 4}
 REWARD = '''"""A reward of my own."""
 
@@ -38,28 +37,11 @@ def half(judgement):
 
 
 def demonstrations(folder: Path, count: int = 60) -> dict[Split, set[str]]:
-    """Put demonstrations with marked thinking into a workspace; their problems by split."""
-    made = list(make_demonstrations(count, seed=7))
-    with Workspace.open(folder) as workspace, workspace.database.write() as c:
-        project = projects.create(c, DEMONSTRATIONS)
-        batch = batches.begin(c, "sample", project.id)
-        for each in made:
-            traces.add(c, new_trace(each), batch_id=batch, project_id=project.id)
-        batches.publish(c, batch, {})
+    """Put demonstrations with marked thinking into the workspace; their problems by split."""
+    with Workspace.open(folder) as workspace:
+        make_demonstrations_project(workspace, count=count)
+    made = list(make_demonstrations(count, seed=DEMONSTRATION_SEED))
     return {split: {d.problem for d in made if split_of(fold_of(d.problem)) is split} for split in Split}
-
-
-def new_trace(demonstrated: Demonstrated) -> NewTrace:
-    """Thinking and answer as blocks, the lines of the thinking as steps."""
-    read = read_response(demonstrated.response)
-    assert read.thinking is not None
-    blocks = (
-        Block(BlockKind.THINKING, read.thinking.start, read.thinking.end),
-        Block(BlockKind.ANSWER, read.visible.start, read.visible.end),
-    )
-    steps = tuple(Step(number, span.start, span.end) for number, span in enumerate(read.steps))
-    message = (Message("assistant", blocks),)
-    return NewTrace(demonstrated.problem, read.text, message, steps, demonstrated.reference, answer=read.answer)
 
 
 @pytest.fixture
@@ -106,7 +88,7 @@ def test_from_demonstrations_to_a_better_policy(qtbot: QtBot, folder: Path, tmp_
     code.write_text(REWARD)
     with Seat(qtbot, folder) as seat:
         page = train_page(seat)
-        dialog = fill(seat, page, "sft", DEMONSTRATIONS, **SHORT, model="tiny", rate=3e-3)
+        dialog = fill(seat, page, "sft", PROJECT, **SHORT, model="tiny", rate=3e-3)
         seat.wait(dialog.start.isEnabled)
         click(dialog.start)
         policy = finished(seat, page, 0)
@@ -119,7 +101,7 @@ def test_from_demonstrations_to_a_better_policy(qtbot: QtBot, folder: Path, tmp_
         click(dialog.start)
         prm = finished(seat, page, policy.id)
 
-        dialog = fill(seat, page, "rl", DEMONSTRATIONS, updates=2, prompts=2, traces=2, max_thinking=32, max_answer=8)
+        dialog = fill(seat, page, "rl", PROJECT, updates=2, prompts=2, traces=2, max_thinking=32, max_answer=8)
         _models_are_offered_where_they_fit(dialog, policy, prm)
         _the_form_warns(seat, dialog)
         for name in ("light", "dark"):
@@ -208,7 +190,7 @@ def test_the_rule_labels_steps_by_machine(qtbot: QtBot, folder: Path) -> None:
     demonstrations(folder)
     with Seat(qtbot, folder) as seat:
         page = train_page(seat)
-        dialog = fill(seat, page, "autolabel", DEMONSTRATIONS, algebra=False)
+        dialog = fill(seat, page, "autolabel", PROJECT, algebra=False)
         assert not dialog.panel.balance.isVisible()
         assert dialog.panel.facts.lines == {"with a reference answer": "60"}
         seat.wait(dialog.start.isEnabled)

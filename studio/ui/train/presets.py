@@ -61,7 +61,8 @@ SFT_PRESETS = (
     Preset("Defaults", "The recipe's defaults"),
     Preset(
         "Arithmetic demonstrations",
-        "Our own small Llama from scratch on short arithmetic, three to five minutes; choose a project of such traces",
+        "Our own small Llama from scratch on short arithmetic, three to five minutes; the project is made by "
+        "“steplens sample --demonstrations”",
         DEMONSTRATION_PRESET,
     ),
     Preset(
