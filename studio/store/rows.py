@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Row, Table, func, or_, select, text
 
 from studio.errors import NotFoundError
 from studio.store import alternatives, batches, find
@@ -34,7 +34,7 @@ class Resolution(StrEnum):
 
 
 class Origin(StrEnum):
-    """Where an annotation (of a row to score: its trace) came from."""
+    """Where an annotation came from; of rows that need no rating: where the trace did, HERE = a run wrote it."""
 
     HERE = "here"
     IMPORTED = "imported"
@@ -174,8 +174,8 @@ def _scope(c: Connection, selection: Selection) -> _Scope:
     if selection.traces:
         listed = func.json_each(json.dumps(selection.traces)).table_valued("value")
         wanted = wanted.where(s.trace.c.uid.in_(select(listed.c.value)))
-    if selection.origins and not selection.labelled:
-        wanted = wanted.where(s.batch.c.kind.in_([_KINDS[origin] for origin in selection.origins]))
+    if selection.origins and (selection.unrated or not selection.labelled):
+        wanted = wanted.where(_from(selection))
     seen: list[int] = []
     unpublished = 0
     for part in c.execute(wanted.order_by(s.trace.c.id)).partitions(_PIECE):  # other threads get their turn between
@@ -183,6 +183,17 @@ def _scope(c: Connection, selection: Selection) -> _Scope:
         unpublished += len(part) - len(published)
         seen += published
     return _Scope(tuple(seen), unpublished, projects, annotators)
+
+
+def _from(selection: Selection) -> ColumnElement[bool]:
+    """The condition that a trace came from there; where ratings come along, that somebody there rated it does, too."""
+    kinds = {_KINDS[origin] for origin in selection.origins}
+    came = s.batch.c.kind.in_(kinds | {"ingest"} if Origin.HERE in selection.origins else kinds)
+    if not selection.unrated:
+        return came
+    of_rating = s.batch.alias()
+    said = select(s.annotation.c.trace_id).outerjoin(of_rating, of_rating.c.id == s.annotation.c.batch_id)
+    return or_(came, s.trace.c.id.in_(said.where(func.coalesce(of_rating.c.kind, _KINDS[Origin.HERE]).in_(kinds))))
 
 
 def _ids(c: Connection, table: Table, names: Sequence[str], noun: str) -> tuple[int, ...]:

@@ -26,9 +26,10 @@ from studio.ui.widgets.parts import Quiet, align_labels
 if TYPE_CHECKING:
     from studio.ui.context import Context
 
+RATED_HERE, WRITTEN_HERE = "Rated here", "Written by runs"
 _SOURCES: tuple[tuple[str, tuple[Origin, ...]], ...] = (
     ("Everywhere", ()),
-    ("Rated here", (Origin.HERE,)),
+    (RATED_HERE, (Origin.HERE,)),
     ("Imported", (Origin.IMPORTED,)),
     ("The sample", (Origin.SAMPLE,)),
 )
@@ -69,7 +70,8 @@ class SelectionForm(QWidget):
         self.text.setClearButtonEnabled(True)
         self.source = QComboBox(self)
         for name, origins in _SOURCES:
-            self.source.addItem(name, origins)
+            here = WRITTEN_HERE if name == RATED_HERE and not labelled else name
+            self.source.addItem(here, origins)
         self.resolution = QComboBox(self)
         for each in Resolution:
             self.resolution.addItem(each.value.capitalize(), each)

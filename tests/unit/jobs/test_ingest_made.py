@@ -15,7 +15,7 @@ from studio.jobs.ingest import Ingested, ingest
 from studio.jobs.prepare import create_run
 from studio.jobs.values import RunOrder
 from studio.store import machine_labels, projects, rows, runs, traces
-from studio.store.rows import Selection
+from studio.store.rows import Origin, Selection
 from studio.store.runs import StoredState
 from studio.store.traces import TraceQuery
 from studio.workspace import Workspace
@@ -131,6 +131,9 @@ def test_traces_of_a_run_stand_in_its_project_with_the_problem_they_answer(
             assert (one.model, one.answer, one.outcome, one.text) == ("my policy", "4", 1, TEXT)
             assert [block.kind for block in one.messages[0].blocks] == [BlockKind.THINKING, BlockKind.ANSWER]
             assert (row.steps, row.response) == (("1 + 1 = 2", "2 + 2 = 4"), TEXT)
+            with workspace.database.read() as c:
+                made = rows.count(c, Selection(origins=(Origin.HERE,), labelled=False))
+            assert made.rows == 6 * (number + 1), "what runs wrote was written here"
         assert count(workspace, "problem") == problems, "they answer problems that were here"
     assert main(["traces", "--workspace", str(workspace.path), "--project", "Run: better"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 6

@@ -20,7 +20,7 @@ from studio.jobs.user_code import codes_of
 from studio.jobs.values import RunOrder
 from studio.store import models, rows, runs
 from studio.store import schema as s
-from studio.store.rows import Counts
+from studio.store.rows import Counts, Origin, Selection
 from studio.workspace import Workspace
 from tests.unit.jobs.making import stories
 from trainer.contract.records import InputRow
@@ -129,6 +129,11 @@ def test_teaching_gets_the_response_and_the_ratings_of_rows_rated_or_not(tmp_pat
         assert warnings == (f"{len(wrong)} traces with a step rated negative are left out.",)
         assert all(row.response is not None and row.steps[-1] in row.response for row in found)
         assert [row.votes is None or not any(row.votes) for row in found[:5]] == [True] * 4 + [False]
+        for origin, expected in ((Origin.IMPORTED, 30), (Origin.SAMPLE, 0), (Origin.HERE, 0)):
+            assert said(workspace, RunOrder("sft", selection=Selection(origins=(origin,))))[2].rows == expected
+        with workspace.database.write() as c:  # one that a person rated here
+            c.execute(update(s.annotation).where(s.annotation.c.trace_id == 9).values(batch_id=None))
+        assert said(workspace, RunOrder("sft", selection=Selection(origins=(Origin.HERE,))))[2].rows == 1
 
 
 def test_an_orm_says_what_its_outcomes_can_come_from(tmp_path: Path) -> None:
