@@ -1,6 +1,6 @@
 """The whole loop from nothing with the tiny model: demonstrations with a mistake, labels, PRM, best-of-8, RL.
 
-    python -m bench.loop [--seeds 3] [--updates 40] [--picture docs/pictures/rl_credit.svg]
+    python -m bench.loop [--seeds 3] [--updates 20] [--picture docs/pictures/rl-credit.svg]
 
 A teacher borrows wrongly in 60 % of the subtractions that borrow, so the policy that learns from it does, too. Its own
 traces are labelled by the arithmetic rule, a PRM learns from them, on problems that neither RL nor the test ever sees,
@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,6 @@ from trainer.reasoning.demonstrations import (
 )
 from trainer.reasoning.metrics import bootstrap
 from trainer.reasoning.response import read_response
-from trainer.reasoning.split import fold_of
 
 MUST_LIFT, MUST_MINUTES = 0.20, 10.0
 PRM_TRACES, BEST_OF, TEST_PROBLEMS = 6000, 8, 500
@@ -49,7 +49,7 @@ PRM_SETTINGS: dict[str, Any] = {
     "decay": 0.95, "weight_decay": 0.1, "language_loss": 1.0, "eval_every": 350, "checkpoint_every": 700, "threads": 2,
 }  # fmt: skip
 RL_SETTINGS: dict[str, Any] = {
-    "prompts": 64, "traces": 8, "max_thinking": 72, "max_answer": 12, "rate": 2e-4, "eval_every": 5, "parts": 2,
+    "prompts": 64, "traces": 8, "max_thinking": 72, "max_answer": 12, "rate": 2e-4, "eval_every": 2, "parts": 2,
     "eval_problems": 400, "checkpoint_every": 100, "threads": 2, "on_alarm": "only tell",
 }  # fmt: skip
 EXACT = '''"""Exact step credit: 1 while every step does what the problem says, 0 from the first that does not."""
@@ -91,11 +91,13 @@ def main() -> int:
     """Run every stage and print the figures as JSON lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the RL runs with the learned PRM")
-    parser.add_argument("--updates", type=int, default=40, help="updates of each RL run")
+    parser.add_argument("--updates", type=int, default=20, help="updates of each RL run")
     parser.add_argument(
         "--keep", type=Path, help="work in this folder and keep it; stages found there are not repeated"
     )
-    parser.add_argument("--picture", type=Path, help="write the curves as SVG")
+    parser.add_argument(
+        "--picture", type=Path, default=Path("docs/pictures/rl-credit.svg"), help="where the curves go, as SVG"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="steplens-bench-") as scratch:
         return Loop(given.keep or Path(scratch), given.updates).run(given.seeds, given.picture)
@@ -110,7 +112,7 @@ class Loop:
         made = make_demonstrations(DEMONSTRATION_COUNT, seed=DEMONSTRATION_SEED)
         self.rows = [demonstration_row(one, number) for number, one in enumerate(made)]
 
-    def run(self, seeds: int, picture: Path | None) -> int:
+    def run(self, seeds: int, picture: Path) -> int:
         """All of it; 1 when a target was missed."""
         sft = self._do("sft", "sft", self.rows, DEMONSTRATION_PRESET)
         figure("supervised: minutes", sft.seconds / 60, "min")
@@ -133,10 +135,8 @@ class Loop:
             curves.append(Line(name, curve(done.folder), number))
             if name.startswith("exact"):
                 figure("gap to exact step credit, greedy accuracy, seed 0", lift - lifts[0], "")
-        if picture:
-            picture.write_text(
-                line_picture("Greedy accuracy on held-out problems", "update", "accuracy", curves), encoding="utf-8"
-            )
+        text = line_picture("Greedy accuracy on held-out problems", "update", "accuracy", curves)
+        picture.write_text(text, encoding="utf-8")
         return 0 if met else 1
 
     def _prm(self, policy: Path) -> Done:
@@ -260,7 +260,7 @@ class Loop:
 
 def is_for_prm(row: InputRow) -> bool:
     """Which side of the training problems a row is on: the PRM's, or RL's."""
-    return fold_of(row.problem + " side") % 2 == 0
+    return sha256(row.problem.encode()).digest()[0] % 2 == 0
 
 
 def write_traces(
@@ -306,9 +306,11 @@ def answer_of(row: InputRow) -> str | None:
 
 
 def with_labels(row: InputRow, values: Sequence[float | None]) -> InputRow:
-    """The rule's word for each step as a vote."""
+    """The rule's word for each step as a vote; the PRM's side has a validation and a test split of its own."""
     votes = tuple(None if value is None else Votes(negative=1.0 - value, positive=value) for value in values)
-    return msgspec.structs.replace(row, votes=votes)
+    place = sha256(row.problem.encode()).digest()[1]
+    split = Split.TEST if place < 26 else Split.VALIDATION if place < 52 else Split.TRAIN
+    return msgspec.structs.replace(row, votes=votes, split=split)
 
 
 def read_records_all(folder: RunFolder) -> list[Any]:
