@@ -72,6 +72,9 @@ def warnings(order: RunOrder, counts: Counts) -> tuple[str, ...]:
             found += _of_rewards(spec, counts)
         case AutolabelSpec(method=method) if method.uses_policy:
             found += _few(counts.rows - counts.referenced, "without a reference answer", "gets no rollouts")
+    judged = sum(number for split, number in counts.by_machine.items() if split is not Split.TRAIN)
+    if judged:
+        found.append(f"{judged:,} held-out traces have machine labels alone: its figures measure agreement with those.")
     held_out = counts.rows - counts.per_split.get(Split.TRAIN, 0)
     if order.recipe in ("sft", "rl") and counts.rows and not held_out:
         found.append("No problem is held out: nothing says how well it does on new ones.")
@@ -103,6 +106,7 @@ def _few(number: int, which: str, does: str) -> list[str]:
 
 def facts(order: RunOrder, counts: Counts) -> dict[str, int]:
     """What is known of the rows besides labels, in words, where the recipe asks for it."""
+    machine = {"labelled by machine alone": sum(counts.by_machine.values())} if order.selection.machine else {}
     known = {
         "with a reference answer": counts.referenced,
         "with a recorded outcome": counts.recorded,
@@ -110,4 +114,4 @@ def facts(order: RunOrder, counts: Counts) -> dict[str, int]:
         "with a step rated negative": counts.wrong,
     }
     asked = {"orm": (0, 1, 2), "sft": (3,), "autolabel": (0,)}.get(order.recipe, ())
-    return {name: number for place, (name, number) in enumerate(known.items()) if place in asked}
+    return machine | {name: number for place, (name, number) in enumerate(known.items()) if place in asked}

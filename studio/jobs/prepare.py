@@ -36,6 +36,7 @@ def checked(order: RunOrder) -> RunOrder:
         unrated=recipe in ("orm", "sft"),
         responses=recipe in ("sft", "autolabel"),
         problems=recipe == "rl",
+        machine=order.selection.machine if recipe in ("prm", "orm") else "",
         alternatives=order.selection.alternatives and recipe == "prm",
     )
     name = order.name.strip() or f"{recipe} {now()[:16].replace('T', ' ')}"

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from studio.store import batches
-from studio.store.schema import machine_label, trace
+from studio.store.schema import machine_label, segmentation, trace
 from studio.store.scores import Stored, pack, places_of, total_changes, unpack
-from trainer.contract.records import MachineLabelRecord
+from trainer.contract.records import MachineLabelRecord, Votes
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +74,26 @@ def methods(c: Connection) -> tuple[Method, ...]:
         .order_by(table.method, table.version)
     )
     return tuple(Method(row.method, row.version, row.traces) for row in c.execute(query))
+
+
+def votes_of(c: Connection, method: str, traces: str) -> dict[int, tuple[Votes | None, ...]]:
+    """What a method says of the current steps of traces (a JSON list of ids), its newest word, as shares of votes.
+
+    A value v, the chance that a step is right, becomes v positive and 1 - v negative. Traces it is silent on are left
+    out.
+    """
+    wanted = func.json_each(traces).table_valued("value")
+    table = machine_label.c
+    query = (
+        select(table.trace_id, table.data)
+        .join(segmentation, segmentation.c.id == table.segmentation_id)
+        .where(table.trace_id.in_(select(wanted.c.value)), segmentation.c.current == 1)
+        .where(table.method == method, batches.visible(table.batch_id))
+        .order_by(table.id)
+    )
+    newest = {row.trace_id: unpack(row.data) for row in c.execute(query)}
+    return {
+        trace_id: tuple(None if value is None else Votes(1.0 - value, 0.0, value) for value in values)
+        for trace_id, values in newest.items()
+        if any(value is not None for value in values)
+    }

@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, func, or_, select, text
 
 from studio.errors import NotFoundError
-from studio.store import alternatives, batches, find
+from studio.store import alternatives, batches, find, machine_labels
 from studio.store import schema as s
 from studio.store.row_queries import HEADS, PROJECTS, REPAIRS, SCOPE, SOURCES, STEPS, SUMMARY, VOTES
 from trainer.contract.records import InputRow, SourceRef, Split, Votes
@@ -62,6 +63,7 @@ class Selection:
     responses: bool = False  # rows bring the trace's whole text
     problems: bool = False  # one row a problem, and only of problems with a reference answer
     alternatives: bool = False  # rated candidates teach too, each as a row of its own that labels its last step alone
+    machine: str = ""  # a method of machine labels that speaks for traces which nobody rated
     limit: int = 0  # at most so many rows; 0 = all
 
 
@@ -86,6 +88,7 @@ class Counts:
     judged: int = 0  # rows of which all steps are rated, or one negative
     known: int = 0  # rows that are one of the three: something says whether they are right
     wrong: int = 0  # rows with a step that most people call negative
+    by_machine: Mapping[Split, int] = field(default_factory=dict)  # rows that machine labels speak for
 
     @property
     def labels(self) -> float:
@@ -115,7 +118,7 @@ def count(c: Connection, selection: Selection, progress: Progress | None = None)
     door = _Door(selection)
     counted = _Counted(left_out=Counter({"unpublished": scope.unpublished} if scope.unpublished else {}))
     for piece in _pieces(scope, progress):
-        for row in c.execute(text(SUMMARY), _given(selection, scope, piece)):
+        for row in _summaries(c, selection, _given(selection, scope, piece)):
             counted.add(selection, row, door.why_not(row))
     if selection.alternatives:
         counted.alternatives = sum(alternatives.is_one(row) for row in stream(c, selection))
@@ -129,7 +132,7 @@ def stream(c: Connection, selection: Selection, progress: Progress | None = None
     taught = alternatives.Taught()
     for piece in _pieces(scope, progress):
         given = _given(selection, scope, piece)
-        going = [row for row in c.execute(text(SUMMARY), given) if not door.why_not(row)]
+        going = [row for row in _summaries(c, selection, given) if not door.why_not(row)]
         if selection.limit:
             going = going[: selection.limit - made]
         made += len(going)
@@ -207,6 +210,22 @@ def _ids(c: Connection, table: Table, names: Sequence[str], noun: str) -> tuple[
     return tuple(found)
 
 
+def _summaries(c: Connection, selection: Selection, given: dict[str, Any]) -> Iterator[Any]:
+    """The summary of each trace of a piece; where nobody rated, of what the chosen machine labels say."""
+    if not selection.machine:
+        yield from c.execute(text(SUMMARY), given)
+        return
+    votes = machine_labels.votes_of(c, selection.machine, given["traces"])
+    for row in c.execute(text(SUMMARY), given):
+        said = [vote for vote in votes.get(row.id, ()) if vote is not None]
+        if row.labels or not said:
+            yield row
+            continue
+        weights = {"negative": sum(v.negative for v in said), "positive": sum(v.positive for v in said)}
+        wrong = sum(v.negative > v.positive for v in said)
+        yield SimpleNamespace(**row._asdict() | weights | {"labels": len(said), "wrong": wrong, "by_machine": True})
+
+
 def _pieces(scope: _Scope, progress: Progress | None) -> Iterator[tuple[int, ...]]:
     for start in range(0, len(scope.traces), _PIECE):
         if progress is not None:
@@ -239,7 +258,7 @@ class _Door:
         self._selection = selection
         self._seen: set[str] = set()
 
-    def why_not(self, row: Row[Any]) -> str:
+    def why_not(self, row: Any) -> str:  # noqa: ANN401 - a row of the summary
         """Why a trace does not go in; empty when it does."""
         if row.steps == 0:
             return "no steps"
@@ -253,7 +272,7 @@ class _Door:
             return "no rating"
         return str(row.why or "not annotated")
 
-    def _why_not_its_problem(self, row: Row[Any]) -> str:
+    def _why_not_its_problem(self, row: Any) -> str:  # noqa: ANN401
         if not row.referenced:
             return NO_REFERENCE
         if row.fold in self._seen:
@@ -279,8 +298,9 @@ class _Counted:
     positive: float = 0.0
     alternatives: int = 0
     known: Counter[str] = field(default_factory=Counter)
+    by_machine: Counter[Split] = field(default_factory=Counter)
 
-    def add(self, selection: Selection, row: Row[Any], why: str) -> None:
+    def add(self, selection: Selection, row: Any, why: str) -> None:  # noqa: ANN401 - a row of the summary
         if not why and selection.limit and self.rows >= selection.limit:
             why = "over the limit"
         if why:
@@ -304,6 +324,7 @@ class _Counted:
         self.known["judged"] += judged
         self.known["known"] += bool(row.referenced or judged or row.outcome is not None)
         self.known["wrong"] += row.wrong > 0
+        self.by_machine[split_of(row.fold)] += getattr(row, "by_machine", False)
 
     def counts(self) -> Counts:
         return Counts(
@@ -319,6 +340,7 @@ class _Counted:
             left_out=dict(self.left_out),
             unlabelled={why: number for why, number in self.unlabelled.items() if number},
             alternatives=self.alternatives,
+            by_machine=dict(self.by_machine),
             **self.known,
         )
 
@@ -335,6 +357,11 @@ def _rows(c: Connection, selection: Selection, given: dict[str, Any]) -> Iterato
             projects[row.trace_id] = row.project
         votes = {(row[0], row[1]): Votes(row[2], row[3], row[4]) for row in c.execute(text(VOTES), given)}
         repairs = {(row[0], row[1]): row[2] for row in c.execute(text(REPAIRS), given)}
+    if selection.machine:
+        rated = {trace_id for trace_id, _ in votes}
+        for trace_id, said in machine_labels.votes_of(c, selection.machine, given["traces"]).items():
+            if trace_id not in rated:
+                votes |= {(trace_id, ordinal): vote for ordinal, vote in enumerate(said) if vote is not None}
     heads, steps = c.execute(text(HEADS), given), c.execute(text(STEPS), given)
     for head, mine in zip(heads, _by_trace(steps), strict=True):
         yield InputRow(

@@ -206,3 +206,17 @@ def test_the_rule_labels_steps_by_machine(qtbot: QtBot, folder: Path) -> None:
             labelled = c.execute(text("select count(*), count(distinct trace_id) from machine_label")).one()
             methods = c.execute(text("select distinct method from machine_label")).scalars().all()
         assert (tuple(labelled), methods) == ((60, 60), ["rule"])
+        _a_prm_can_learn_from_them(seat, page)
+
+
+def _a_prm_can_learn_from_them(seat: Seat, page: TrainPage) -> None:
+    dialog = fill(seat, page, "prm", PROJECT)
+    assert dialog._preview is not None
+    assert dialog._preview.counts.rows == 0, "nobody rated the demonstrations"
+    dialog.rows.machine.setCurrentIndex(dialog.rows.machine.findData("rule"))
+    seat.wait(lambda: dialog.panel.facts.lines == {"labelled by machine alone": "60"})
+    assert "held-out traces have machine labels alone" in dialog.panel.warnings.text()
+    for name in ("light", "dark"):
+        seat.context.theme.use(name)
+        picture(dialog, f"new-prm-by-machine-{name}")
+    dialog.reject()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from studio.ui.theme import Theme
 
 PARTS = {
-    "prm": ("labels", "splits", "left out", "unlabelled", "estimate"),
+    "prm": ("labels", "facts", "splits", "left out", "unlabelled", "estimate"),
     "orm": ("facts", "splits", "left out", "estimate"),
     "sft": ("facts", "splits", "left out", "estimate"),
     "rl": ("splits", "left out", "estimate"),
@@ -169,7 +169,7 @@ class PreviewPanel(QWidget):
 
     def _show_parts(self, on: bool) -> None:
         for name, (title, widgets) in self._parts.items():
-            shown = on and name in PARTS[self._recipe]
+            shown = on and name in PARTS[self._recipe] and (name != "facts" or bool(self.facts.lines))
             title.setVisible(shown)
             for widget in widgets:
                 widget.setVisible(shown)

@@ -113,7 +113,12 @@ class RunDialog(QDialog):
         labelled = recipe in LEARN_FROM_RATINGS
         bodies = {role.name: BODY_MODELS for role in roles_of(recipe) if role.scratch}
         self.rows = SelectionForm(
-            self._context, labelled=labelled, candidates=recipe == "prm", ticked=projects, parent=self
+            self._context,
+            labelled=labelled,
+            rewards=recipe in ("prm", "orm"),
+            candidates=recipe == "prm",
+            ticked=projects,
+            parent=self,
         )
         self.form = SpecForm(recipe, models=bodies, parent=self)
         self.panel = PreviewPanel(self._context.theme, recipe, parent=self)

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 from sqlalchemy import Connection
 
 from studio.domain import Annotator, Project
-from studio.store import projects
+from studio.store import machine_labels, projects
 from studio.store.rows import Origin, Resolution, Selection
 from studio.ui.widgets.parts import Quiet, align_labels
 
@@ -39,6 +39,7 @@ _SOURCES: tuple[tuple[str, tuple[Origin, ...]], ...] = (
 class _Known:
     projects: tuple[Project, ...]
     annotators: tuple[Annotator, ...]
+    methods: tuple[str, ...]  # of machine labels
 
 
 class SelectionForm(QWidget):
@@ -55,13 +56,14 @@ class SelectionForm(QWidget):
         context: Context,
         *,
         labelled: bool,
+        rewards: bool = False,
         candidates: bool = False,
         ticked: tuple[str, ...] = (),
         parent: QWidget | None = None,
     ) -> None:
-        """`labelled`: ratings come along; `candidates`: rated alternatives can teach."""
+        """`labelled`: ratings come along, `rewards`: machine labels may stand in, `candidates`: alternatives teach."""
         super().__init__(parent)
-        self._labelled, self._candidates = labelled, candidates
+        self._labelled, self._rewards, self._candidates = labelled, rewards, candidates
         self._ticked = ticked
         self.projects = _CheckList("Projects", self)
         self.annotators = _CheckList("Annotators", self)
@@ -80,6 +82,8 @@ class SelectionForm(QWidget):
         self.unsure = QCheckBox("Leave out ratings marked unsure", self)
         self.alternatives = QCheckBox("Rated alternatives teach, too", self)
         self.alternatives.setToolTip("Each becomes a row of its own that shares what stands before it")
+        self.machine = QComboBox(self)
+        self.machine.addItem("Have no label", "")
         self.limit = QLineEdit(self)
         self.limit.setPlaceholderText("all")
         self._lay_out()
@@ -98,6 +102,7 @@ class SelectionForm(QWidget):
             skip_unsure=self.unsure.isChecked(),
             resolution=self.resolution.currentData(),
             labelled=self._labelled,
+            machine=self.machine.currentData() if self._rewards else "",
             alternatives=self._candidates and self.alternatives.isChecked(),
             limit=int(limit) if limit.isdecimal() else 0,
         )
@@ -115,12 +120,15 @@ class SelectionForm(QWidget):
             form.addRow("Where people differ", self.resolution)
             form.addRow("", self.submitted)
             form.addRow("", self.unsure)
+            if self._rewards:
+                form.addRow("Traces nobody rated", self.machine)
             if self._candidates:
                 form.addRow("", self.alternatives)
         else:
             for widget in (self.annotators, self.resolution, self.submitted, self.unsure):
                 widget.hide()
-        self.alternatives.setVisible(self._labelled and self._candidates)
+        self.alternatives.setVisible(self._candidates)
+        self.machine.setVisible(self._rewards)
         form.addRow("At most", self.limit)
         align_labels(form)
         column = QVBoxLayout(self)
@@ -129,7 +137,7 @@ class SelectionForm(QWidget):
         column.addWidget(Quiet("Nothing ticked in a list means all of it.", self))
 
     def _connect(self) -> None:
-        for combo in (self.source, self.resolution):
+        for combo in (self.source, self.resolution, self.machine):
             combo.currentIndexChanged.connect(lambda _index: self.changed.emit())
         for line in (self.text, self.limit):
             line.textChanged.connect(lambda _text: self.changed.emit())
@@ -141,6 +149,8 @@ class SelectionForm(QWidget):
     def _on_known(self, known: _Known) -> None:
         self.projects.fill([(p.uid, f"{p.name}  ({p.traces:,})") for p in known.projects], self._ticked)
         self.annotators.fill([(a.uid, a.name) for a in known.annotators], ())
+        for each in known.methods:
+            self.machine.addItem(f"Machine labels: {each}", each)
         self.changed.emit()
 
 
@@ -177,4 +187,5 @@ class _CheckList(QListWidget):
 
 
 def _known(c: Connection) -> _Known:
-    return _Known(projects.all_projects(c), projects.annotators(c))
+    methods = dict.fromkeys(each.method for each in machine_labels.methods(c))
+    return _Known(projects.all_projects(c), projects.annotators(c), tuple(methods))

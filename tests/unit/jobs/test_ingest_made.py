@@ -11,8 +11,9 @@ from sqlalchemy import text
 
 from studio.cli import main
 from studio.errors import CancelledError
+from studio.jobs import checks
 from studio.jobs.ingest import Ingested, ingest
-from studio.jobs.prepare import create_run
+from studio.jobs.prepare import checked, create_run
 from studio.jobs.values import RunOrder
 from studio.store import machine_labels, projects, rows, runs, traces
 from studio.store.rows import Origin, Selection
@@ -27,8 +28,10 @@ from trainer.contract.records import (
     MachineLabelRecord,
     Message,
     Record,
+    Split,
     Step,
     TraceRecord,
+    Votes,
     record_id,
 )
 from trainer.contract.run_folder import RunFolder
@@ -171,3 +174,27 @@ def test_a_resumed_run_adds_to_its_project(tmp_path: Path) -> None:
         with workspace.database.read() as c:
             (project,) = [each for each in projects.all_projects(c) if each.name.startswith("Run: ")]
         assert project.traces == 7
+
+
+def test_a_prm_learns_from_machine_labels_where_nobody_rated(tmp_path: Path) -> None:
+    with stories(tmp_path) as workspace:
+        assert ingest(workspace, ended_run(workspace, "by machine", labels)).stored == 12
+        with workspace.database.write() as c:
+            c.execute(text("update annotation set state = 'void' where trace_id > 1"))
+        plain, chosen = Selection(), Selection(machine="rollouts n=8 soft")
+        with workspace.database.read() as c:
+            assert rows.count(c, plain).rows == 1
+            counts, found = rows.count(c, chosen), list(rows.stream(c, chosen))
+            by_people = next(rows.stream(c, plain))
+        assert counts.rows == len(found) == 6
+        assert found[0] == by_people, "what people said stands"
+        for row in found[1:]:
+            assert row.votes == (Votes(0.75, 0.0, 0.25), *(Votes(0.5, 0.0, 0.5),) * (len(row.steps) - 1))
+        said = [vote for row in found for vote in row.votes or () if vote is not None]
+        assert counts.negative == pytest.approx(sum(vote.negative for vote in said))
+        assert counts.positive == pytest.approx(sum(vote.positive for vote in said))
+        assert sum(counts.by_machine.values()) == 5
+        held_out = sum(row.split is not Split.TRAIN for row in found[1:])
+        warned = checks.warnings(checked(RunOrder("prm", selection=chosen)), counts)
+        assert bool(warned) == bool(held_out)
+        assert checked(RunOrder("sft", selection=chosen)).selection.machine == "", "a rule teaches no policy"
