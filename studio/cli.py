@@ -114,6 +114,16 @@ def _add_run(verbs: Verbs) -> None:
 def _add_lists(verbs: Verbs) -> None:
     runs = _verb(verbs, "runs", "studio.jobs.headless:runs", "List the runs.")
     runs.add_argument("--json", action="store_true", help="one JSON list")
+    runs.add_argument("--export", type=Path, metavar="DIR", help="write every figure of the runs into this folder")
+    runs.add_argument("--format", choices=("csv", "tensorboard"), default="csv", help="of --export; default: csv")
+    runs.add_argument(
+        "--run", nargs="+", default=[], metavar="RUN", help="of --export: only these, by uid or name (default: all)"
+    )
+    _progress(runs)
+    compare = _verb(verbs, "compare", "studio.jobs.compare:verb", "Put runs side by side: what differs, what came out.")
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="uid, its beginning, or name")
+    compare.add_argument("--all", action="store_true", help="also what the runs have in common")
+    compare.add_argument("--json", action="store_true", help="one JSON document")
     traces = _verb(verbs, "traces", "studio.exchange.listing:traces_", "List the traces.")
     traces.add_argument("--json", action="store_true", help="one JSON list")
     traces.add_argument("--project", metavar="NAME", help="only this project (default: all)")

@@ -13,6 +13,7 @@ import msgspec
 
 from studio.errors import CancelledError, RunError
 from studio.exchange.telling import CANCELLED, Stop, Teller, cancellable
+from studio.jobs import export as exporting
 from studio.jobs import ingest as ingesting
 from studio.jobs import prepare, user_code
 from studio.jobs.follower import Follower
@@ -55,7 +56,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def runs(args: argparse.Namespace) -> int:
-    """List the runs, newest first, with their states as the folders show them now."""
+    """List the runs, newest first, with their states as the folders show them now; or write their figures out."""
+    if args.export is not None:
+        return exporting.verb(args)
     with Workspace.open(args.workspace) as workspace:
         follower = Follower(workspace)
         follower.reload()

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QMessageBox, QSplitter, QStack
 from studio.domain import Changes, Topic
 from studio.jobs.values import RunTopic, RunView
 from studio.ui.actions import by_id
+from studio.ui.train.compare_actions import COMMANDS, TickedRuns
 from studio.ui.train.device_header import DeviceHeader
 from studio.ui.train.feed import RunFeed
 from studio.ui.train.packages_banner import PackagesBanner
@@ -39,6 +40,7 @@ class TrainPage(QWidget):
         self.model.set_palette(self.palette())
         self.table = RunTable(self.model, self)
         self.panel = RunPanel(context, self)
+        self.ticked = TickedRuns(context, self.model, self)
         self.dialog: RunDialog | None = None
         self._dirty: set[int] = set()
         self._kept: set[int] = set()
@@ -140,6 +142,7 @@ class TrainPage(QWidget):
             self.model.blockSignals(blocked)
             self.table.viewport().update()
         self.panel.show_run(view, self.model.ticked())
+        self.ticked.enable()
         self._enable()
 
     def _on_ticked(self) -> None:
@@ -202,7 +205,7 @@ class TrainPage(QWidget):
 
     def _on_menu(self, at: QPoint) -> None:
         menu = QMenu(self)
-        for id in (*_STEERING, "score_traces", "new_run"):
+        for id in (*_STEERING, *COMMANDS, "score_traces", "new_run"):
             if self._context.actions.is_enabled(id):
                 menu.addAction(self._context.actions.q(id))
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)

@@ -1,0 +1,68 @@
+"""What can be done with the ticked runs: compare them, write their figures to files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QFileDialog, QWidget
+
+from studio.jobs.compare import named_runs
+from studio.jobs.export import ExportedRuns, ExportFormat, export_runs
+from studio.ui.train.compare_dialog import CompareDialog
+
+if TYPE_CHECKING:
+    from studio.ui.context import Context
+    from studio.ui.train.run_table import RunModel
+
+COMMANDS = ("compare_runs", "export_runs_csv", "export_runs_tensorboard")
+
+
+class TickedRuns(QObject):
+    """Commands for the runs that are ticked in the table."""
+
+    def __init__(self, context: Context, model: RunModel, page: QWidget) -> None:
+        super().__init__(page)
+        self._context, self._model, self._page = context, model, page
+        self.dialog: CompareDialog | None = None
+        context.actions.on("compare_runs", self.compare)
+        context.actions.on("export_runs_csv", self._asking(ExportFormat.CSV))
+        context.actions.on("export_runs_tensorboard", self._asking(ExportFormat.TENSORBOARD))
+        model.tickedChanged.connect(self.enable)
+        self.enable()
+
+    def enable(self) -> None:
+        """Comparing needs two runs, exporting one."""
+        ticked = len(self._model.ticked())
+        self._context.actions.enable("compare_runs", ticked > 1)
+        for id in COMMANDS[1:]:
+            self._context.actions.enable(id, ticked > 0)
+
+    def compare(self) -> CompareDialog:
+        """Open the comparison of the ticked runs."""
+        self.dialog = CompareDialog(self._context, self._model.ticked(), self._context.jobs.runs(), self._page)
+        self.dialog.open()
+        return self.dialog
+
+    def export(self, folder: Path, format: ExportFormat) -> None:
+        """Write every figure of the ticked runs into a folder, in the background."""
+        uids = {view.id: view.uid for view in self._context.jobs.runs()}
+        wanted = [uids[each.run_id] for each in self._model.ticked()]
+        workspace = self._context.workspace
+
+        def work() -> ExportedRuns:
+            with workspace.database.read() as c:
+                found = named_runs(c, wanted)
+            return export_runs(workspace, found, folder, format)
+
+        self._context.background.call(self, work, lambda done: self._context.say("; ".join(done.sentences())))
+
+    def _asking(self, format: ExportFormat) -> Callable[[], None]:
+        def ask() -> None:
+            chosen = QFileDialog.getExistingDirectory(self._page, "Where should the figures go?")
+            if chosen:
+                self.export(Path(chosen), format)
+
+        return ask

@@ -1,0 +1,104 @@
+"""Runs ticked in the table, compared and written to files from the window."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QTreeWidget
+from pytestqt.qtbot import QtBot
+
+from studio.jobs.export import ExportFormat
+from studio.ui.train.compare_dialog import CompareDialog
+from studio.ui.train.run_table import TICK
+from studio.workspace import Workspace
+from tests.e2e.data_desk import picture, story_workspace, train_page
+from tests.e2e.seat import Seat
+from tests.unit.jobs.told_runs import made_run
+
+LOSSES = {"seed 0": {1: 1.0, 2: 0.5}, "seed 1": {1: 0.5, 2: 0.25}, "longer": {1: 0.75, 2: 0.125, 3: 0.0625}}
+SETTINGS = {"seed 0": {"seed": 0}, "seed 1": {"seed": 1}, "longer": {"seed": 1, "epochs": 9}}
+
+
+def test_ticked_runs_are_compared_and_exported(qtbot: QtBot, tmp_path: Path) -> None:
+    folder = story_workspace(tmp_path / "workspace", 12)
+    with Workspace.open(folder) as workspace:
+        for name, losses in LOSSES.items():
+            made_run(workspace, name, losses, **SETTINGS[name], max_steps=1)
+            with workspace.database.read() as c:
+                newest = c.exec_driver_sql("SELECT max(id) FROM run").scalar()
+            workspace.database.run(
+                lambda c, newest=newest: c.exec_driver_sql(  # type: ignore[misc]
+                    "UPDATE run SET state = 'finished', ingested_attempt = 1, attempts = 1 WHERE id = ?", (newest,)
+                )
+            )
+    with Seat(qtbot, folder) as seat:
+        page = train_page(seat)
+        seat.wait(lambda: page.model.rowCount() == 3)
+        actions = seat.context.actions
+        assert not actions.is_enabled("compare_runs"), "one run is ticked"
+        assert actions.is_enabled("export_runs_csv")
+        for view in seat.context.jobs.runs():
+            index = page.model.index(page.model.row_of(view.id), TICK)
+            page.model.setData(index, Qt.CheckState.Checked.value, Qt.ItemDataRole.CheckStateRole)
+        seat.press("C", page.table)
+        dialog = page.ticked.dialog
+        assert dialog is not None
+        seat.wait(lambda: dialog.curves is not None)
+        _shows_what_differs(dialog)
+        _draws_the_seeds(seat, dialog)
+        dialog.accept()
+        page.ticked.export(tmp_path / "out", ExportFormat.CSV)
+        seat.wait(lambda: "7 points of 3 run(s)" in seat.said())
+    with (tmp_path / "out" / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        assert sorted(float(row["value"]) for row in csv.DictReader(file)) == sorted(
+            value for losses in LOSSES.values() for value in losses.values()
+        )
+
+
+def _rows(tree: QTreeWidget) -> dict[str, list[str]]:
+    found = {}
+    for number in range(tree.topLevelItemCount()):
+        group = tree.topLevelItem(number)
+        for inner in range(group.childCount()):
+            item = group.child(inner)
+            found[item.text(0)] = [item.text(column) for column in range(1, tree.columnCount())]
+    return found
+
+
+def _shows_what_differs(dialog: CompareDialog) -> None:
+    assert dialog.facts is not None
+    assert dialog.figures is not None
+    tree = dialog.facts.tree
+    names = [tree.headerItem().text(column) for column in range(1, 4)]
+    rows = _rows(tree)
+    assert {key: dict(zip(names, cells, strict=True)) for key, cells in rows.items()} == {
+        "Seed": {"seed 0": "0", "seed 1": "1", "longer": "1"},
+        "Epochs": dict(zip(names, rows["Epochs"], strict=True)),
+    }
+    item = tree.topLevelItem(0).child(0)
+    bold = [item.font(column).bold() for column in range(1, 4)]
+    assert bold == [item.text(column) != item.text(1) for column in range(1, 4)]
+    dialog.facts.only.setChecked(False)
+    assert len(_rows(tree)) > 20
+    cells = _rows(dialog.figures.tree)["train/loss"]
+    first = LOSSES[names[0]][max(LOSSES[names[0]])]
+    for name, cell in zip(names[1:], cells[1:3], strict=True):
+        last = LOSSES[name][max(LOSSES[name])]
+        assert cell == f"{last:.4g} ({last - first:+.3g})"
+    assert cells[3] == "0.375 ± 0.18", "the mean of 0.5 and 0.25, and their deviation"
+
+
+def _draws_the_seeds(seat: Seat, dialog: CompareDialog) -> None:
+    assert dialog.curves is not None
+    dialog.tabs.setCurrentWidget(dialog.curves)
+    (band,) = dialog.curves.bands.values()
+    assert (band.mean.tolist(), band.low.tolist(), band.high.tolist()) == ([0.75, 0.375], [0.5, 0.25], [1.0, 0.5])
+    picture(dialog, "train-compare")
+    dialog.curves.seeds.setChecked(False)
+    assert not dialog.curves.bands
+    chart = dialog.curves.chart
+    assert chart is not None
+    drawn = sorted(chart.drawn(position, "train/loss").tolist() for position in range(3))
+    assert drawn == sorted(list(losses.values()) for losses in LOSSES.values())
