@@ -213,7 +213,7 @@ def _families(sides: Sequence[Side]) -> Iterator[Family]:
     for seeds in alike.values():
         if len(seeds) > 1:
             members = tuple(seeds.values())
-            name = f"{sides[members[0]].run.name}, {len(members)} seeds"
+            name = f"{len(members)} seeds of {sides[members[0]].run.name}"
             yield Family(name, members, tuple(seeds), bands([sides[i].curves for i in members]))
 
 

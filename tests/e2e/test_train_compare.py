@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QTreeWidget
 from pytestqt.qtbot import QtBot
@@ -94,7 +95,13 @@ def _draws_the_seeds(seat: Seat, dialog: CompareDialog) -> None:
     assert dialog.curves is not None
     dialog.tabs.setCurrentWidget(dialog.curves)
     (band,) = dialog.curves.bands.values()
-    assert (band.mean.tolist(), band.low.tolist(), band.high.tolist()) == ([0.75, 0.375], [0.5, 0.25], [1.0, 0.5])
+    averaged = [(losses[1], (0.9 * losses[1] + losses[2]) / 1.9) for losses in (LOSSES["seed 0"], LOSSES["seed 1"])]
+    pairs = list(zip(*averaged, strict=True))
+    assert band.low.tolist() == pytest.approx([min(pair) for pair in pairs])
+    assert band.high.tolist() == pytest.approx([max(pair) for pair in pairs])
+    assert band.mean.tolist() == pytest.approx([sum(pair) / 2 for pair in pairs])
+    fill = dialog.curves.fill.path().boundingRect()
+    assert (fill.top(), fill.bottom()) == pytest.approx((averaged[1][1], 1.0)), "the band is painted where it lies"
     picture(dialog, "train-compare")
     dialog.curves.seeds.setChecked(False)
     assert not dialog.curves.bands

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from studio.jobs.compare import Band, Comparison
+from studio.jobs.compare import Band, Comparison, Family, bands
 from studio.jobs.values import Curve
 from studio.ui.widgets.charts import Chart, ChartSpec, Line, series_colour
 from studio.ui.widgets.parts import GAP, Quiet
+from studio.ui.widgets.series import Smoothed
 
 FIRST = ("validation/auc", "test/exact_match", "validation/loss", "train/reward", "train/loss")
 _BAND_ALPHA = 60
+DECAY = 0.9  # of moving averages
 
 
 class CompareChart(QWidget):
@@ -25,6 +28,7 @@ class CompareChart(QWidget):
         self._made, self._colours = made, tuple(colours)
         self.chart: Chart | None = None
         self.bands: dict[str, Band] = {}
+        self.fill: Any = None
         self.figure = QComboBox(self)
         self.figure.setAccessibleName("Figure to draw")
         self.seeds = QCheckBox("Seeds of one spec as &mean and band", self)
@@ -68,9 +72,9 @@ class CompareChart(QWidget):
             return
         of_training = name.startswith("train/")
         line = Line(name, smooth=of_training, points=not of_training)
-        self.chart = Chart(ChartSpec(name, (line,)), parent=self)
+        self.chart = Chart(ChartSpec(name, (line,)), decay=DECAY, parent=self)
         self._column.insertWidget(2, self.chart, 1)
-        entries = self._draw_families(name) if self.seeds.isChecked() else []
+        entries = self._draw_families(name, smooth=of_training) if self.seeds.isChecked() else []
         inside = {i for family in self._made.families for i in family.members} if entries else set()
         for position, side in enumerate(self._made.sides):
             if position not in inside and name in side.curves:
@@ -81,16 +85,16 @@ class CompareChart(QWidget):
         band = "Band: lowest to highest of the seeds around their mean, at steps that all have." if self.bands else ""
         self.hint.setText(smooth + band)
 
-    def _draw_families(self, name: str) -> list[tuple[str, QColor]]:
+    def _draw_families(self, name: str, *, smooth: bool) -> list[tuple[str, QColor]]:
         assert self.chart is not None
         entries = []
         for family in self._made.families:
-            band = family.bands.get(name)
-            if band is None:
+            if name not in family.bands:
                 continue
+            band = self._band(family, name, smooth=smooth)
             first = family.members[0]
             self._fill_between(self.chart, band, self._colour(first))
-            self.chart.show_run(first, self._colours[first], {name: Curve(band.steps, band.mean)})
+            self.chart.show_run(first, self._colours[first], {name: Curve(band.steps, family.bands[name].mean)})
             self.bands[family.name] = band
             entries.append((family.name, self._colour(first)))
         return entries
@@ -100,10 +104,23 @@ class CompareChart(QWidget):
 
         tint = QColor(colour)
         tint.setAlpha(_BAND_ALPHA)
-        edges: list[Any] = [pg.PlotDataItem(band.steps, edge, pen=None) for edge in (band.low, band.high)]
-        for item in (*edges, pg.FillBetweenItem(*edges, brush=tint)):
-            item.setZValue(-5)
+        edges: list[Any] = [pg.PlotCurveItem(band.steps, edge, pen=None) for edge in (band.low, band.high)]
+        self.fill = pg.FillBetweenItem(*edges, brush=tint)
+        self.fill.setZValue(-5)
+        for item in (*edges, self.fill):
             chart.plot.addItem(item)
+
+    def _band(self, family: Family, name: str, *, smooth: bool) -> Band:
+        """As far as lines are drawn as moving averages, the seeds are averaged alike before they are put together."""
+        band = family.bands[name]
+        if not smooth:
+            return band
+        seeds = []
+        for position in family.members:
+            curve, average = self._made.sides[position].curves[name], Smoothed(DECAY)
+            average.update(band.steps, curve.values[np.searchsorted(curve.steps, band.steps)])
+            seeds.append({name: Curve(band.steps, average.smooth.view)})
+        return bands(seeds)[name]
 
     def _colour(self, position: int) -> QColor:
         return series_colour(self._colours[position], self.palette())
