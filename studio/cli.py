@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     _add_export(verbs)
     _add_run(verbs)
     _add_lists(verbs)
+    _add_contamination(verbs)
     _add_tour(verbs)
     _add_ingest(verbs)
     _add_sample(verbs)
@@ -129,6 +130,26 @@ def _add_lists(verbs: Verbs) -> None:
     traces.add_argument("--project", metavar="NAME", help="only this project (default: all)")
     traces.add_argument("--text", default="", help="only traces in which this stands")
     traces.add_argument("--limit", type=int, metavar="N", help="at most this many")
+
+
+def _add_contamination(verbs: Verbs) -> None:
+    about = "Find problems of a benchmark among those that are learned from; exit code 1 when there are any."
+    made = _verb(verbs, "contamination", "studio.jobs.contamination:verb", about)
+    which = made.add_mutually_exclusive_group(required=True)
+    which.add_argument("--project", metavar="NAME", help="all problems of this project")
+    which.add_argument("--run", metavar="RUN", help="the problems of this run's training rows, by uid or name")
+    made.add_argument(
+        "--against", type=Path, metavar="FILE", required=True, help="JSON Lines with problem, question or prompt"
+    )
+    made.add_argument(
+        "--threshold",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="of a problem's runs of eight words; from it on, a problem is nearly the same (default: 0.5)",
+    )
+    made.add_argument("--json", action="store_true", help="one JSON document with every pair")
+    _progress(made)
 
 
 def _add_tour(verbs: Verbs) -> None:
