@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QProgressBar, QPushBu
 from studio.jobs.values import RunTopic, RunView
 from studio.ui.train.curves_tab import CurvesTab
 from studio.ui.train.examples_tab import ExamplesTab
+from studio.ui.train.rollouts_tab import RolloutsTab
 from studio.ui.train.run_table import Ticked
 from studio.ui.train.tabs import CheckpointsTab, LogTab, NoticesTab, SpecTab
 from studio.ui.train.words import RECIPE_NAMES, sentence
@@ -51,6 +52,7 @@ class RunPanel(QWidget):
         self.buttons = self._make_buttons()
         self.curves = CurvesTab(context, self)
         self.examples = ExamplesTab(context, self)
+        self.rollouts = RolloutsTab(context, self)
         self.spec = SpecTab(context, self)
         self.checkpoints = CheckpointsTab(context, self)
         self.notices = NoticesTab(self)
@@ -73,6 +75,7 @@ class RunPanel(QWidget):
         if view is None:
             self._log_timer.stop()
             return
+        self.tabs.setTabVisible(self.tabs.indexOf(self.rollouts), view.recipe == "rl")
         self._show_head(view)
         self.curves.show_runs(ticked, view.id)
         self._refresh_tab()
@@ -87,9 +90,13 @@ class RunPanel(QWidget):
             self.examples.show_examples(self._context.jobs.examples(view.id))
         if RunTopic.NOTICES in topics:
             self._show_notice_count()
-        slow = {self.spec: RunTopic.STATE, self.checkpoints: RunTopic.PROGRESS}
+        slow = {
+            self.spec: {RunTopic.STATE},
+            self.checkpoints: {RunTopic.PROGRESS},
+            self.rollouts: {RunTopic.STATE, RunTopic.PROGRESS},
+        }
         current = self.tabs.currentWidget()
-        if any(current is tab and topic in topics for tab, topic in slow.items()):
+        if any(current is tab and wanted & topics for tab, wanted in slow.items()):
             self._refresh_tab()
 
     def draw(self, ticked: tuple[Ticked, ...], fresh: frozenset[int] | None = None) -> None:
@@ -143,7 +150,7 @@ class RunPanel(QWidget):
             self.examples.show_examples(self._context.jobs.examples(view.id))
         elif tab is self.notices:
             self.notices.show_notices(self._context.jobs.notices(view.id))
-        elif isinstance(tab, SpecTab | CheckpointsTab | LogTab):
+        elif isinstance(tab, SpecTab | CheckpointsTab | LogTab | RolloutsTab):
             tab.show_run(view)
 
     def _show_notice_count(self) -> None:
@@ -177,6 +184,7 @@ class RunPanel(QWidget):
         return (
             ("Curves", self.curves),
             ("Examples", self.examples),
+            ("Rollouts", self.rollouts),
             ("Spec · rows left out · lineage", self.spec),
             ("Checkpoints", self.checkpoints),
             ("Notices", self.notices),
