@@ -125,6 +125,10 @@ def _add_lists(verbs: Verbs) -> None:
     compare.add_argument("runs", nargs="+", metavar="RUN", help="uid, its beginning, or name")
     compare.add_argument("--all", action="store_true", help="also what the runs have in common")
     compare.add_argument("--json", action="store_true", help="one JSON document")
+    about = "Say what a model or run was made from, and what was made from a model, run or annotation."
+    lineage = _verb(verbs, "lineage", "studio.jobs.lineage:verb", about)
+    lineage.add_argument("name", metavar="MODEL", help="a model, run or annotation: uid, name or folder")
+    lineage.add_argument("--json", action="store_true", help="one JSON document with every annotation")
     traces = _verb(verbs, "traces", "studio.exchange.listing:traces_", "List the traces.")
     traces.add_argument("--json", action="store_true", help="one JSON list")
     traces.add_argument("--project", metavar="NAME", help="only this project (default: all)")

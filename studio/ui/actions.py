@@ -174,6 +174,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("cancel_run", "&Cancel run", ("Del",), "stop", Page.TRAIN, "Train"),
     Action("run_now", "Run no&w", ("W",), "play", Page.TRAIN, "Train", "Pause what runs on the device, go first"),
     Action("compare_runs", "Co&mpare ticked runs…", ("C",), "", Page.TRAIN, "Train", "Specs, figures and curves"),
+    Action("run_lineage", "&Lineage of the run…", (), "", Page.TRAIN, "Train", "What it was made from, what uses it"),
     Action("export_runs_csv", "Export figures as CS&V…", (), "", Page.TRAIN, "Train", "Of the ticked runs"),
     Action("export_runs_tensorboard", "Export for &TensorBoard…", (), "", Page.TRAIN, "Train", "The ticked runs"),
     Action("new_project", "&New project…", ("N",), "plus", Page.DATA, "Data"),

@@ -12,6 +12,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.jobs.export import ExportFormat
 from studio.ui.train.compare_dialog import CompareDialog
+from studio.ui.train.page import TrainPage
 from studio.ui.train.run_table import TICK
 from studio.workspace import Workspace
 from tests.e2e.data_desk import picture, story_workspace, train_page
@@ -50,6 +51,7 @@ def test_ticked_runs_are_compared_and_exported(qtbot: QtBot, tmp_path: Path) -> 
         _shows_what_differs(dialog)
         _draws_the_seeds(seat, dialog)
         dialog.accept()
+        _traces_back(seat, page)
         page.ticked.export(tmp_path / "out", ExportFormat.CSV)
         seat.wait(lambda: "7 points of 3 run(s)" in seat.said())
     with (tmp_path / "out" / "metrics.csv").open(newline="", encoding="utf-8") as file:
@@ -109,3 +111,16 @@ def _draws_the_seeds(seat: Seat, dialog: CompareDialog) -> None:
     assert chart is not None
     drawn = sorted(chart.drawn(position, "train/loss").tolist() for position in range(3))
     assert drawn == sorted(list(losses.values()) for losses in LOSSES.values())
+
+
+def _traces_back(seat: Seat, page: TrainPage) -> None:
+    seat.context.actions.run("run_lineage")
+    dialog = page.ticked.lineage
+    assert dialog is not None
+    seat.wait(lambda: dialog.found is not None)
+    titles = [dialog.tree.topLevelItem(number).text(0) for number in range(3)]
+    assert titles == ["Made from", "Annotations", "Used by"]
+    rows = _rows(dialog.tree)
+    assert len(rows) == 13, "the run itself and one annotation for each story"
+    assert [cells for name, cells in rows.items() if name in LOSSES] == [["Train a PRM", "", "", ""]]
+    dialog.accept()

@@ -1,4 +1,4 @@
-"""What can be done with the ticked runs: compare them, write their figures to files."""
+"""Compare the ticked runs, write their figures to files, trace the chosen run back."""
 
 from __future__ import annotations
 
@@ -12,39 +12,52 @@ from PySide6.QtWidgets import QFileDialog, QWidget
 from studio.jobs.compare import named_runs
 from studio.jobs.export import ExportedRuns, ExportFormat, export_runs
 from studio.ui.train.compare_dialog import CompareDialog
+from studio.ui.train.compare_lineage import LineageDialog
 
 if TYPE_CHECKING:
     from studio.ui.context import Context
-    from studio.ui.train.run_table import RunModel
+    from studio.ui.train.run_table import RunModel, RunTable
 
-COMMANDS = ("compare_runs", "export_runs_csv", "export_runs_tensorboard")
+EXPORTS = ("export_runs_csv", "export_runs_tensorboard")
+COMMANDS = ("compare_runs", "run_lineage", *EXPORTS)
 
 
 class TickedRuns(QObject):
-    """Commands for the runs that are ticked in the table."""
+    """Commands for the runs that are ticked in the table, and for the chosen one."""
 
-    def __init__(self, context: Context, model: RunModel, page: QWidget) -> None:
+    def __init__(self, context: Context, table: RunTable, model: RunModel, page: QWidget) -> None:
         super().__init__(page)
-        self._context, self._model, self._page = context, model, page
+        self._context, self._table, self._model, self._page = context, table, model, page
         self.dialog: CompareDialog | None = None
+        self.lineage: LineageDialog | None = None
         context.actions.on("compare_runs", self.compare)
         context.actions.on("export_runs_csv", self._asking(ExportFormat.CSV))
         context.actions.on("export_runs_tensorboard", self._asking(ExportFormat.TENSORBOARD))
         model.tickedChanged.connect(self.enable)
+        context.actions.on("run_lineage", self.trace_back)
         self.enable()
 
     def enable(self) -> None:
         """Comparing needs two runs, exporting one."""
         ticked = len(self._model.ticked())
         self._context.actions.enable("compare_runs", ticked > 1)
-        for id in COMMANDS[1:]:
+        for id in EXPORTS:
             self._context.actions.enable(id, ticked > 0)
+        self._context.actions.enable("run_lineage", self._table.run_id is not None)
 
     def compare(self) -> CompareDialog:
         """Open the comparison of the ticked runs."""
         self.dialog = CompareDialog(self._context, self._model.ticked(), self._context.jobs.runs(), self._page)
         self.dialog.open()
         return self.dialog
+
+    def trace_back(self) -> LineageDialog:
+        """Open the lineage of the chosen run."""
+        views = {view.id: view for view in self._context.jobs.runs()}
+        assert self._table.run_id is not None
+        self.lineage = LineageDialog(self._context, views[self._table.run_id], self._page)
+        self.lineage.open()
+        return self.lineage
 
     def export(self, folder: Path, format: ExportFormat) -> None:
         """Write every figure of the ticked runs into a folder, in the background."""

@@ -40,7 +40,7 @@ class TrainPage(QWidget):
         self.model.set_palette(self.palette())
         self.table = RunTable(self.model, self)
         self.panel = RunPanel(context, self)
-        self.ticked = TickedRuns(context, self.model, self)
+        self.ticked = TickedRuns(context, self.table, self.model, self)
         self.dialog: RunDialog | None = None
         self._dirty: set[int] = set()
         self._kept: set[int] = set()
