@@ -30,6 +30,7 @@ ORDER = {
     "tiny_prm": "The tiny PRM on arithmetic stories",
     "prm_step": "One PRM step beside TRL 1.13",
     "sft_step": "One SFT step beside TRL 1.16",
+    "grpo_step": "One RL update beside TRL 1.16",
     "loop": "The whole loop with the tiny model",
     "decoding": "Decoding beside Hugging Face, and scores of beam prefixes",
     "smollm": "SmolLM2-135M on PRM800K, five-fold by problem",

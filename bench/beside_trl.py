@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,13 @@ def arguments(text: str | None, trl_variable: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def drive(a: argparse.Namespace, script: str, what: str, most_cpu: float, most_memory: float) -> int:
-    """Both sides, seed by seed; the figures as JSON lines."""
+Told = Callable[[list[dict[str, Any]], list[dict[str, Any]]], None]
+
+
+def drive(
+    a: argparse.Namespace, script: str, what: str, most_cpu: float, most_memory: float, *, told: Told | None = None
+) -> int:
+    """Both sides, seed by seed; the figures as JSON lines. `told` prints other figures where losses cannot be equal."""
     if not (a.peers / "trl_trainers.py").is_file():
         print(f"no trl_trainers.py in {a.peers}: the work itself comes from there", file=sys.stderr)
         return 1
@@ -47,7 +53,12 @@ def drive(a: argparse.Namespace, script: str, what: str, most_cpu: float, most_m
                 peer.append(child(a, script, a.peer_python, "peer", seed))
             ours.append(child(a, script, sys.executable, "ours", seed))
             print(f"seed {seed}: ours {ours[-1]}  peer {peer[-1] if peer else None}", file=sys.stderr, flush=True)
-    return 0 if report(what, ours, peer, {"cpu": most_cpu, "rss": most_memory}) else 1
+    kept = report(what, ours, peer, {"cpu": most_cpu, "rss": most_memory})
+    if told is not None:
+        told(ours, peer)
+    elif peer:
+        kept = report_losses(what, ours, peer) and kept
+    return 0 if kept else 1
 
 
 def child(a: argparse.Namespace, script: str, python: str, role: str, seed: int) -> dict[str, Any]:
@@ -79,8 +90,6 @@ def report(what: str, ours: list[dict[str, Any]], peer: list[dict[str, Any]], mo
         kept = kept and met
         line(f"{what}, {name}, ours / TRL (median of {len(ours)} seeds)", ratio, "x", f"at most {most[key]}", met)
         line(f"{what}, {name}, ours / TRL, worst seed", worst, "x")
-    if peer:
-        kept = report_losses(what, ours, peer) and kept
     return kept
 
 

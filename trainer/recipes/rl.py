@@ -32,7 +32,7 @@ from trainer.contract.specs.rl import RlSpec
 from trainer.contract.specs.setting import Adapt
 from trainer.models.learn import ParameterGroup, trained
 from trainer.models.load import ModelError, load_prm
-from trainer.models.policies import LoadedPolicy, adapt_policy, checkpoint_gradients, load_policy
+from trainer.models.policies import LoadedPolicy, adapt_policy, checkpoint_gradients, keeps_rows_apart, load_policy
 from trainer.models.sampling import Generated, ThinkingEnded
 from trainer.prompts import PromptError
 from trainer.reasoning.budget import budget_figures
@@ -117,7 +117,7 @@ def build(
 ) -> Frame:
     """Policy, PRM, verifier and loop."""
     loaded = load(worker, spec)
-    learning = Learning(loaded.language, with_value=needs_value(spec))
+    learning = Learning(loaded.language, with_value=needs_value(spec), shares=keeps_rows_apart(loaded.language))
     reference = reference_of(spec, learning)
     accelerator = accelerator_of(worker, spec.precision)
     learning.to(accelerator.device)
@@ -192,7 +192,7 @@ def reference_of(spec: RlSpec, learning: Learning) -> Reference | None:
         return None
     if spec.adapt is Adapt.LORA:
         return Reference(learning, None, spec.temperature)
-    frozen = Learning(copy.deepcopy(learning.policy), with_value=False).eval()
+    frozen = Learning(copy.deepcopy(learning.policy), with_value=False, shares=learning.shares).eval()
     frozen.requires_grad_(False)
     return Reference(learning, frozen, spec.temperature)
 

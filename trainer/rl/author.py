@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from trainer.contract.records import InputRow, record_id
 from trainer.contract.rollouts import PackedTrace, RolloutBatch, floats, ints, pack_floats, pack_ints
 from trainer.contract.specs.rl import KlPlace, RlSpec
-from trainer.data import split_by_tokens
 from trainer.models.generate import BudgetRule, Decoder, Ended, Generated, Sampling, ThinkingEnded
+from trainer.models.learn import padded_passes
 from trainer.models.policies import LoadedPolicy
 from trainer.models.response_tokens import ResponseTokens
 from trainer.prompts import Prompts
@@ -25,7 +25,7 @@ from trainer.reasoning.credit import CreditSettings, Rewards, advantages, step_r
 from trainer.reasoning.response import read_response
 from trainer.rl.advantages import gae, padded, whiten
 from trainer.rl.losses import kl
-from trainer.rl.objective import Learning, PolicyRow, laid, longest_of
+from trainer.rl.objective import Learning, PolicyRow, laid, longest_of, prompt_passes
 from trainer.rl.rewarder import Earned, Rewarder, Written
 
 Check = Callable[[], None]
@@ -339,18 +339,14 @@ def read_rows(
     """Log-probs and values (zeros without a value head) of the tokens of each row's response [T]."""
     logprobs: list[Floats] = [np.zeros(0, np.float32)] * len(rows)
     values: list[Floats] = [np.zeros(0, np.float32)] * len(rows)
-    for group in split_by_tokens([row.length for row in rows], READ_TOKENS):
+    place = {id(row): index for index, row in enumerate(rows)}
+    cut = prompt_passes if learning.shares else padded_passes
+    for group in cut(rows, len(rows), READ_TOKENS):
         check()
-        batch = laid([rows[i] for i in group], learning.policy.device)
-        response = torch.zeros_like(batch.mask)
-        for line, index in enumerate(group):
-            response[line, rows[index].prompt : rows[index].length] = 1
-        found, value = learning.read(batch.ids, response, temperature)
-        for line, index in enumerate(group):
-            part = slice(rows[index].prompt, rows[index].length)
-            logprobs[index] = found.logprobs[line, part].float().cpu().numpy()
-            if value is not None:
-                values[index] = value[line, part].float().cpu().numpy()
-            else:
-                values[index] = np.zeros(rows[index].length - rows[index].prompt, np.float32)
+        found, value = learning.read(laid(group, learning.policy.device, shares=learning.shares), temperature)
+        for line, row in enumerate(group):
+            tokens = row.length - row.prompt
+            logprobs[place[id(row)]] = found.logprobs[line, :tokens].float().cpu().numpy()
+            known = np.zeros(tokens, np.float32) if value is None else value[line, :tokens].float().cpu().numpy()
+            values[place[id(row)]] = known
     return logprobs, values

@@ -15,7 +15,7 @@ from trainer.contract.specs.rl import Algorithm, KlPlace, RlSpec
 from trainer.models.language import Language
 from trainer.models.learn import Pass
 from trainer.rl.advantages import padded
-from trainer.rl.logprobs import LogProbs, head_of, sequence_logprobs
+from trainer.rl.logprobs import LogProbs, head_of, token_logprobs
 from trainer.rl.losses import Clip, Counts, kl, kl_by_token, policy_loss, value_loss
 
 Floats = NDArray[np.float32]
@@ -47,9 +47,19 @@ class PolicyRow:
 
 @dataclass(frozen=True, slots=True)
 class RowBatch:
-    """Rows laid side by side, right-padded: every tensor [B, L]; what is over the response stands at its tokens."""
+    """Rows for one pass. Everything a loss needs is over the responses [B, T], right-padded; `mask` is 1 where learned.
+
+    `ids` [lines, width] are what the body reads: a line a row, or one line for all rows of a prompt, which then stands
+    on it once (`positions` and `seen` say who sees whom). `places` [tokens] are the flat positions of the states
+    before every response token, row by row, `chosen` [tokens] those tokens, `there` [B, T] where they belong.
+    """
 
     ids: Tensor
+    positions: Tensor | None
+    seen: Tensor | None
+    places: Tensor
+    chosen: Tensor
+    there: Tensor
     mask: Tensor
     old: Tensor
     advantages: Tensor
@@ -73,37 +83,74 @@ class ValueHead(nn.Module):
 
 
 class Learning(nn.Module):
-    """All that an RL run trains: the policy and, for PPO, its value head."""
+    """All that an RL run trains: the policy and, for PPO, its value head.
 
-    def __init__(self, policy: Language, *, with_value: bool) -> None:
+    `shares` says that rows of one prompt may lie on one line: the body reads each prompt once.
+    """
+
+    def __init__(self, policy: Language, *, with_value: bool, shares: bool = False) -> None:
         super().__init__()
         self.policy = policy
+        self.shares = shares
         self.value = ValueHead(int(head_of(policy.model).weight.shape[1])) if with_value else None
 
-    def read(self, ids: Tensor, mask: Tensor, temperature: float) -> tuple[LogProbs, Tensor | None]:
-        """Log-probs and entropy of the masked tokens [B, L], and V before each of them [B, L] where there is a head."""
-        states = self.policy.body(input_ids=ids, use_cache=False).last_hidden_state
-        found = sequence_logprobs(states, head_of(self.policy.model), ids, mask, temperature=temperature)
-        if self.value is None:
-            return found, None
-        before = torch.zeros(ids.shape, dtype=torch.float32, device=ids.device)
-        before[:, 1:] = self.value(states[:, :-1])
-        return found, before
+    def read(self, batch: RowBatch, temperature: float) -> tuple[LogProbs, Tensor | None]:
+        """Log-probs and entropy of every response token [B, T], and V before each of them where there is a head."""
+        head = head_of(self.policy.model)
+        apart: dict[str, Tensor | None] = {}
+        if batch.seen is not None:  # attention is silently wrong with a mask of another type than its own
+            apart = {"position_ids": batch.positions, "attention_mask": batch.seen.to(head.weight.dtype)}
+        states = self.policy.body(input_ids=batch.ids, use_cache=False, **apart).last_hidden_state
+        before = states.flatten(0, 1).index_select(0, batch.places)
+        found = token_logprobs(before, head, batch.chosen, temperature=temperature)
+        value = None if self.value is None else _spread(self.value(before), batch.there)
+        return LogProbs(_spread(found.logprobs, batch.there), _spread(found.entropy, batch.there)), value
 
 
-def laid(rows: Sequence[PolicyRow], device: torch.device | str = "cpu") -> RowBatch:
-    """Rows to a batch."""
+def _spread(values: Tensor, there: Tensor) -> Tensor:
+    """Token values [tokens] at their places [B, T], zeros elsewhere."""
+    return torch.zeros(there.shape, dtype=values.dtype, device=values.device).masked_scatter(there, values)
 
-    def over(values: Sequence[NDArray[np.generic]], dtype: torch.dtype = torch.float32) -> Tensor:
-        whole = [np.concatenate([np.zeros(row.prompt), np.asarray(v)]) for row, v in zip(rows, values, strict=True)]
-        return padded(whole, dtype=dtype).to(device)
+
+def laid(rows: Sequence[PolicyRow], device: torch.device | str = "cpu", *, shares: bool = False) -> RowBatch:
+    """Rows to a batch; `shares`: rows with the same prompt lie on one line."""
+    lines = _by_prompt(rows) if shares else [[index] for index in range(len(rows))]
+    lengths = [rows[line[0]].prompt + sum(rows[i].length - rows[i].prompt for i in line) for line in lines]
+    width = max(lengths)
+    ids, positions = np.zeros((len(lines), width), np.int64), np.zeros((len(lines), width), np.int64)
+    owner = np.full((len(lines), width), -1, np.int64)  # 0: the prompt; k: the line's k-th row; -1: padding
+    places: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(rows)
+    for number, line in enumerate(lines):
+        prompt = rows[line[0]].prompt
+        ids[number, :prompt] = rows[line[0]].ids[:prompt]
+        positions[number, :prompt] = np.arange(prompt)
+        owner[number, :prompt] = 0
+        end = prompt
+        for k, index in enumerate(line, 1):
+            response = rows[index].ids[prompt:]
+            begin, end = end, end + len(response)
+            ids[number, begin:end] = response
+            positions[number, begin:end] = np.arange(prompt, prompt + len(response))
+            owner[number, begin:end] = k
+            places[index] = np.concatenate([[prompt - 1], np.arange(begin, end - 1)]) + number * width
+    shared = len(lines) < len(rows)
+    tokens = [row.length - row.prompt for row in rows]
+    there = torch.arange(max(tokens))[None, :] < torch.tensor(tokens)[:, None]
+
+    def over(values: Sequence[NDArray[np.generic]]) -> Tensor:
+        return padded([np.asarray(value) for value in values]).to(device)
 
     def some(values: Sequence[Floats | None]) -> Tensor | None:
-        there = [value for value in values if value is not None]
-        return over(there) if len(there) == len(values) else None
+        known = [value for value in values if value is not None]
+        return over(known) if len(known) == len(values) else None
 
     return RowBatch(
-        ids=padded([row.ids for row in rows], dtype=torch.long).to(device),
+        ids=torch.from_numpy(ids).to(device),
+        positions=torch.from_numpy(positions).to(device) if shared else None,
+        seen=_seen(torch.from_numpy(owner).to(device)) if shared else None,
+        places=torch.from_numpy(np.concatenate(places)).to(device),
+        chosen=torch.from_numpy(np.concatenate([row.ids[row.prompt :] for row in rows])).to(device),
+        there=there.to(device),
         mask=over([row.learned for row in rows]),
         old=over([row.old for row in rows]),
         advantages=over([row.advantages for row in rows]),
@@ -111,6 +158,46 @@ def laid(rows: Sequence[PolicyRow], device: torch.device | str = "cpu") -> RowBa
         values=some([row.values for row in rows]),
         returns=some([row.returns for row in rows]),
     )
+
+
+def _by_prompt(rows: Sequence[PolicyRow]) -> list[list[int]]:
+    """Row numbers by prompt, in the order in which the prompts come."""
+    groups: dict[bytes, list[int]] = {}
+    for index, row in enumerate(rows):
+        groups.setdefault(row.ids[: row.prompt].tobytes(), []).append(index)
+    return list(groups.values())
+
+
+def _seen(owner: Tensor) -> Tensor:
+    """What each token sees [lines, 1, width, width] (0 seen, -inf not): the prompt and its own row, nothing later."""
+    width = owner.shape[1]
+    own = (owner[:, :, None] == owner[:, None, :]) | (owner[:, None, :] == 0)
+    own &= torch.ones(width, width, dtype=torch.bool, device=owner.device).tril()
+    own |= torch.eye(width, dtype=torch.bool, device=owner.device)  # padding sees itself: no row without a sight
+    return torch.zeros(own.shape, device=owner.device).masked_fill_(~own, -torch.inf)[:, None]
+
+
+def prompt_passes(rows: Sequence[PolicyRow], most: int, budget: int | None) -> list[list[PolicyRow]]:
+    """A batch into passes of at most `most` rows, or of about `budget` tokens; rows of a prompt stay together."""
+    groups = sorted((([rows[i] for i in line]) for line in _by_prompt(rows)), key=lambda line: -_line_length(line))
+    passes: list[list[PolicyRow]] = []
+    room = 0
+    for line in groups:
+        for start in range(0, len(line), most):
+            part = line[start : start + most]
+            length = _line_length(part)
+            fits = length <= room if budget is not None else bool(passes) and len(passes[-1]) + len(part) <= most
+            if not (passes and fits):
+                passes.append([])
+                room = (budget or 0) if budget is not None else 0
+            passes[-1] += part
+            room -= length
+    return passes
+
+
+def _line_length(rows: Sequence[PolicyRow]) -> int:
+    """Tokens of rows of one prompt on one line."""
+    return rows[0].prompt + sum(row.length - row.prompt for row in rows)
 
 
 class PolicyObjective:
@@ -130,9 +217,10 @@ class PolicyObjective:
 
     def passed(self, rows: Sequence[PolicyRow], totals: Sequence[float]) -> Pass:
         """These rows' share of the batch's loss."""
-        spec, batch = self._spec, laid(rows, self._learning.policy.device)
+        learning, spec = self._learning, self._spec
+        batch = laid(rows, learning.policy.device, shares=learning.shares)
         counts = Counts(int(totals[1]), int(totals[0]), self._longest)
-        found, values = self._learning.read(batch.ids, batch.mask, spec.temperature)
+        found, values = learning.read(batch, spec.temperature)
         policy = policy_loss(
             found.logprobs,
             batch.old,

@@ -15,11 +15,11 @@ from trainer.contract.records import InputRow, Split
 from trainer.contract.run_folder import Control, read_events
 from trainer.contract.specs.rl import OnAlarm, RlSpec
 from trainer.contract.specs.setting import Precision
-from trainer.models.learn import ParameterGroup, schedule
+from trainer.models.learn import ParameterGroup, padded_passes, schedule
 from trainer.reasoning.alarms import Alarm, Signs, Update, alarms
 from trainer.rl.author import Author, Rollout
 from trainer.rl.figures import SIGNS, rollout_figures, step_figures
-from trainer.rl.objective import Learning, PolicyObjective, PolicyRow
+from trainer.rl.objective import Learning, PolicyObjective, PolicyRow, prompt_passes
 from trainer.runtime.checkpoint import Found
 from trainer.runtime.loop import Training, Validation
 from trainer.runtime.worker import Follower, Stopped, Worker
@@ -90,7 +90,8 @@ class RlTraining(Training[PolicyRow]):
         validate: Callable[[], Validation] | None,
     ) -> None:
         measured = None if validate is None else lambda: self._remembered(validate())
-        super().__init__(worker, Pace.of(spec), accelerator, learning, objective, groups, [], measured)
+        passes = prompt_passes if learning.shares else padded_passes
+        super().__init__(worker, Pace.of(spec), accelerator, learning, objective, groups, [], measured, passes)
         self.rl, self.author, self.objective = spec, author, objective
         self._rows_by_id = {row.id: row for row in problems}
         self._rollouts: tuple[int, list[Rollout], list[PolicyRow]] | None = None
