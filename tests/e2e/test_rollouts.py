@@ -76,7 +76,7 @@ def settle(seat: Seat, tab: RolloutsTab) -> None:
 
 def cell(tab: RolloutsTab, row: int, column: int) -> str:
     """What the table of traces says."""
-    return str(tab.table.proxy.index(row, column).data())
+    return str(tab.model.index(row, column).data())
 
 
 def step_cell(tab: RolloutsTab, row: int, column: int) -> str:
@@ -92,7 +92,7 @@ def assert_shows(tab: RolloutsTab, settings: CreditSettings, scores: dict[str, t
     """Every number on the screen is that of `credited` on the stored file."""
     batch = rollouts.load(rollouts.path_of(tab._context.workspace.runs / UID, tab.bar.number.value()))
     found = credited(batch.traces, settings, scores=scores)
-    assert tab.table.proxy.rowCount() == len(found)
+    assert tab.model.rowCount() == len(found)
     for row, (one, credit) in enumerate(zip(batch.traces, found, strict=True)):
         assert cell(tab, row, trace_columns.EARNED) == f"{credit.earned:.3f}"
         assert cell(tab, row, trace_columns.REWARD) == f"{one.reward:.3f}"
@@ -215,12 +215,18 @@ def _tokens_tell_what_they_were_paid(tab: RolloutsTab) -> None:
 
 
 def _traces_are_sorted(tab: RolloutsTab) -> None:
+    tab.table.choose(2)
+    chosen = tab.table.current
     for column, attribute in ((trace_columns.STEPS, "step_ends"), (trace_columns.TOKENS, "tokens")):
         tab.table.sortByColumn(column, Qt.SortOrder.DescendingOrder)
-        shown = [tab.model.trace_at(tab.table.proxy.mapToSource(tab.table.proxy.index(r, 0)).row()) for r in range(4)]
+        shown = [tab.model.trace_at(row) for row in range(4)]
         sizes = [len(getattr(one.trace, attribute)) for one in shown if one is not None]
         assert sizes == sorted(sizes, reverse=True)
         assert len(set(sizes)) > 1
+        assert tab.table.current is chosen, "the chosen trace stays chosen"
+    tab.table.sortByColumn(trace_columns.EARNED, Qt.SortOrder.AscendingOrder)
+    earned = [float(cell(tab, row, trace_columns.EARNED)) for row in range(4)]
+    assert earned == sorted(earned)
     QTest.keyClick(tab.table, Qt.Key.Key_Home, Qt.KeyboardModifier.ControlModifier)
     first = tab.table.current
     QTest.keyClick(tab.table, Qt.Key.Key_Down)
@@ -240,7 +246,7 @@ def test_a_live_run_is_followed_but_not_away_from_an_edit(qtbot: QtBot, folder: 
 
         news(2, RIGHT)
         assert tab.bar.number.value() == 2
-        assert tab.table.proxy.rowCount() == 2
+        assert tab.model.rowCount() == 2
         edit(seat, tab, 0, "0.3")
         news(3, RIGHT, SECOND)
         assert (tab.bar.number.value(), tab.bar.slider.maximum()) == (2, 3)
@@ -249,7 +255,7 @@ def test_a_live_run_is_followed_but_not_away_from_an_edit(qtbot: QtBot, folder: 
         click(tab.bar.newest)
         settle(seat, tab)
         assert tab.bar.number.value() == 3
-        assert tab.table.proxy.rowCount() == 4
+        assert tab.model.rowCount() == 4
         QTest.keyClick(tab.bar.slider, Qt.Key.Key_Home)
         settle(seat, tab)
         assert tab.bar.number.value() == 0

@@ -235,7 +235,7 @@ class RolloutsTab(QWidget):
     # -- showing ------------------------------------------------------------------------------------------------------
 
     def _show(self, found: Recounted) -> None:
-        fresh = self.shown is None or [t.trace.id for t in self.shown.traces] != [t.trace.id for t in found.traces]
+        fresh = self.shown is None or {t.trace.id for t in self.shown.traces} != {t.trace.id for t in found.traces}
         self.shown = found
         self._stack.setCurrentIndex(1)
         self.model.show_traces(found.traces)
@@ -286,8 +286,11 @@ class RolloutsTab(QWidget):
         self._count()
 
     def _on_theme(self) -> None:
-        self.model.show_traces(() if self.shown is None else self.shown.traces)
+        """Other colours and text sizes."""
+        self.table.fit()
+        self.table.viewport().update()
         self.steps.viewport().update()
+        self.form.setMinimumWidth(self._context.theme.px(WIDTH))
 
     def _say_empty(self, title: str, hint: str) -> None:
         self.shown = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QSortFilterProxyModel, Qt
+from collections.abc import Callable
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 from PySide6.QtGui import QBrush, QFont, QFontMetrics
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
@@ -23,7 +25,6 @@ HEADS = (
     "Thinking",
 )
 PROBLEM, ANSWER, VERDICT, REWARD, EARNED, ADVANTAGE, STEPS, TOKENS, THINKING = range(len(HEADS))
-SORT_ROLE = int(Qt.ItemDataRole.UserRole)
 _FIGURES = {REWARD, EARNED, ADVANTAGE, STEPS, TOKENS}
 _TIPS = {
     REWARD: "What the trace earned in the run",
@@ -55,31 +56,53 @@ def verdict(trace: TraceCredit) -> str:
 
 
 class RolloutModel(QAbstractTableModel):
-    """The traces of an update in the order in which they were written."""
+    """The traces of an update, as they were written or sorted by a column.
+
+    It sorts itself: a proxy asks for every pair of cells, which Python answers too slowly for hundreds of rows.
+    """
 
     def __init__(self, theme: Theme, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
+        self._written: tuple[TraceCredit, ...] = ()
         self._traces: tuple[TraceCredit, ...] = ()
+        self._sorted_by = -1
+        self._order = Qt.SortOrder.AscendingOrder
 
     def show_traces(self, traces: tuple[TraceCredit, ...]) -> None:
         """Take the traces; the same ones under other credit keep selection and place."""
-        if [one.trace.id for one in traces] == [one.trace.id for one in self._traces]:
-            self._traces = traces
+        same = {one.trace.id for one in traces} == {one.trace.id for one in self._written}
+        self._written = traces
+        if same:
+            self.sort(self._sorted_by, self._order)
             if traces:
                 self.dataChanged.emit(self.index(0, 0), self.index(len(traces) - 1, len(HEADS) - 1))
             return
         self.beginResetModel()
-        self._traces = traces
+        self._traces = self._arranged()
         self.endResetModel()
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Sort by a column, -1 for the order in which they were written; rows keep their selection."""
+        self._sorted_by, self._order = column, order
+        self.layoutAboutToBeChanged.emit()
+        old, held = self._traces, self.persistentIndexList()
+        self._traces = self._arranged()
+        places = {one.trace.id: row for row, one in enumerate(self._traces)}
+        fresh = [self.index(places[old[index.row()].trace.id], index.column()) for index in held]
+        self.changePersistentIndexList(held, fresh)
+        self.layoutChanged.emit()
+
+    def _arranged(self) -> tuple[TraceCredit, ...]:
+        column = self._sorted_by
+        if column < 0:
+            return self._written
+        key: Callable[[TraceCredit], str | float] = _FIGURE.get(column) or _WORDS[column]
+        return tuple(sorted(self._written, key=key, reverse=self._order == Qt.SortOrder.DescendingOrder))
 
     def trace_at(self, row: int) -> TraceCredit | None:
         """The trace of a row."""
         return self._traces[row] if 0 <= row < len(self._traces) else None
-
-    def row_of(self, id: str) -> int:
-        """The row of a trace, -1 when it is not of this update."""
-        return next((row for row, one in enumerate(self._traces) if one.trace.id == id), -1)
 
     def rowCount(self, parent: Index = _ROOT) -> int:
         """How many traces."""
@@ -103,9 +126,7 @@ class RolloutModel(QAbstractTableModel):
         if one is None:
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return _text(one, column)
-        if role == SORT_ROLE:
-            return _sort_key(one, column)
+            return _WORDS[column](one)
         if role == Qt.ItemDataRole.TextAlignmentRole and column in _FIGURES:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Qt.ItemDataRole.ForegroundRole and column == VERDICT:
@@ -118,7 +139,7 @@ class RolloutModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             return _tip(one, column)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{HEADS[column]} {_text(one, column)}"
+            return f"{HEADS[column]} {_WORDS[column](one)}"
         return None
 
 
@@ -128,10 +149,7 @@ class RolloutTable(QTableView):
     def __init__(self, model: RolloutModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.traces = model
-        self.proxy = QSortFilterProxyModel(self)
-        self.proxy.setSourceModel(model)
-        self.proxy.setSortRole(SORT_ROLE)
-        self.setModel(self.proxy)
+        self.setModel(model)
         self.setAccessibleName("Traces of this update")
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -139,17 +157,18 @@ class RolloutTable(QTableView):
         self.setWordWrap(False)
         self.setTabKeyNavigation(False)
         self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(round(self.fontMetrics().height() * 1.7))
         head = self.horizontalHeader()
         head.setHighlightSections(False)
         head.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         head.setSectionResizeMode(PROBLEM, QHeaderView.ResizeMode.Stretch)
-        head.setMinimumSectionSize(round(self.fontMetrics().averageCharWidth() * 8))
+        head.setResizeContentsPrecision(16)  # rows to look at: one costs half a millisecond
         head.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.setSortingEnabled(True)
 
     def fit(self) -> None:
-        """Give every column but the problem the width of what stands in it."""
+        """Give every column but the problem the width of what stands in it, and rows the height of the text."""
+        self.verticalHeader().setDefaultSectionSize(round(self.fontMetrics().height() * 1.7))
+        self.horizontalHeader().setMinimumSectionSize(round(self.fontMetrics().averageCharWidth() * 8))
         for column in range(PROBLEM + 1, len(HEADS)):
             self.resizeColumnToContents(column)
         self.setColumnWidth(ANSWER, min(self.columnWidth(ANSWER), 120))
@@ -162,40 +181,32 @@ class RolloutTable(QTableView):
     def current(self) -> TraceCredit | None:
         """The trace of the current row."""
         index = self.currentIndex()
-        return self.traces.trace_at(self.proxy.mapToSource(index).row()) if index.isValid() else None
+        return self.traces.trace_at(index.row()) if index.isValid() else None
 
     def choose(self, row: int) -> None:
-        """Make a row of the model the current one."""
-        self.setCurrentIndex(self.proxy.mapFromSource(self.traces.index(row, PROBLEM)))
+        """Make a row the current one."""
+        self.setCurrentIndex(self.traces.index(row, PROBLEM))
 
 
-def _text(one: TraceCredit, column: int) -> str:
-    trace = one.trace
-    if column == ADVANTAGE:
-        return f"{'⇄ ' if one.turns else ''}{signed(one.paid_mean)} → {signed(one.what_if_mean)}"
-    return {
-        PROBLEM: " ".join(trace.problem.split())[:200],
-        ANSWER: trace.answer if trace.answer is not None else "none",
-        VERDICT: verdict(one),
-        REWARD: f"{trace.reward:.3f}",
-        EARNED: f"{one.earned:.3f}",
-        STEPS: str(len(trace.step_ends)),
-        TOKENS: f"{trace.length:,}",
-        THINKING: _THINKING.get(trace.thinking_ended, trace.thinking_ended),
-    }[column]
-
-
-def _sort_key(one: TraceCredit, column: int) -> str | float:
-    trace = one.trace
-    figures = {
-        REWARD: trace.reward,
-        EARNED: one.earned,
-        ADVANTAGE: one.what_if_mean,
-        STEPS: float(len(trace.step_ends)),
-        TOKENS: float(trace.length),
-        VERDICT: {True: 2.0, None: 1.0, False: 0.0}[trace.correct],
-    }
-    return figures[column] if column in figures else _text(one, column)
+_WORDS: dict[int, Callable[[TraceCredit], str]] = {
+    PROBLEM: lambda one: " ".join(one.trace.problem[:400].split())[:200],
+    ANSWER: lambda one: one.trace.answer if one.trace.answer is not None else "none",
+    VERDICT: verdict,
+    REWARD: lambda one: f"{one.trace.reward:.3f}",
+    EARNED: lambda one: f"{one.earned:.3f}",
+    ADVANTAGE: lambda one: f"{'⇄ ' if one.turns else ''}{signed(one.paid_mean)} → {signed(one.what_if_mean)}",
+    STEPS: lambda one: str(len(one.trace.step_ends)),
+    TOKENS: lambda one: f"{one.trace.length:,}",
+    THINKING: lambda one: _THINKING.get(one.trace.thinking_ended, one.trace.thinking_ended),
+}
+_FIGURE: dict[int, Callable[[TraceCredit], float]] = {
+    VERDICT: lambda one: {True: 2.0, None: 1.0, False: 0.0}[one.trace.correct],
+    REWARD: lambda one: one.trace.reward,
+    EARNED: lambda one: one.earned,
+    ADVANTAGE: lambda one: one.what_if_mean,
+    STEPS: lambda one: float(len(one.trace.step_ends)),
+    TOKENS: lambda one: float(one.trace.length),
+}
 
 
 def _is_news(one: TraceCredit, column: int) -> bool:
