@@ -74,7 +74,7 @@ def test_killed_training_resumes_bit_for_bit(tmp_path: Path, unbroken: RunFolder
         blow = "checkpoint" if kill % 2 else "step"
         assert struck(folder, blow, target) == -signal.SIGKILL, folder.tail_of_log()
         left = list(folder.checkpoints.glob(".step-*.tmp"))
-        assert len(left) == (blow == "checkpoint"), f"killed during a {blow}"
+        assert len(left) == 1 or (blow == "step" and not left), f"killed during a {blow}"
     assert finish(folder) == 0, folder.tail_of_log()
     assert last_attempt(folder.events) == KILLS + 1
     assert_equal_runs(folder, unbroken)
