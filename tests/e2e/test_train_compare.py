@@ -50,6 +50,7 @@ def test_ticked_runs_are_compared_and_exported(qtbot: QtBot, tmp_path: Path) -> 
         seat.wait(lambda: dialog.curves is not None)
         _shows_what_differs(dialog)
         _draws_the_seeds(seat, dialog)
+        _follows_the_theme(seat, dialog)
         dialog.accept()
         _traces_back(seat, page)
         page.ticked.export(tmp_path / "out", ExportFormat.CSV)
@@ -111,6 +112,22 @@ def _draws_the_seeds(seat: Seat, dialog: CompareDialog) -> None:
     assert chart is not None
     drawn = sorted(chart.drawn(position, "train/loss").tolist() for position in range(3))
     assert drawn == sorted(list(losses.values()) for losses in LOSSES.values())
+
+
+def _follows_the_theme(seat: Seat, dialog: CompareDialog) -> None:
+    assert dialog.facts is not None
+    dialog.facts.only.setChecked(True)
+    tree = dialog.facts.tree
+    for name in ("light", "dark"):
+        seat.context.theme.use(name)
+        dark = name == "dark"
+        seat.wait(lambda dark=dark: (_tint(tree) < 128) is dark)
+
+
+def _tint(tree: QTreeWidget) -> int:
+    """How light the ground of the first marked cell is."""
+    cells = [(tree.topLevelItem(0).child(0), column) for column in range(1, 4)]
+    return next(item.background(c).color().lightness() for item, c in cells if item.font(c).bold())
 
 
 def _traces_back(seat: Seat, page: TrainPage) -> None:

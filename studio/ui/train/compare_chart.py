@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from PySide6.QtCore import QEvent
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
@@ -51,6 +52,13 @@ class CompareChart(QWidget):
         self.seeds.toggled.connect(self._draw)
         self._draw()
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        drawn = event.type() == QEvent.Type.PaletteChange and hasattr(self, "_drawn_as")
+        if drawn and self._drawn_as != self.palette().cacheKey():
+            self._draw()
+
     def _offer(self) -> None:
         names = list(dict.fromkeys(name for side in self._made.sides for name in side.curves))
         self.figure.addItems(names)
@@ -61,6 +69,7 @@ class CompareChart(QWidget):
     def _draw(self) -> None:
         """The axes are made anew, as scale and manner of drawing belong to the figure."""
         name = self.figure.currentText()
+        self._drawn_as = self.palette().cacheKey()
         if self.chart is not None:
             self._column.removeWidget(self.chart)
             self.chart.hide()

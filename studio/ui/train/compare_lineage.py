@@ -59,7 +59,7 @@ class LineageDialog(QDialog):
         self._runs("Made from", found.before, found.outside)
         self._annotations(found.annotations)
         self._runs("Used by", found.after, ())
-        for column, width in enumerate((300, 230, 70, 70)):
+        for column, width in enumerate((340, 230, 70, 70)):
             self.tree.setColumnWidth(column, width)
 
     def _on_failed(self, error: Exception) -> None:
