@@ -23,6 +23,7 @@ from tests.unit.ui_train.test_rollouts_credit import RIGHT, Group, by_hand
 from trainer.contract import rollouts
 from trainer.contract.forms import CreditForm
 from trainer.contract.rollouts import PackedTrace
+from trainer.contract.spec import PrmSpec, RunSpec, parameters
 from trainer.reasoning.credit import CreditSettings, GroupScale
 from trainer.reasoning.what_if import credited
 
@@ -273,9 +274,18 @@ def test_what_is_not_there_is_told(qtbot: QtBot, folder: Path) -> None:
     add_run(folder, none, spec_of(none, plain_rl()))
     add_run(folder, ppo, spec_of(ppo, plain_rl(process_weight=0.9)))
     save_update(folder, ppo, 0, traces_of(RIGHT))
+    prm = "d" * 32
+    add_run(folder, prm, RunSpec(run=prm, name="a prm", recipe="prm", parameters=parameters(PrmSpec(model="tiny"))))
     with Seat(qtbot, folder) as seat:
-        page, tab = open_tab(seat)
+        page = train_page(seat)
+        seat.wait(lambda: page.model.rowCount() == 4)
         ids = {view.uid: view.id for view in seat.context.jobs.runs()}
+        page.table.choose(ids[prm])
+        seat.wait(lambda: page.panel.view is not None and page.panel.view.id == ids[prm])
+        assert not page.panel.tabs.isTabVisible(page.panel.tabs.indexOf(page.panel.rollouts)), "a PRM writes none"
+        page.table.choose(ids[UID])
+        seat.wait(lambda: page.panel.view is not None and page.panel.view.id == ids[UID])
+        page, tab = open_tab(seat)
         page.table.choose(ids[none])
         seat.wait(lambda: tab.empty.title.text() == "This run kept no rollouts")
         assert tab.empty.isVisible()
