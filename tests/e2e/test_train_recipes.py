@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
 from sqlalchemy import text
 
 from studio.exchange.demonstrations import PROJECT, make_demonstrations_project
-from studio.jobs.values import RunView
+from studio.jobs.values import Curve, RunView
 from studio.store import models, projects, traces
 from studio.store.traces import TraceQuery
+from studio.ui.train.chart_sets import REINFORCEMENT, TEACHING
 from studio.ui.train.consent_dialog import ConsentDialog
 from studio.ui.train.page import TrainPage
 from studio.ui.train.run_dialog import RunDialog
@@ -109,6 +111,25 @@ def test_from_demonstrations_to_a_better_policy(qtbot: QtBot, folder: Path, tmp_
             picture(dialog, f"new-rl-{name}")
         run = _start_with_own_reward(seat, page, dialog, code, prm)
         _what_it_wrote_is_in_the_store(seat, run, problems[Split.TEST])
+        _each_recipe_has_its_own_charts(seat, page, policy, run)
+
+
+def _each_recipe_has_its_own_charts(seat: Seat, page: TrainPage, policy: RunView, run: RunView) -> None:
+    curves = page.panel.curves
+    for view, charts in ((policy, TEACHING), (run, REINFORCEMENT)):
+        page.table.choose(view.id)
+        titles = [spec.title for spec in charts.charts]
+        seat.wait(
+            lambda titles=titles: curves.grid is not None and [c.spec.title for c in curves.grid.charts] == titles
+        )
+        key = charts.charts[0].lines[0].key
+        seat.wait(lambda key=key: any(len(drawn.curves.get(key, _NONE).steps) for drawn in curves._drawn))
+        for name in ("light", "dark"):
+            seat.context.theme.use(name)
+            picture(seat.window, f"curves-{view.recipe}-{name}")
+
+
+_NONE = Curve(np.zeros(0, np.int64), np.zeros(0))
 
 
 def _models_are_offered_where_they_fit(dialog: RunDialog, policy: RunView, prm: RunView) -> None:

@@ -18,7 +18,7 @@ from studio.jobs.values import RunView
 from studio.store import scores
 from studio.ui.actions import Page
 from studio.ui.inspect.page import InspectPage
-from studio.ui.train.curves_tab import CHARTS
+from studio.ui.train.chart_sets import REWARD_MODEL
 from studio.ui.train.page import TrainPage
 from tests.e2e.data_desk import click, picture, story_workspace, train_page
 from tests.e2e.seat import Seat
@@ -117,7 +117,7 @@ def _curves_are_those_of_the_run(seat: Seat, page: TrainPage, tmp_path: Path) ->
     loss = metrics(seat, view, "train", "loss")
     assert sorted(loss) == list(range(1, 41)), "one loss a step, nothing twice"
     curves = page.panel.curves
-    seat.wait(lambda: curves.grid is not None and len(curves.grid.charts) == len(CHARTS))
+    seat.wait(lambda: curves.grid is not None and len(curves.grid.charts) == len(REWARD_MODEL.charts))
     grid = curves.grid
     assert grid is not None
     by_title = {chart.spec.title: chart for chart in grid.charts}

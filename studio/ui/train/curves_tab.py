@@ -12,43 +12,13 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.jobs.values import Curve
+from studio.ui.train.chart_sets import REWARD_MODEL, ChartSet, charts_of
 from studio.ui.train.run_table import Ticked
-from studio.ui.widgets.charts import Baseline, ChartGrid, ChartSpec, Line, import_library, series_colour
+from studio.ui.widgets.charts import ChartGrid, import_library, series_colour
 from studio.ui.widgets.parts import EmptyState, Quiet, button
 
 if TYPE_CHECKING:
     from studio.ui.context import Context
-
-
-def _baselines(figure: str) -> tuple[Baseline, ...]:
-    return (
-        Baseline(f"validation/baseline_step_index_{figure}", "step index", place=0.02),
-        Baseline(f"validation/baseline_tfidf_{figure}", "TF-IDF + LR", place=0.35),
-        Baseline(f"validation/hint_last_rated_{figure}", "hint: last rated step", place=0.64, hint=True),
-    )
-
-
-CHARTS = (
-    ChartSpec("Loss", (Line("train/loss", smooth=True), Line("validation/loss", points=True))),
-    ChartSpec("Validation AUC", (Line("validation/auc", points=True),), _baselines("auc"), low=0.4, high=1.0),
-    ChartSpec(
-        "Accuracy of steps",
-        (Line("train/accuracy", smooth=True), Line("validation/accuracy", points=True)),
-        low=0.0,
-        high=1.0,
-    ),
-    ChartSpec(
-        "First-error accuracy",
-        (Line("validation/first_error_accuracy", points=True),),
-        _baselines("first_error_accuracy"),
-        low=0.0,
-        high=1.0,
-    ),
-    ChartSpec("Calibration error (ECE)", (Line("validation/ece", points=True),), _baselines("ece")),
-    ChartSpec("Tokens per second", (Line("train/tokens_per_second", smooth=True),)),
-)
-
-_CHARTED = frozenset(line.key for spec in CHARTS for line in spec.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +45,8 @@ class CurvesTab(QWidget):
         self._legend_entries: tuple[tuple[str, str], ...] = ()
         self._legend = QHBoxLayout()
         self._legend.setSpacing(16)
-        self._hint = Quiet(
-            "Bold: moving average · faint: raw · dots: validation · dashed: what step index and TF-IDF reach · "
-            "dotted: a hint no causal PRM can know"
-        )
+        self._set: ChartSet = REWARD_MODEL
+        self._hint = Quiet(self._set.hint)
         self._empty = EmptyState(
             "Nothing to draw yet", "Curves appear when the selected run has taken its first steps.", parent=self
         )
@@ -102,25 +70,40 @@ class CurvesTab(QWidget):
     def show_runs(self, ticked: tuple[Ticked, ...], chosen: int | None, *, fresh: frozenset[int] | None = None) -> None:
         """Draw these runs, with the chosen one's baselines; `fresh`: only these have new points."""
         jobs = self._context.jobs
-        known = {view.id: view.name for view in jobs.runs()}
+        known = {view.id: view for view in jobs.runs()}
         self._drawn = tuple(
-            Drawn(t.run_id, known[t.run_id], t.colour, jobs.curves(t.run_id)) for t in ticked if t.run_id in known
+            Drawn(t.run_id, known[t.run_id].name, t.colour, jobs.curves(t.run_id)) for t in ticked if t.run_id in known
         )
         self._chosen = chosen
-        any_points = any(not _CHARTED.isdisjoint(d.curves) for d in self._drawn)
+        if chosen in known:
+            self._use(charts_of(known[chosen].recipe))
+        any_points = any(not self._set.keys.isdisjoint(d.curves) for d in self._drawn)
         self._stack.setCurrentIndex(1 if any_points else 0)
         if any_points and self._ready:
             self._draw(fresh)
         elif any_points and self.grid is None:
-            self.grid = ChartGrid(CHARTS, columns=3, parent=self)
-            self._charts.addWidget(self.grid)
-            self._context.background.call(self, import_library, lambda _none: self._add_chart())
+            grid = self.grid = ChartGrid(self._set.charts, columns=3, parent=self)
+            self._charts.addWidget(grid)
+            self._context.background.call(self, import_library, lambda _none: self._add_chart(grid))
 
-    def _add_chart(self) -> None:
+    def _use(self, charts: ChartSet) -> None:
+        """Have the charts of the chosen run's recipe; others are taken down."""
+        if charts is self._set:
+            return
+        self._set, self._ready = charts, False
+        self._on_charts.clear()
+        self._hint.setText(charts.hint)
+        if self.grid is not None:
+            self.grid.hide()
+            self.grid.deleteLater()
+            self.grid = None
+
+    def _add_chart(self, grid: ChartGrid) -> None:
         """One chart a turn of the event loop, so that the window goes on answering."""
-        assert self.grid is not None
-        if self.grid.add_chart():
-            QTimer.singleShot(0, self, self._add_chart)
+        if grid is not self.grid:
+            return  # another recipe was chosen meanwhile
+        if grid.add_chart():
+            QTimer.singleShot(0, self, lambda: self._add_chart(grid))
         else:
             self._ready = True
             self._draw(None)

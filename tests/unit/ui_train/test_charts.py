@@ -12,7 +12,7 @@ from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from studio.ui.train.curves_tab import CHARTS
+from studio.ui.train.chart_sets import REWARD_MODEL
 from studio.ui.widgets.charts import Chart, ChartGrid, series_colour
 
 
@@ -27,7 +27,7 @@ def curve(count: int, seed: int = 0) -> Curve:
 
 
 def loss(qtbot: QtBot) -> Chart:
-    chart = Chart(CHARTS[0])
+    chart = Chart(REWARD_MODEL.charts[0])
     qtbot.addWidget(chart)
     chart.resize(420, 260)
     return chart
@@ -56,7 +56,7 @@ def test_runs_come_and_go_without_touching_each_other(qtbot: QtBot) -> None:
 
 
 def test_baselines_are_lines_at_their_value(qtbot: QtBot) -> None:
-    chart = Chart(CHARTS[1])
+    chart = Chart(REWARD_MODEL.charts[1])
     qtbot.addWidget(chart)
     chart.show_baselines({"validation/baseline_step_index_auc": 0.6, "validation/hint_last_rated_auc": 0.99})
     assert chart.baseline_values() == {
@@ -84,7 +84,7 @@ def test_colours_follow_the_theme(qtbot: QtBot) -> None:
 
 
 def test_a_picture_of_all_charts(qtbot: QtBot, tmp_path: Path) -> None:
-    grid = ChartGrid(CHARTS)
+    grid = ChartGrid(REWARD_MODEL.charts)
     qtbot.addWidget(grid)
     grid.resize(900, 500)
     while grid.add_chart():

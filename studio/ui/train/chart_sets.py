@@ -1,0 +1,98 @@
+"""Which charts a recipe's runs have, and what the lines on them mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from studio.ui.widgets.charts import Baseline, ChartSpec, Line
+
+
+@dataclass(frozen=True, slots=True)
+class ChartSet:
+    """The charts of a recipe and the line of text under them."""
+
+    charts: tuple[ChartSpec, ...]
+    hint: str
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The series that are drawn."""
+        return frozenset(line.key for spec in self.charts for line in spec.lines)
+
+
+def _baselines(figure: str) -> tuple[Baseline, ...]:
+    return (
+        Baseline(f"validation/baseline_step_index_{figure}", "step index", place=0.02),
+        Baseline(f"validation/baseline_tfidf_{figure}", "TF-IDF + LR", place=0.35),
+        Baseline(f"validation/hint_last_rated_{figure}", "hint: last rated step", place=0.64, hint=True),
+    )
+
+
+def _smooth(key: str) -> Line:
+    return Line(f"train/{key}", smooth=True)
+
+
+def _dots(key: str) -> Line:
+    return Line(f"validation/{key}", points=True)
+
+
+_LOSS = ChartSpec("Loss", (_smooth("loss"), _dots("loss")))
+_SPEED = ChartSpec("Tokens per second", (_smooth("tokens_per_second"),))
+_MEANS = "Bold: moving average · faint: raw · dots: validation"
+
+REWARD_MODEL = ChartSet(
+    (
+        _LOSS,
+        ChartSpec("Validation AUC", (_dots("auc"),), _baselines("auc"), low=0.4, high=1.0),
+        ChartSpec("Accuracy of steps", (_smooth("accuracy"), _dots("accuracy")), low=0.0, high=1.0),
+        ChartSpec(
+            "First-error accuracy",
+            (_dots("first_error_accuracy"),),
+            _baselines("first_error_accuracy"),
+            low=0.0,
+            high=1.0,
+        ),
+        ChartSpec("Calibration error (ECE)", (_dots("ece"),), _baselines("ece")),
+        _SPEED,
+    ),
+    f"{_MEANS} · dashed: what step index and TF-IDF reach · dotted: a hint no causal PRM can know",
+)
+TEACHING = ChartSet(
+    (
+        _LOSS,
+        ChartSpec("Accuracy of tokens", (_smooth("accuracy"), _dots("accuracy")), low=0.0, high=1.0),
+        ChartSpec("Perplexity", (_dots("perplexity"),)),
+        ChartSpec("Gradient norm", (_smooth("grad_norm"),)),
+        ChartSpec("Learning rate", (Line("train/learning_rate"),)),
+        _SPEED,
+    ),
+    _MEANS,
+)
+REINFORCEMENT = ChartSet(
+    (
+        ChartSpec(
+            "Right answers: rollouts, held out", (_smooth("rewards/outcome/mean"), _dots("accuracy")), low=0.0, high=1.0
+        ),
+        ChartSpec("Reward", (_smooth("reward"),)),
+        ChartSpec(
+            "Step scores: rollouts, held out", (_smooth("rewards/process/mean"), _dots("process")), low=0.0, high=1.0
+        ),
+        ChartSpec("Tokens of a trace: rollouts, held out", (_smooth("completions/mean_length"), _dots("mean_length"))),
+        ChartSpec("Entropy and distance from the reference (nats a token)", (_smooth("entropy"), _smooth("kl"))),
+        ChartSpec("Groups whose traces earn alike", (_smooth("frac_reward_zero_std"),), low=0.0, high=1.0),
+    ),
+    f"{_MEANS} on held-out problems, greedy · step scores rising while right answers fall is an alarm",
+)
+LABELLING = ChartSet(
+    (
+        ChartSpec("Rollouts spent", (Line("train/rollouts"),)),
+        ChartSpec("Steps the rule calls wrong", (Line("train/rule_wrong_share"),), low=0.0, high=1.0),
+        ChartSpec("Steps per second", (_smooth("steps_per_second"),)),
+    ),
+    "By rows labelled",
+)
+
+
+def charts_of(recipe: str) -> ChartSet:
+    """The charts of a recipe; those of a reward model where it has none of its own."""
+    return {"sft": TEACHING, "rl": REINFORCEMENT, "autolabel": LABELLING}.get(recipe, REWARD_MODEL)
