@@ -78,7 +78,7 @@ REINFORCEMENT = ChartSet(
             "Step scores: rollouts, held out", (_smooth("rewards/process/mean"), _dots("process")), low=0.0, high=1.0
         ),
         ChartSpec("Tokens of a trace: rollouts, held out", (_smooth("completions/mean_length"), _dots("mean_length"))),
-        ChartSpec("Entropy and distance from the reference (nats a token)", (_smooth("entropy"), _smooth("kl"))),
+        ChartSpec("Entropy and KL (nats a token)", (_smooth("entropy"), _smooth("kl"))),
         ChartSpec("Groups whose traces earn alike", (_smooth("frac_reward_zero_std"),), low=0.0, high=1.0),
     ),
     f"{_MEANS} on held-out problems, greedy · step scores rising while right answers fall is an alarm",
