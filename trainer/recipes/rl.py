@@ -39,7 +39,7 @@ from trainer.reasoning.budget import budget_figures
 from trainer.reasoning.grader import GradeForm, Grader
 from trainer.reasoning.metrics import bootstrap
 from trainer.rl.author import Author, Reference
-from trainer.rl.card import RlResult, write_policy
+from trainer.rl.card import RlResult, card_text
 from trainer.rl.objective import Learning, PolicyObjective, longest_of, needs_value
 from trainer.rl.rewarder import (
     Earned,
@@ -54,6 +54,7 @@ from trainer.rl.rewarder import (
 )
 from trainer.rl.train import RlTraining
 from trainer.runtime.loop import Validation, accelerator_of, begin
+from trainer.runtime.policy_card import write_policy
 from trainer.runtime.user_code import load_function, load_step_scorer
 from trainer.runtime.worker import RunFailed, Worker
 
@@ -272,7 +273,7 @@ def finish(worker: Worker, spec: RlSpec, frame: Frame, problems: dict[Split, lis
             if split is Split.TEST:
                 record(worker, problems[split], found, worker.spec.name or worker.spec.run)
     result = RlResult(training.state, values, {split: len(rows) for split, rows in problems.items()})
-    checksum = write_policy(worker, spec, frame.loaded, problems, result)
+    checksum = write_policy(worker, frame.loaded, problems, lambda found: card_text(worker, spec, result, found))
     worker.log(f"model written, checksum {checksum[:12]}")
     if Split.TEST in values:
         worker.metrics(Split.TEST, values[Split.TEST])

@@ -38,7 +38,7 @@ from trainer.runtime import sharding
 from trainer.runtime.distributed import Processes
 from trainer.runtime.loop import Training, Validation, accelerator_of, begin
 from trainer.runtime.memory import is_out_of_memory, release
-from trainer.runtime.policy_card import SftResult, write_policy
+from trainer.runtime.policy_card import SftResult, card_text, write_policy
 from trainer.runtime.worker import RunFailed, Worker
 
 EVAL_TOKENS = 8192
@@ -238,7 +238,8 @@ def finish(
         loaded = load(worker, spec, rows)
         sharding.put_weights(loaded.language, weights)
     result = SftResult(training.state, values, made.counts)
-    checksum = write_policy(worker, spec, loaded, {s: [d.row for d in r] for s, r in made.rows.items()}, result)
+    taught = {split: [one.row for one in part] for split, part in made.rows.items()}
+    checksum = write_policy(worker, loaded, taught, lambda found: card_text(worker, spec, loaded, result, found))
     worker.log(f"model written, checksum {checksum[:12]}")
     if Split.TEST in values:
         worker.metrics(Split.TEST, values[Split.TEST])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from trainer.contract.records import InputRow, Split
+from trainer.contract.records import Split
 from trainer.contract.specs.rl import RlSpec
-from trainer.models.policies import LoadedPolicy
 from trainer.runtime.checkpoint import TrainState
-from trainer.runtime.model_folder import base_of, best_step, count_lines, lineage_of, training_lines, write_folder
+from trainer.runtime.model_folder import base_of, count_lines, summary_of, training_lines
 from trainer.runtime.worker import Worker
 
 
@@ -24,25 +22,7 @@ class RlResult:
 
     def summary(self) -> dict[str, float]:
         """The figures of the `ended` event."""
-        state = self.state
-        out: dict[str, float] = {"steps": state.step, "seconds": state.seconds, "best_step": best_step(state)}
-        for split, values in self.values.items():
-            out |= {f"{split.value}_{name}": value for name, value in values.items()}
-        return out
-
-
-def write_policy(
-    worker: Worker, spec: RlSpec, loaded: LoadedPolicy, rows: Mapping[Split, Sequence[InputRow]], result: RlResult
-) -> str:
-    """Write model/ with its card and lineage; returns its checksum."""
-
-    def save(folder: Path) -> None:
-        loaded.language.save(folder)
-        loaded.tokenizer.save_pretrained(str(folder))
-
-    return write_folder(
-        worker, save, lineage_of(worker, rows), lambda checksum: card_text(worker, spec, result, checksum)
-    )
+        return summary_of(self.state, self.values)
 
 
 def card_text(worker: Worker, spec: RlSpec, result: RlResult, checksum: str) -> str:

@@ -78,6 +78,14 @@ def best_step(state: TrainState) -> int:
     return state.best_step if state.best_step >= 0 else state.step
 
 
+def summary_of(state: TrainState, values: Mapping[Split, Mapping[str, float]]) -> dict[str, float]:
+    """The figures of the `ended` event: how far it came, and what was measured of each split."""
+    out: dict[str, float] = {"steps": state.step, "seconds": state.seconds, "best_step": best_step(state)}
+    for split, found in values.items():
+        out |= {f"{split.value}_{name}": value for name, value in found.items()}
+    return out
+
+
 def training_lines(spec: RecipeSpec, state: TrainState) -> list[str]:
     """The card's section on the training, with every parameter."""
     lines = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from trainer.contract.spec import SftSpec
 from trainer.models.policies import LoadedPolicy
 from trainer.prompts import DemonstrationCounts
 from trainer.runtime.checkpoint import TrainState
-from trainer.runtime.model_folder import base_of, best_step, count_lines, lineage_of, training_lines, write_folder
+from trainer.runtime.model_folder import base_of, count_lines, lineage_of, summary_of, training_lines, write_folder
 from trainer.runtime.worker import Worker
 
 
@@ -25,25 +25,19 @@ class SftResult:
 
     def summary(self) -> dict[str, float]:
         """The figures of the `ended` event."""
-        state = self.state
-        out: dict[str, float] = {"steps": state.step, "seconds": state.seconds, "best_step": best_step(state)}
-        for split, values in self.values.items():
-            out |= {f"{split.value}_{name}": value for name, value in values.items()}
-        return out
+        return summary_of(self.state, self.values)
 
 
 def write_policy(
-    worker: Worker, spec: SftSpec, loaded: LoadedPolicy, rows: Mapping[Split, Sequence[InputRow]], result: SftResult
+    worker: Worker, loaded: LoadedPolicy, rows: Mapping[Split, Sequence[InputRow]], card: Callable[[str], str]
 ) -> str:
-    """Write model/ with its card and lineage; returns its checksum."""
+    """Write a policy's model/ with its lineage and the card that `card` makes of its checksum; returns the checksum."""
 
     def save(folder: Path) -> None:
         loaded.language.save(folder)
         loaded.tokenizer.save_pretrained(str(folder))
 
-    return write_folder(
-        worker, save, lineage_of(worker, rows), lambda checksum: card_text(worker, spec, loaded, result, checksum)
-    )
+    return write_folder(worker, save, lineage_of(worker, rows), card)
 
 
 def card_text(worker: Worker, spec: SftSpec, loaded: LoadedPolicy, result: SftResult, checksum: str) -> str:
