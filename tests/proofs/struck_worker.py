@@ -5,6 +5,7 @@ for; where exactly, the caller draws.
 
 step: SIGKILL a moment after training step AT has been told.
 checkpoint: SIGKILL while the first checkpoint of step AT or beyond is being written, half of its files there.
+rollouts: SIGKILL while the traces of update AT or beyond are being written, some of their tokens drawn.
 records: SIGKILL once records.jsonl has more than AT bytes.
 control, SIGTERM: a pause asked for, in either way, at training step AT.
 """
@@ -16,11 +17,16 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trainer.__main__ import main, set_environment
 from trainer.contract.run_folder import Control, RunFolder
 from trainer.runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from trainer.rl.author import Rollout
 
 MOMENT = 0.02  # seconds; some random point between two steps
 
@@ -63,6 +69,27 @@ def in_checkpoint(at: int) -> None:
     checkpoint.sha256_of = struck
 
 
+def in_rollouts(at: int) -> None:
+    """Strike when the decoder of an RL run looks up for the third time."""
+    from trainer.rl.author import Author
+
+    write = Author.write
+
+    def struck(self: Author, update: int, check: Callable[[], None]) -> list[Rollout]:
+        looks = 0
+
+        def dying() -> None:
+            nonlocal looks
+            looks += 1
+            check()
+            if update >= at and looks >= 3:
+                die()
+
+        return write(self, update, dying)
+
+    Author.write = struck
+
+
 def in_records(folder: RunFolder, at: int) -> None:
     """Strike when the file of records has grown."""
     record = Worker.record
@@ -81,6 +108,8 @@ if __name__ == "__main__":
     set_environment(run.read_spec())
     if blow == "checkpoint":
         in_checkpoint(at)
+    elif blow == "rollouts":
+        in_rollouts(at)
     elif blow == "records":
         in_records(run, at)
     else:
