@@ -147,6 +147,7 @@ def test_a_request_is_taken_back_and_an_error_is_read_beside_the_button(
             mine, other = page.shown.trace.id, page.shown.trace.id + 1
             seat.press("s", page.steps)
             seat.wait(lambda: page.strip.cancel.isVisible() and PRM in page.strip.words.text())
+            seat.wait(lambda: bool(residents(seat)) and residents(seat)[0].state is not RunState.QUEUED)
             page.show_trace(other)
             seat.wait(lambda: page.shown is not None and page.shown.trace.id == other and page.gate.is_open)
             assert not page.strip.cancel.isVisible(), "that one is not being scored"
