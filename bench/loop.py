@@ -188,9 +188,9 @@ class Loop:
         answers = Counter(answer for row in traces if (answer := answer_of(row)) is not None)
         return float(bool(answers) and answers.most_common(1)[0][0] == traces[0].reference)
 
-    def _rl(self, name: str, policy: Path, prm: Path | None, **settings: object) -> Done:
+    def _rl(self, name: str, policy: Path, scorer: Path | None, **settings: object) -> Done:
         rows = [row for row in self.rows if row.split is not Split.TRAIN or not is_for_prm(row)]
-        models = {"model": policy} | ({"prm": prm} if prm else {})
+        models = {"model": policy} | ({"prm": scorer} if scorer else {})
         given = {**RL_SETTINGS, "model": "policy", "updates": self.updates, **settings}
         return self._do(name, "rl", rows, given, models)
 
