@@ -132,7 +132,7 @@ def test_an_unknown_recipe_fails_with_the_known_ones(tmp_path: Path):
     text = folder.spec.read_text().replace('"recipe": "prm"', '"recipe": "dance"')
     write_atomic(folder.spec, text.encode())
     assert main([str(folder.path)]) == 1
-    assert "choose one of prm, score" in ended(folder).message
+    assert "choose one of prm, orm, score" in ended(folder).message
 
 
 def test_attempts_and_torn_lines(folder: RunFolder):
