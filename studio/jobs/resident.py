@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from studio.domain import Changes, new_uid
-from studio.errors import RunError, SteplensError
+from studio.errors import NotFoundError, RunError, SteplensError
 from studio.jobs.follower import Follower
 from studio.jobs.ingest import has_new, ingest_new
 from studio.jobs.prepare import create_run
@@ -259,7 +259,10 @@ class Residents:
         return True
 
     def _doing(self, run_id: int) -> str:
-        view = self.follower.view(run_id)
+        try:
+            view = self.follower.view(run_id)
+        except NotFoundError:  # asked before the follower's first look at the table
+            return RunState.STARTING.value
         if view.state is RunState.RUNNING:
             return "scoring"
         return view.phase or view.state.value

@@ -129,7 +129,7 @@ def test_the_second_trace_needs_no_new_process(sit_down: Callable[[], Seat], fol
         with sit_down() as seat:  # the window was closed; its worker is found again
             page = go_to_inspect(seat)
             score(seat, page, third)
-            assert [view.attempts for view in residents(seat)] == [1]
+            seat.wait(lambda: [view.attempts for view in residents(seat)] == [1])
             assert RunFolder(folder / run.folder).read_process() == process
             with seat.context.workspace.database.read() as c:
                 assert tuple(c.exec_driver_sql("SELECT count(*), count(DISTINCT trace_id) FROM score").one()) == (3, 3)
