@@ -201,6 +201,8 @@ class Loop:
         span = f"[{done.summary['test_accuracy_low']:.3f}, {done.summary['test_accuracy_high']:.3f}]"
         figure(f"{name}: greedy accuracy before, 400 held-out problems", before, "")
         figure(f"{name}: greedy accuracy after, test problems {span}", after, "")
+        last = curve(done.folder)[-1][1]
+        figure(f"{name}: held-out accuracy of the last weights (the best were kept)", last, "")
         is_goal = "learned PRM" in name
         met = after - before >= MUST_LIFT
         figure(f"{name}: lift", after - before, "", f">= {MUST_LIFT}" if is_goal else "", met if is_goal else None)
