@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import getpass
 import logging
 import sys
@@ -24,6 +23,7 @@ from studio.errors import SteplensError
 from studio.settings import Settings, default_workspace
 from studio.store import projects
 from studio.store.database import Database
+from studio.ui.collector import Collector
 from studio.ui.context import Context
 from studio.ui.main_window import MainWindow
 from studio.ui.session_log import catch_all, log_qt, start_log
@@ -57,6 +57,7 @@ class Studio(QObject):
         self.window: MainWindow | None = None
         self.context: Context | None = None
         self._instance: SingleInstance | None = None
+        self._collector: Collector | None = None
         self.uncaught.connect(self._on_uncaught)
         app.aboutToQuit.connect(self.close)
 
@@ -82,6 +83,7 @@ class Studio(QObject):
         window = MainWindow(context)
         self.close()
         self.context, self.window, self._instance = context, window, instance
+        self._collector = Collector(self)
         instance.raised.connect(self._on_raised)
         window.workspaceAsked.connect(self._on_workspace_asked)
         window.show()
@@ -90,9 +92,8 @@ class Studio(QObject):
 
     def _settle(self) -> None:
         """What can wait until the first trace is painted."""
-        if not gc.isenabled():  # see studio.start
-            gc.freeze()
-            gc.enable()
+        if self._collector is not None:
+            self._collector.start()
         self._remember()
         if self.window is not None and self.context is not None:
             self.context.helpers.warm_up()
@@ -138,6 +139,10 @@ class Studio(QObject):
         context.close()
         context.workspace.close()
         instance.release()
+        if self._collector is not None:
+            self._collector.stop()
+            self._collector.deleteLater()
+            self._collector = None
 
     def _make_helpers(self) -> HelperPool:
         from studio.helpers.pool import HelperPool
