@@ -278,6 +278,29 @@ def test_a_budget_is_said_counted_and_never_exceeded(
     assert figures["budget/deviation"] == pytest.approx(off)
 
 
+def test_a_policy_that_runs_away_is_paused_and_a_person_may_let_it_go_on(
+    rows: list[InputRow], models: dict[str, Path], tmp_path: Path
+) -> None:
+    given = {"rate": 0.05, "kl_weight": 1e-6, "max_grad_norm": 0, "updates": 8, "eval_every": 8}
+    folder = rl_run(tmp_path / "away", rows, {"model": models["model"]}, **given)
+    assert here(folder) == 0
+    last = ended(folder)
+    assert last.outcome is events.Outcome.PAUSED
+    told = [values["kl"] for _, values in metrics(folder, "train")]
+    assert len(told) < 8
+    assert min(told[-2:]) > 1.0, "nats a token, twice in a row"
+    alarms = [e for e in live_events(folder) if isinstance(e, events.Notice) and e.code.startswith("alarm: ")]
+    assert any("distance from the reference" in alarm.code and "Paused" in alarm.message for alarm in alarms)
+    assert (folder.checkpoints / f"step-{last.step:08d}").is_dir()
+    assert here(folder) == 0, folder.tail_of_log()
+    while ended(folder).outcome is events.Outcome.PAUSED:  # another sign may come; each pauses once
+        codes = [e.code for e in live_events(folder) if isinstance(e, events.Notice) and e.code.startswith("alarm: ")]
+        assert len(codes) == len(set(codes))
+        assert here(folder) == 0, folder.tail_of_log()
+    assert ended(folder).outcome is events.Outcome.FINISHED
+    assert [step for step, _ in metrics(folder, "train")] == list(range(1, 9))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

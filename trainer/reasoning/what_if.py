@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from trainer.contract.rollouts import PackedTrace
-from trainer.reasoning.credit import CreditSettings, CreditTrace, advantages, step_rewards, step_tokens
+from trainer.reasoning.credit import CreditSettings, CreditTrace, Rewards, advantages, step_rewards, step_tokens
 
 Floats = NDArray[np.float64]
 
@@ -23,19 +23,50 @@ class Credited:
     earned: float
 
 
-def credit_trace(trace: PackedTrace, *, own_weight: float = 0.0, scores: Sequence[float] | None = None) -> CreditTrace:
-    """A stored trace as credit takes it; `scores` replace its own. Steps that end in one token count as one."""
+def as_credited(
+    scores: Sequence[float],
+    step_ends: Sequence[int],
+    separators: ArrayLike,
+    *,
+    outcome: float | None,
+    bonus: float = 0.0,
+) -> CreditTrace:
+    """A response of T tokens as credit takes it: `scores` and `step_ends` [K], `separators` [T].
+
+    Steps that end in one token count as one, with the lower score; a step's last token is never a separator.
+    """
     ends: list[int] = []
     kept: list[float] = []
-    for end, score in zip(trace.step_ends, trace.scores if scores is None else scores, strict=True):
+    for end, score in zip(step_ends, scores, strict=True):
         if ends and ends[-1] == end:
             kept[-1] = min(kept[-1], score)
         else:
-            ends.append(end)
+            ends.append(int(end))
             kept.append(score)
-    apart = np.frombuffer(trace.separators, np.uint8).astype(np.bool_)
-    apart = apart & ~np.isin(np.arange(trace.length), ends)
-    return CreditTrace(kept, trace.outcome, ends, trace.length, apart, own_weight * trace.own)
+    apart = np.asarray(separators, np.bool_)
+    length = len(apart)
+    return CreditTrace(kept, outcome, ends, length, apart & ~np.isin(np.arange(length), ends), bonus)
+
+
+def rewards_of(trace: CreditTrace, settings: CreditSettings) -> Rewards:
+    """What its steps and its outcome are paid; the trace's bonus is not in it."""
+    return step_rewards(
+        trace.scores,
+        trace.outcome,
+        settings.form,
+        process_weight=settings.process_weight,
+        outcome_weight=settings.outcome_weight,
+        temperature=settings.temperature,
+        threshold=settings.threshold,
+        tokens=step_tokens(trace.step_ends, trace.length, trace.separators),
+    )
+
+
+def credit_trace(trace: PackedTrace, *, own_weight: float = 0.0, scores: Sequence[float] | None = None) -> CreditTrace:
+    """A stored trace as credit takes it; `scores` replace its own."""
+    given = trace.scores if scores is None else scores
+    apart = np.frombuffer(trace.separators, np.uint8)
+    return as_credited(given, trace.step_ends, apart, outcome=trace.outcome, bonus=own_weight * trace.own)
 
 
 def credited(
@@ -54,7 +85,7 @@ def credited(
     given = [credit_trace(one, own_weight=own_weight, scores=changed.get(one.id)) for one in traces]
     found = advantages(given, settings, [one.group for one in traces])
     return tuple(
-        Credited(credit.total, _by_step(one, credit.total), _earned(trace, settings))
+        Credited(credit.total, _by_step(one, credit.total), rewards_of(trace, settings).earned + trace.bonus)
         for one, trace, credit in zip(traces, given, found, strict=True)
     )
 
@@ -68,18 +99,3 @@ def _by_step(trace: PackedTrace, tokens: Floats) -> Floats:
         means.append(float(own.mean()) if len(own) else 0.0)
         begin = max(begin, end + 1)
     return np.asarray(means, np.float64)
-
-
-def _earned(trace: CreditTrace, settings: CreditSettings) -> float:
-    sizes = step_tokens(trace.step_ends, trace.length, trace.separators)
-    rewards = step_rewards(
-        trace.scores,
-        trace.outcome,
-        settings.form,
-        process_weight=settings.process_weight,
-        outcome_weight=settings.outcome_weight,
-        temperature=settings.temperature,
-        threshold=settings.threshold,
-        tokens=sizes,
-    )
-    return rewards.earned + trace.bonus

@@ -21,8 +21,9 @@ from trainer.models.learn import padded_passes
 from trainer.models.policies import LoadedPolicy
 from trainer.models.response_tokens import ResponseTokens
 from trainer.prompts import Prompts
-from trainer.reasoning.credit import CreditSettings, Rewards, advantages, step_rewards, step_tokens, token_rewards
+from trainer.reasoning.credit import CreditSettings, advantages, token_rewards
 from trainer.reasoning.response import read_response
+from trainer.reasoning.what_if import rewards_of
 from trainer.rl.advantages import gae, padded, whiten
 from trainer.rl.losses import kl
 from trainer.rl.objective import Learning, PolicyRow, laid, longest_of, prompt_passes
@@ -222,29 +223,14 @@ class Author:
 
     def _token_rewards(self, one: Rollout) -> NDArray[np.float64]:
         credit = one.earned.credit(one.trace, self.spec.reward_weight)
-        sizes = step_tokens(credit.step_ends, one.trace.length, credit.separators)
-        paid = token_rewards(self._step_rewards(one, sizes), credit.step_ends, one.trace.length)
+        paid = token_rewards(rewards_of(credit, self.credit), credit.step_ends, one.trace.length)
         if one.trace.length:
             paid[-1] += credit.bonus
         return paid
 
-    def _step_rewards(self, one: Rollout, sizes: NDArray[np.float64]) -> Rewards:
-        credit = one.earned.credit(one.trace, 0.0)
-        return step_rewards(
-            credit.scores,
-            credit.outcome,
-            self.credit.form,
-            process_weight=self.credit.process_weight,
-            outcome_weight=self.credit.outcome_weight,
-            temperature=self.credit.temperature,
-            threshold=self.credit.threshold,
-            tokens=sizes,
-        )
-
     def _earned(self, one: Rollout) -> float:
         credit = one.earned.credit(one.trace, self.spec.reward_weight)
-        sizes = step_tokens(credit.step_ends, one.trace.length, credit.separators)
-        return self._step_rewards(one, sizes).earned + credit.bonus
+        return rewards_of(credit, self.credit).earned + credit.bonus
 
     def _kl_paid(self, one: Rollout) -> NDArray[np.float64]:
         """What the distance from the reference policy takes off each token [T]."""
@@ -316,14 +302,13 @@ class Author:
             thinking_ended=ThinkingEnded(one.thinking_ended) if one.thinking_ended else None,
         )
         trace = self._written(one.problem, one.reference, ids, one.thinking_tokens, one.budget)
-        unread = 0
         return Rollout(
             row,
             one.group,
             tuple(ints(one.prompt).tolist()),
             made,
             trace,
-            Earned(one.scores, unread, one.correct, one.outcome, one.own),
+            Earned(one.scores, 0, one.correct, one.outcome, one.own),
             floats(one.advantages),
             one.reward,
             floats(one.reference_logprobs) if one.reference_logprobs else None,

@@ -18,6 +18,7 @@ from trainer.reasoning.budget import BudgetReward, length_reward
 from trainer.reasoning.credit import CreditTrace
 from trainer.reasoning.grader import GradeForm, Grader, Pair
 from trainer.reasoning.response import Response
+from trainer.reasoning.what_if import as_credited
 from trainer.runtime.user_code import Judgement, UserFunction, UserSteps
 
 Verifier = Callable[[Sequence["Written"]], list[bool | None]]
@@ -52,17 +53,9 @@ class Earned:
     own: float
 
     def credit(self, trace: Written, own_weight: float) -> CreditTrace:
-        """The trace as credit takes it; steps that end in one token count as one, with the lower score."""
-        ends: list[int] = []
-        scores: list[float] = []
-        for end, score in zip(trace.step_ends, self.scores, strict=True):
-            if ends and ends[-1] == end:
-                scores[-1] = min(scores[-1], score)
-            else:
-                ends.append(int(end))
-                scores.append(score)
-        apart = [bool(s) and t not in ends for t, s in enumerate(trace.separators)]
-        return CreditTrace(scores, self.outcome, ends, trace.length, apart, own_weight * self.own)
+        """The trace as credit takes it."""
+        bonus = own_weight * self.own
+        return as_credited(self.scores, trace.step_ends, trace.separators, outcome=self.outcome, bonus=bonus)
 
 
 class StepJudge(Protocol):

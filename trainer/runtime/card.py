@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
-from trainer.contract.records import SourceRef, Split
-from trainer.contract.run_folder import sha256_of_folder
-from trainer.contract.spec import PrmSpec, Value, parameters
+from trainer.contract.records import Split
+from trainer.contract.spec import PrmSpec
 from trainer.contract.specs.prm import RewardSpec
 from trainer.contract.specs.setting import Convention
 from trainer.data import CutCounts, Labelled
 from trainer.models.load import Loaded
 from trainer.reasoning.metrics import Interval
 from trainer.runtime.checkpoint import TrainState
-from trainer.runtime.worker import Follower, Worker
+from trainer.runtime.model_folder import Lineage, base_of, lineage_of, summary_of, training_lines, write_folder
+from trainer.runtime.worker import Worker
 
 SHOWN = (
     ("AUC", "auc"),
@@ -47,10 +43,7 @@ class Result:
 
     def summary(self) -> dict[str, float]:
         """The figures of the `ended` event, finite ones only."""
-        out: dict[str, float] = {"steps": self.state.step, "seconds": self.state.seconds, "best_step": self.best_step}
-        for split, values in self.values.items():
-            out |= {f"{split.value}_{name}": value for name, value in values.items() if math.isfinite(value)}
-        return out
+        return {name: value for name, value in summary_of(self.state, self.values).items() if math.isfinite(value)}
 
     def with_intervals(self, split: Split) -> dict[str, float]:
         """The figures of a split with the ends of their intervals."""
@@ -59,55 +52,18 @@ class Result:
             out |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
         return out
 
-    @property
-    def best_step(self) -> int:
-        """The step whose weights were kept."""
-        return self.state.best_step if self.state.best_step >= 0 else self.state.step
-
 
 def write_model(worker: Worker, spec: RewardSpec, loaded: Loaded, rows: Labelled, result: Result) -> str:
-    """Write model/ aside and rename it; returns its checksum, which the card names and does not enter.
+    """Write model/ with its card and lineage; returns its checksum."""
 
-    Of several processes only the first writes; the others get "".
-    """
-    if isinstance(worker, Follower):
-        return ""
-    target = worker.folder.model
-    aside = target.with_name(f".model.{os.getpid()}.tmp")
-    for left in worker.folder.path.glob(".model.*.tmp"):
-        shutil.rmtree(left)
-    aside.mkdir()
-    loaded.prm.save(aside)
-    loaded.tokenizer.save_pretrained(str(aside))
-    lineage = lineage_of(worker, rows)
-    (aside / "lineage.json").write_bytes(msgspec.json.format(msgspec.json.encode(lineage), indent=1))
-    checksum = sha256_of_folder(aside)
-    card = card_text(worker, spec, loaded, rows, result, lineage, checksum)
-    (aside / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-    _sync_all(aside)
-    if target.exists():  # of an attempt that was killed before it could say so
-        shutil.rmtree(target)
-    aside.rename(target)
-    return checksum
+    def save(folder: Path) -> None:
+        loaded.prm.save(folder)
+        loaded.tokenizer.save_pretrained(str(folder))
 
-
-class Lineage(msgspec.Struct, frozen=True, kw_only=True):
-    """lineage.json: from which revision of which annotation each split's labels came."""
-
-    run: str
-    input_sha256: str
-    rows: dict[str, int]
-    annotations: dict[str, dict[str, int]]
-
-
-def lineage_of(worker: Worker, rows: Labelled) -> Lineage:
-    """The newest revision of every annotation used, by split."""
-    annotations: dict[str, dict[str, int]] = {}
-    for split in Split:
-        sources: list[SourceRef] = [source for row in rows.of(split) for source in row.sources]
-        annotations[split.value] = {s.annotation: s.revision for s in sorted(sources, key=lambda s: s.revision)}
-    counts = {split.value: len(rows.of(split)) for split in Split}
-    return Lineage(run=worker.spec.run, input_sha256=worker.spec.input_sha256, rows=counts, annotations=annotations)
+    lineage = lineage_of(worker, {split: rows.of(split) for split in Split})
+    return write_folder(
+        worker, save, lineage, lambda checksum: card_text(worker, spec, loaded, rows, result, lineage, checksum)
+    )
 
 
 def card_text(
@@ -115,7 +71,7 @@ def card_text(
 ) -> str:
     """MODEL_CARD.md: front matter, what it is, data, training, figures with intervals beside the baselines."""
     run = worker.spec
-    base = spec.model if run.models == () else run.models[0].name or spec.model
+    base = base_of(worker, spec.model)
     lines = [
         "---",
         "library_name: transformers",
@@ -131,7 +87,7 @@ def card_text(
         *_data_lines(worker, rows, result, lineage),
         *_figure_lines(result),
         *_calibration_lines(loaded),
-        *_training_lines(spec, result),
+        *training_lines(spec, result.state),
         f"Run `{run.run}`, input sha256 `{run.input_sha256}`, model checksum `{checksum}`.",
         "",
     ]
@@ -234,32 +190,5 @@ def _figure_lines(result: Result) -> list[str]:
     return lines
 
 
-def _training_lines(spec: RewardSpec, result: Result) -> list[str]:
-    state = result.state
-    lines = [
-        "## Training",
-        "",
-        f"{state.step} steps, {state.tokens} tokens, {state.seconds:.0f} s; weights of step {result.best_step}; "
-        f"{state.skipped} steps skipped for want of a finite gradient; seed {spec.seed}.",
-        "",
-        "| parameter | value |",
-        "|---|---|",
-    ]
-    return [*lines, *(f"| {name} | {_shown(value)} |" for name, value in parameters(spec).items()), ""]
-
-
 def _figure(value: float) -> str:
     return f"{value:.3f}" if math.isfinite(value) else "–"
-
-
-def _shown(value: Value) -> str:
-    return f"`{str(value)!r}`" if isinstance(value, str) else f"{value}"
-
-
-def _sync_all(folder: Path) -> None:
-    for path in (*folder.rglob("*"), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -13,6 +13,7 @@ import msgspec
 from trainer.contract.records import SourceRef, Split
 from trainer.contract.run_folder import sha256_of_folder
 from trainer.contract.spec import RecipeSpec, Value, parameters
+from trainer.contract.specs.prm import RewardSpec
 from trainer.runtime.checkpoint import TrainState
 from trainer.runtime.worker import Follower, Worker
 
@@ -86,7 +87,7 @@ def summary_of(state: TrainState, values: Mapping[Split, Mapping[str, float]]) -
     return out
 
 
-def training_lines(spec: RecipeSpec, state: TrainState) -> list[str]:
+def training_lines(spec: RecipeSpec | RewardSpec, state: TrainState) -> list[str]:
     """The card's section on the training, with every parameter."""
     lines = [
         "## Training",
