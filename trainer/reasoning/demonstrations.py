@@ -12,10 +12,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trainer.contract.records import InputRow, Rating, Votes
+from trainer.contract.records import InputRow, Rating
 from trainer.contract.spec import Value
 from trainer.reasoning.split import fold_of, split_of
-from trainer.reasoning.stories import Instruction, Line, Verb, draw_problem, problem_text
+from trainer.reasoning.stories import Instruction, Line, Verb, draw_problem, problem_text, ratings_until, votes_of
 from trainer.reasoning.thinking import CLOSE, OPEN
 
 LARGEST = 20
@@ -63,11 +63,8 @@ class Demonstrated:
 
     @property
     def ratings(self) -> tuple[Rating | None, ...]:
-        """Positive until the first wrong step, negative there, None after it: labelling stops at the first error."""
-        if self.wrong is None:
-            return (Rating.POSITIVE,) * len(self.steps)
-        after = len(self.steps) - self.wrong - 1
-        return (Rating.POSITIVE,) * self.wrong + (Rating.NEGATIVE,) + (None,) * after
+        """What people would say of its steps."""
+        return ratings_until(self.wrong, len(self.steps))
 
 
 def response_text(steps: tuple[str, ...]) -> str:
@@ -92,12 +89,6 @@ def make_demonstrations(count: int, *, seed: int, mistake: float = MISTAKE) -> I
 def demonstration_row(demonstrated: Demonstrated, number: int, *, rated: bool = False) -> InputRow:
     """The demonstration as a row of input.jsonl, in the split of its problem; `rated` = with a rating for every step
     up to the first error, as a PRM learns it."""
-    votes = tuple(
-        None
-        if rating is None
-        else Votes(negative=float(rating is Rating.NEGATIVE), positive=float(rating is Rating.POSITIVE))
-        for rating in demonstrated.ratings
-    )
     return InputRow(
         id=f"demonstration-{number}",
         trace=f"demonstration-{number}",
@@ -106,7 +97,7 @@ def demonstration_row(demonstrated: Demonstrated, number: int, *, rated: bool = 
         steps=demonstrated.steps,
         step_ids=tuple(range(1, len(demonstrated.steps) + 1)),
         reference=demonstrated.reference,
-        votes=votes if rated else None,
+        votes=votes_of(demonstrated.ratings) if rated else None,
         response=demonstrated.response,
         split=split_of(fold_of(demonstrated.problem)),
         project="arithmetic demonstrations",

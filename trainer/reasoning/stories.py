@@ -10,7 +10,7 @@ consistently from what it wrote.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -123,11 +123,8 @@ class Story:
 
     @property
     def ratings(self) -> tuple[Rating | None, ...]:
-        """Positive until the first wrong step, negative there, None after it: labelling stops at the first error."""
-        if self.wrong is None:
-            return (Rating.POSITIVE,) * len(self.steps)
-        after = len(self.steps) - self.wrong - 1
-        return (Rating.POSITIVE,) * self.wrong + (Rating.NEGATIVE,) + (None,) * after
+        """What people say of its steps."""
+        return ratings_until(self.wrong, len(self.steps))
 
 
 def make_stories(count: int, *, seed: int) -> Iterator[Story]:
@@ -145,14 +142,25 @@ def make_stories(count: int, *, seed: int) -> Iterator[Story]:
             yield _draw_trace(draw, problem, start, plan)
 
 
-def story_row(story: Story, number: int) -> InputRow:
-    """The story as a row of input.jsonl, in the split of its problem."""
-    votes = tuple(
+def ratings_until(wrong: int | None, steps: int) -> tuple[Rating | None, ...]:
+    """Positive until the first wrong step, negative there, None after it: labelling stops at the first error."""
+    if wrong is None:
+        return (Rating.POSITIVE,) * steps
+    return (Rating.POSITIVE,) * wrong + (Rating.NEGATIVE,) + (None,) * (steps - wrong - 1)
+
+
+def votes_of(ratings: Iterable[Rating | None]) -> tuple[Votes | None, ...]:
+    """One annotator's ratings as the votes of a row."""
+    return tuple(
         None
         if rating is None
         else Votes(negative=float(rating is Rating.NEGATIVE), positive=float(rating is Rating.POSITIVE))
-        for rating in story.ratings
+        for rating in ratings
     )
+
+
+def story_row(story: Story, number: int) -> InputRow:
+    """The story as a row of input.jsonl, in the split of its problem."""
     return InputRow(
         id=f"story-{number}",
         trace=f"story-{number}",
@@ -161,7 +169,7 @@ def story_row(story: Story, number: int) -> InputRow:
         steps=story.steps,
         step_ids=tuple(range(1, len(story.steps) + 1)),
         reference=story.answer,
-        votes=votes,
+        votes=votes_of(story.ratings),
         split=split_of(fold_of(story.problem)),
         project="arithmetic stories",
         origin="made",
