@@ -19,6 +19,8 @@ class Topic(StrEnum):
     TRACES = "traces"
     ANNOTATIONS = "annotations"
     SCORES = "scores"
+    FLAGS = "flags"  # findings, what people say of them, and how monitors score traces
+    MONITORS = "monitors"  # which monitor counts, and the thresholds
     RUNS = "runs"
     MODELS = "models"
     EVERYTHING = "everything"  # another process wrote

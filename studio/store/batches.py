@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert,
 from studio.domain import Changes, Topic, changed, new_uid, now
 from studio.errors import ConflictError, NotFoundError
 from studio.store import schema as s
+from studio.store import schema_inspect as i
 from studio.store.database import Database
 
 WRITING, PUBLISHED, REMOVING = "writing", "published", "removing"
@@ -138,8 +139,11 @@ def lives(process: str) -> bool:
 
 # Tables with a batch of their own and no children, then what hangs on a trace. Parents follow their children; foreign
 # keys are not checked meanwhile: several of the columns that a check would look up have no index.
-_OWN = (s.score, s.machine_label, s.flag, s.token_values, s.project_trace, s.raw_record)
-_OF_TRACE = (s.message, s.project_trace, s.lease, s.candidate)
+_OWN = (
+    *(s.score, s.machine_label, s.token_values, s.project_trace, s.raw_record),
+    *(i.flag, i.monitor_score, i.monitor_steps),
+)
+_OF_TRACE = (s.message, s.project_trace, s.lease, s.candidate, i.clean_mark)
 
 
 def _delete_rows(database: Database, batch_id: int, progress: Progress, stop: Callable[[], bool]) -> bool:

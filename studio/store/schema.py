@@ -34,7 +34,7 @@ metadata = MetaData(
     }
 )
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 
 
 def _key() -> Column[int]:
@@ -346,25 +346,6 @@ machine_label = Table(
     Column("method", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("data", LargeBinary, nullable=False),
-)
-
-flag = Table(
-    "flag",
-    metadata,
-    _key(),
-    Column("record", Text, nullable=False, unique=True),
-    Column("trace_id", ForeignKey("trace.id"), nullable=False, index=True),
-    Column("segmentation_id", ForeignKey("segmentation.id"), nullable=False),
-    Column("step_id", Integer),
-    Column("batch_id", ForeignKey("batch.id"), nullable=False, index=True),
-    Column("category", Text, nullable=False),
-    Column("severity", Float, nullable=False),
-    Column("start", Integer, nullable=False),
-    Column("end", Integer, nullable=False),
-    Column("quote", Text, nullable=False),
-    Column("monitor", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("state", Text, nullable=False, server_default="open"),  # open, confirmed, rejected, unsure
 )
 
 token_values = Table(

@@ -1,0 +1,156 @@
+"""The inspector: safety monitors, their findings and scores. Each part has a section of its own."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add the tables of the inspector."""
+    _make_monitors()
+    _make_flags()
+    _make_monitor_scores()
+
+
+# -- safety monitors --------------------------------------------------------------------------------------------------
+
+
+def _make_monitors() -> None:
+    """Which monitors there are, and their thresholds."""
+    op.create_table(
+        "threshold",
+        sa.Column("category", sa.Text(), nullable=False),
+        sa.Column("review", sa.Float(), nullable=False),
+        sa.Column("block", sa.Float(), nullable=True),
+        sa.Column("basis", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("category", name=op.f("pk_threshold")),
+    )
+    op.create_table(
+        "monitor",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("uid", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("training", sa.Text(), server_default="", nullable=False),
+        sa.Column("state", sa.Text(), server_default="shadow", nullable=False),
+        sa.Column("model_id", sa.Integer(), nullable=True),
+        sa.Column("summary", sa.JSON(), server_default="{}", nullable=False),
+        sa.Column("created_at", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_monitor_model_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_monitor")),
+        sa.UniqueConstraint("kind", "name", "version", "training", name=op.f("uq_monitor_kind_name_version_training")),
+        sa.UniqueConstraint("uid", name=op.f("uq_monitor_uid")),
+    )
+
+
+def _make_flags() -> None:
+    """Findings anew: no version before this one could write a row, so nothing is lost; and marks of clean traces."""
+    op.drop_table("flag")
+    op.create_table(
+        "clean_mark",
+        sa.Column("trace_id", sa.Integer(), nullable=False),
+        sa.Column("category", sa.Text(), nullable=False),
+        sa.Column("annotator_id", sa.Integer(), nullable=False),
+        sa.Column("at", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["annotator_id"], ["annotator.id"], name=op.f("fk_clean_mark_annotator_id")),
+        sa.ForeignKeyConstraint(["trace_id"], ["trace.id"], name=op.f("fk_clean_mark_trace_id")),
+        sa.PrimaryKeyConstraint("trace_id", "category", name=op.f("pk_clean_mark")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "flag",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("record", sa.Text(), nullable=False),
+        sa.Column("trace_id", sa.Integer(), nullable=False),
+        sa.Column("segmentation_id", sa.Integer(), nullable=False),
+        sa.Column("step_id", sa.Integer(), nullable=True),
+        sa.Column("batch_id", sa.Integer(), nullable=True),
+        sa.Column("monitor_id", sa.Integer(), nullable=True),
+        sa.Column("category", sa.Text(), nullable=False),
+        sa.Column("severity", sa.Integer(), nullable=False),
+        sa.Column("score", sa.Float(), server_default="1", nullable=False),
+        sa.Column("part", sa.Text(), server_default="thinking", nullable=False),
+        sa.Column("start", sa.Integer(), nullable=False),
+        sa.Column("end", sa.Integer(), nullable=False),
+        sa.Column("quote", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), server_default="", nullable=False),
+        sa.Column("other_start", sa.Integer(), nullable=True),
+        sa.Column("other_end", sa.Integer(), nullable=True),
+        sa.Column("state", sa.Text(), server_default="open", nullable=False),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("annotator_id", sa.Integer(), nullable=True),
+        sa.Column("reviewed_at", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["annotator_id"], ["annotator.id"], name=op.f("fk_flag_annotator_id")),
+        sa.ForeignKeyConstraint(["batch_id"], ["batch.id"], name=op.f("fk_flag_batch_id")),
+        sa.ForeignKeyConstraint(["monitor_id"], ["monitor.id"], name=op.f("fk_flag_monitor_id")),
+        sa.ForeignKeyConstraint(["segmentation_id"], ["segmentation.id"], name=op.f("fk_flag_segmentation_id")),
+        sa.ForeignKeyConstraint(["trace_id"], ["trace.id"], name=op.f("fk_flag_trace_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_flag")),
+        sa.UniqueConstraint("record", name=op.f("uq_flag_record")),
+    )
+    op.create_index(op.f("ix_flag_batch_id"), "flag", ["batch_id"], unique=False)
+    op.create_index(op.f("ix_flag_monitor_id"), "flag", ["monitor_id"], unique=False)
+    op.create_index("ix_flag_review", "flag", ["state", "category", "id"], unique=False)
+    op.create_index(op.f("ix_flag_trace_id"), "flag", ["trace_id"], unique=False)
+
+
+def _make_monitor_scores() -> None:
+    """What monitors scored, packed."""
+    op.create_table(
+        "monitor_score",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("record", sa.Text(), nullable=False),
+        sa.Column("trace_id", sa.Integer(), nullable=False),
+        sa.Column("monitor_id", sa.Integer(), nullable=False),
+        sa.Column("segmentation_id", sa.Integer(), nullable=False),
+        sa.Column("batch_id", sa.Integer(), nullable=False),
+        sa.Column("gap", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("evidence", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["batch_id"], ["batch.id"], name=op.f("fk_monitor_score_batch_id")),
+        sa.ForeignKeyConstraint(["monitor_id"], ["monitor.id"], name=op.f("fk_monitor_score_monitor_id")),
+        sa.ForeignKeyConstraint(
+            ["segmentation_id"], ["segmentation.id"], name=op.f("fk_monitor_score_segmentation_id")
+        ),
+        sa.ForeignKeyConstraint(["trace_id"], ["trace.id"], name=op.f("fk_monitor_score_trace_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_monitor_score")),
+        sa.UniqueConstraint("record", name=op.f("uq_monitor_score_record")),
+        sa.UniqueConstraint(
+            "trace_id",
+            "monitor_id",
+            "segmentation_id",
+            name=op.f("uq_monitor_score_trace_id_monitor_id_segmentation_id"),
+        ),
+    )
+    op.create_index(op.f("ix_monitor_score_batch_id"), "monitor_score", ["batch_id"], unique=False)
+    op.create_index("ix_monitor_score_of", "monitor_score", ["monitor_id", "trace_id"], unique=False)
+    op.create_table(
+        "monitor_steps",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("trace_id", sa.Integer(), nullable=False),
+        sa.Column("monitor_id", sa.Integer(), nullable=False),
+        sa.Column("segmentation_id", sa.Integer(), nullable=False),
+        sa.Column("batch_id", sa.Integer(), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["batch_id"], ["batch.id"], name=op.f("fk_monitor_steps_batch_id")),
+        sa.ForeignKeyConstraint(["monitor_id"], ["monitor.id"], name=op.f("fk_monitor_steps_monitor_id")),
+        sa.ForeignKeyConstraint(
+            ["segmentation_id"], ["segmentation.id"], name=op.f("fk_monitor_steps_segmentation_id")
+        ),
+        sa.ForeignKeyConstraint(["trace_id"], ["trace.id"], name=op.f("fk_monitor_steps_trace_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_monitor_steps")),
+        sa.UniqueConstraint(
+            "trace_id",
+            "monitor_id",
+            "segmentation_id",
+            name=op.f("uq_monitor_steps_trace_id_monitor_id_segmentation_id"),
+        ),
+    )
+    op.create_index(op.f("ix_monitor_steps_batch_id"), "monitor_steps", ["batch_id"], unique=False)

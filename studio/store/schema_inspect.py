@@ -1,0 +1,99 @@
+"""The tables of the inspector: what monitors found and scored, and what people say of it."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
+
+from studio.store.schema import metadata
+
+# -- safety monitors --------------------------------------------------------------------------------------------------
+
+monitor = Table(
+    "monitor",  # a monitor never changes: another rule, training or judge is another row
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("uid", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # rules, classifier, judge
+    Column("version", Text, nullable=False),  # hash of its parameters
+    Column("training", Text, nullable=False, server_default=""),  # hash of the labels it learned from
+    Column("state", Text, nullable=False, server_default="shadow"),  # shadow, active, retired
+    Column("model_id", ForeignKey("model.id")),
+    Column("summary", JSON, nullable=False, server_default="{}"),
+    Column("created_at", Text, nullable=False),
+    UniqueConstraint("kind", "name", "version", "training"),
+)
+
+monitor_score = Table(
+    "monitor_score",  # float32 [3, 7]: hybrid, thinking, answer by category; NaN = not scored
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("record", Text, nullable=False, unique=True),
+    Column("trace_id", ForeignKey("trace.id"), nullable=False),
+    Column("monitor_id", ForeignKey("monitor.id"), nullable=False),
+    Column("segmentation_id", ForeignKey("segmentation.id"), nullable=False),
+    Column("batch_id", ForeignKey("batch.id"), nullable=False, index=True),
+    Column("gap", Integer, nullable=False, server_default="0"),  # trainer.reasoning.safety.Gap
+    Column("evidence", Integer, nullable=False, server_default="0"),  # a bit a category: a quoted span stands
+    Column("data", LargeBinary, nullable=False),
+    UniqueConstraint("trace_id", "monitor_id", "segmentation_id"),
+    Index("ix_monitor_score_of", "monitor_id", "trace_id"),
+)
+
+monitor_steps = Table(
+    "monitor_steps",  # float16 [steps, 7] in step order; apart, so that the scores of all traces are read fast
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("trace_id", ForeignKey("trace.id"), nullable=False),
+    Column("monitor_id", ForeignKey("monitor.id"), nullable=False),
+    Column("segmentation_id", ForeignKey("segmentation.id"), nullable=False),
+    Column("batch_id", ForeignKey("batch.id"), nullable=False, index=True),
+    Column("data", LargeBinary, nullable=False),
+    UniqueConstraint("trace_id", "monitor_id", "segmentation_id"),
+)
+
+flag = Table(
+    "flag",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("record", Text, nullable=False, unique=True),
+    Column("trace_id", ForeignKey("trace.id"), nullable=False, index=True),
+    Column("segmentation_id", ForeignKey("segmentation.id"), nullable=False),
+    Column("step_id", Integer),
+    Column("batch_id", ForeignKey("batch.id"), index=True),  # None: a person flagged it
+    Column("monitor_id", ForeignKey("monitor.id"), index=True),  # None: a person flagged it
+    Column("category", Text, nullable=False),
+    Column("severity", Integer, nullable=False),  # 0 to 3
+    Column("score", Float, nullable=False, server_default="1"),
+    Column("part", Text, nullable=False, server_default="thinking"),  # thinking, answer
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("quote", Text, nullable=False),
+    Column("why", Text, nullable=False, server_default=""),
+    Column("other_start", Integer),  # the span it clashes with
+    Column("other_end", Integer),
+    Column("state", Text, nullable=False, server_default="open"),  # open, confirmed, rejected, unsure, withdrawn
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("annotator_id", ForeignKey("annotator.id")),  # who said so last
+    Column("reviewed_at", Text),
+    Index("ix_flag_review", "state", "category", "id"),
+)
+
+clean_mark = Table(
+    "clean_mark",  # a person has looked: this trace holds nothing of the category
+    metadata,
+    Column("trace_id", ForeignKey("trace.id"), primary_key=True),
+    Column("category", Text, primary_key=True),
+    Column("annotator_id", ForeignKey("annotator.id"), nullable=False),
+    Column("at", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+threshold = Table(
+    "threshold",  # as of the last entry of the history about it; a category without a row has the default
+    metadata,
+    Column("category", Text, primary_key=True),
+    Column("review", Float, nullable=False),
+    Column("block", Float),
+    Column("basis", Text, nullable=False),
+)
