@@ -116,6 +116,18 @@ class Votes(msgspec.Struct, frozen=True, array_like=True):
         return self.negative + self.neutral + self.positive
 
 
+class Said(msgspec.Struct, frozen=True):
+    """What a person said of a category in a trace: true = it is there, at [start, end); false = it is not.
+
+    `start` and `end` are None where the whole trace was called clean.
+    """
+
+    category: str
+    true: bool
+    start: int | None = None
+    end: int | None = None
+
+
 class SourceRef(msgspec.Struct, frozen=True):
     """Lineage: the annotation and its revision a row was made from."""
 
@@ -131,6 +143,7 @@ class InputRow(msgspec.Struct, frozen=True, kw_only=True):
     are all there is.
     Only steps from `labelled_from` on teach: those before are taught by another row, whose start this one shares.
     `repairs[i]` is the step that `steps[i]` repairs, as people said; `outcome` is 1 for a right answer, 0 for a wrong.
+    Rows for a monitor bring the messages whose blocks lie in `response`, what people said of findings, and the model.
     """
 
     id: str
@@ -149,6 +162,9 @@ class InputRow(msgspec.Struct, frozen=True, kw_only=True):
     labelled_from: int = 0
     repairs: tuple[int | None, ...] = ()
     outcome: int | None = None
+    messages: tuple[Message, ...] = ()
+    said: tuple[Said, ...] = ()
+    model: str = ""
 
 
 class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,8 +207,20 @@ class MachineLabelRecord(msgspec.Struct, frozen=True, kw_only=True, tag="machine
     values: tuple[float | None, ...]
 
 
+class MonitorRef(msgspec.Struct, frozen=True, kw_only=True):
+    """Who looks for what is unsafe: kind (rules, classifier, judge), name, hashes of its parameters and its labels."""
+
+    kind: str
+    name: str
+    version: str
+    training: str = ""
+
+
 class FlagRecord(msgspec.Struct, frozen=True, kw_only=True, tag="flag"):
-    """A safety finding with its verbatim evidence span."""
+    """A safety finding with its verbatim evidence span; `counterpart` is the span it clashes with.
+
+    `category`, `part` and `severity` are those of `trainer.reasoning.safety`; `step` is the id of the step it lies in.
+    """
 
     id: str
     row: str
@@ -200,12 +228,34 @@ class FlagRecord(msgspec.Struct, frozen=True, kw_only=True, tag="flag"):
     segmentation: int
     step: int | None
     category: str
-    severity: float
+    severity: int
     start: int
     end: int
     quote: str
-    monitor: str
-    version: str
+    monitor: MonitorRef
+    score: float = 1.0
+    part: str = "thinking"
+    why: str = ""
+    counterpart: tuple[int, int] | None = None
+
+
+class MonitorRecord(msgspec.Struct, frozen=True, kw_only=True, tag="monitor"):
+    """What a monitor thinks of one trace, by category in the order of `trainer.reasoning.safety.CATEGORIES`.
+
+    `scores` holds three rows: hybrid, thinking, answer; None = not scored. `steps` is float16 [steps, 7], little-endian,
+    empty where it does not score steps; `gap` says why the trace cannot be assessed whole, "" when it can;
+    `evidence` are the categories with a quoted span.
+    """
+
+    id: str
+    row: str
+    trace: str
+    segmentation: int
+    monitor: MonitorRef
+    scores: tuple[tuple[float | None, ...], ...]
+    gap: str = ""
+    evidence: tuple[str, ...] = ()
+    steps: bytes = b""
 
 
 class TraceRecord(msgspec.Struct, frozen=True, kw_only=True, tag="trace"):
@@ -222,7 +272,7 @@ class TraceRecord(msgspec.Struct, frozen=True, kw_only=True, tag="trace"):
     outcome: int | None = None
 
 
-Record = ScoreRecord | MachineLabelRecord | FlagRecord | TraceRecord
+Record = ScoreRecord | MachineLabelRecord | FlagRecord | MonitorRecord | TraceRecord
 
 
 def record_id(run: str, row: str, index: int) -> str:
