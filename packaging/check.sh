@@ -8,4 +8,5 @@ export QT_QPA_PLATFORM="${QT_QPA_PLATFORM:-offscreen}"
 "$bin/ruff" format --no-cache --check .
 "$bin/mypy"
 "$bin/lint-imports"
-exec "$bin/python" -m pytest --durations=15 "$@"
+# Two tests at a time, each in a process of its own: nothing is shared but what a test keeps in its own folder.
+exec "$bin/python" -m pytest --numprocesses "${STEPLENS_TEST_PROCESSES:-2}" --dist worksteal --durations=15 "$@"

@@ -72,7 +72,7 @@ def test_a_helper_imports_and_calls_what_it_is_told_before_its_first_job() -> No
 
 
 def test_what_is_printed_does_not_disturb(pool: HelperPool) -> None:
-    assert ask(pool, "chatter", "hello" * 1_000) == "hello" * 1_000
+    assert ask(pool, "chatter", "hello") == "hello"
 
 
 def test_urgent_work_goes_first_and_cancelled_work_not_at_all(pool: HelperPool, tmp_path: Path) -> None:
