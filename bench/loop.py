@@ -10,15 +10,10 @@ and RL with that PRM is to put the policy right. Every stage is a real run of a 
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,11 +22,11 @@ import msgspec
 import numpy as np
 
 from bench.line_picture import Line, line_picture
+from bench.stages import Done, Function, Stages
 from bench.tiny_prm import figure
 from trainer.contract import events
-from trainer.contract.records import InputRow, MachineLabelRecord, ModelRef, Split, Votes
-from trainer.contract.run_folder import RunFolder, read_events, read_records, sha256_of, sha256_of_folder
-from trainer.contract.spec import CodeRef, RunSpec, build, parameters
+from trainer.contract.records import InputRow, MachineLabelRecord, Split, Votes
+from trainer.contract.run_folder import RunFolder, read_events, read_records
 from trainer.reasoning.demonstrations import (
     DEMONSTRATION_COUNT,
     DEMONSTRATION_PRESET,
@@ -78,15 +73,6 @@ def exact(problem, steps):
 '''
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A finished run."""
-
-    folder: RunFolder
-    seconds: float
-    summary: dict[str, float]
-
-
 def main() -> int:
     """Run every stage and print the figures as JSON lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -108,13 +94,13 @@ class Loop:
 
     def __init__(self, root: Path, updates: int) -> None:
         self.root, self.updates = root, updates
-        root.mkdir(parents=True, exist_ok=True)
+        self._stages = Stages(root)
         made = make_demonstrations(DEMONSTRATION_COUNT, seed=DEMONSTRATION_SEED)
         self.rows = [demonstration_row(one, number) for number, one in enumerate(made)]
 
     def run(self, seeds: int, picture: Path) -> int:
         """All of it; 1 when a target was missed."""
-        sft = self._do("sft", "sft", self.rows, DEMONSTRATION_PRESET)
+        sft = self._stages.do("sft", "sft", self.rows, DEMONSTRATION_PRESET)
         figure("supervised: minutes", sft.seconds / 60, "min")
         prm = self._prm(sft.folder.model)
         met = self._best_of(sft.folder.model, prm.folder.model)
@@ -148,7 +134,7 @@ class Loop:
             traces = write_traces(policy, problems, 2, temperature=1.0, seed=77)
             kept.write_bytes(b"\n".join(msgspec.json.encode(row) for row in traces) + b"\n")
         rows = [msgspec.json.decode(line, type=InputRow) for line in kept.read_bytes().splitlines()]
-        labelled = self._do("labels", "autolabel", rows, {"algebra": False, "threads": 1})
+        labelled = self._stages.do("labels", "autolabel", rows, {"algebra": False, "threads": 1})
         values = {
             record.row: record.values
             for record in read_records_all(labelled.folder)
@@ -156,7 +142,7 @@ class Loop:
         }
         taught = [with_labels(row, values[row.id]) for row in rows if row.steps]
         figure("steps labelled wrong by the rule", labelled.summary["rule_wrong"] / labelled.summary["steps"], "share")
-        done = self._do("prm", "prm", taught, PRM_SETTINGS)
+        done = self._stages.do("prm", "prm", taught, PRM_SETTINGS)
         figure("PRM: test AUC", done.summary["test_auc"], "")
         figure("PRM: minutes, labels and all", (done.seconds + labelled.seconds) / 60, "min")
         return done
@@ -192,7 +178,11 @@ class Loop:
         rows = [row for row in self.rows if row.split is not Split.TRAIN or not is_for_prm(row)]
         models = {"model": policy} | ({"prm": scorer} if scorer else {})
         given = {**RL_SETTINGS, "model": "policy", "updates": self.updates, **settings}
-        return self._do(name, "rl", rows, given, models)
+        code = {}
+        if "prm" in settings:
+            code = {"prm": Function(self.root / "exact.py", "exact")}
+            code["prm"].file.write_text(EXACT, encoding="utf-8")
+        return self._stages.do(name, "rl", rows, given, models, code)
 
     def _tell_lift(self, name: str, done: Done) -> float:
         """Greedy accuracy on the test problems, and how far it lies above the held-out accuracy of before."""
@@ -209,55 +199,6 @@ class Loop:
         must, in_time = f"<= {MUST_MINUTES:g}", done.seconds / 60 <= MUST_MINUTES
         figure(f"{name}: time", done.seconds / 60, "min", must if is_goal else "", in_time if is_goal else None)
         return after - before
-
-    def _do(
-        self,
-        name: str,
-        recipe: str,
-        rows: Iterable[InputRow],
-        given: dict[str, Any],
-        models: dict[str, Path] | None = None,
-    ) -> Done:
-        """One run, or the one that stands there already."""
-        folder = RunFolder(self.root / name)
-        began = time.monotonic()
-        if not folder.model.exists() and not (recipe == "autolabel" and folder.records.exists()):
-            shutil.rmtree(folder.path, ignore_errors=True)
-            self._create(folder, recipe, rows, given, models or {})
-            with folder.log.open("ab") as log:
-                command = [sys.executable, "-m", "trainer", str(folder.path)]
-                env = {**os.environ, "HF_HUB_OFFLINE": "1"}
-                subprocess.run(command, stdout=log, stderr=log, env=env, check=False)
-        last = read_events(folder.events)[0][-1]
-        if not isinstance(last, events.Ended) or last.outcome is not events.Outcome.FINISHED:
-            raise RuntimeError(f"{name} did not finish:\n{folder.tail_of_log()}")
-        seconds = max(time.monotonic() - began, last.at - read_events(folder.events)[0][0].at)
-        return Done(folder, seconds, last.summary)
-
-    def _create(
-        self, folder: RunFolder, recipe: str, rows: Iterable[InputRow], given: dict[str, Any], models: dict[str, Path]
-    ) -> None:
-        refs = tuple(
-            ModelRef(role=role, path=f"inputs/{role}", checksum=sha256_of_folder(model), name=model.parent.name)
-            for role, model in models.items()
-        )
-        code: tuple[CodeRef, ...] = ()
-        if ".py:" in str(given.get("prm", "")):
-            path = self.root / "exact.py"
-            path.write_text(EXACT, encoding="utf-8")
-            code = (
-                CodeRef(role="prm", path="code/exact.py", function="exact", sha256=sha256_of(path), consented=True),
-            )
-        spec = RunSpec(
-            run=folder.path.name, name=folder.path.name, recipe=recipe, parameters=parameters(build(recipe, given)),
-            models=refs, code=code,
-        )  # fmt: skip
-        folder.create(spec, rows)
-        for role, model in models.items():
-            (folder.inputs / role).symlink_to(model.resolve())
-        if code:
-            (folder.path / "code").mkdir()
-            shutil.copy(self.root / "exact.py", folder.path / "code")
 
 
 def is_for_prm(row: InputRow) -> bool:

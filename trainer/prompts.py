@@ -171,14 +171,17 @@ class Demonstrator:
         return Demonstration(row, np.asarray(ids, np.int64), len(prompt))
 
     def _budget_of(self, row: InputRow, response: str, counts: DemonstrationCounts) -> int | None:
-        """The budget said with a demonstration: its own thinking's length, or a bound drawn up to twice that."""
+        """The budget said with a demonstration: its own thinking's length, or a bound drawn up to twice that.
+
+        The length is the decoder's: what is written before the close mark, the opening one included.
+        """
         if self._prompts.settings.budget is BudgetReward.NONE:
             return None
         thinking = split_thinking(response).thinking
-        tokens = len(self._prompts.plain_ids(response[thinking.start : thinking.end])) if thinking else 0
-        if not tokens:
+        if thinking is None or not thinking.of(response):
             counts.rows_without_thinking += 1
             return None
+        tokens = len(self._prompts.plain_ids(response[: thinking.end]))
         if self._prompts.settings.budget is BudgetReward.EXACT:
             return tokens
         return random.Random(f"{self._seed} {row.id}").randint(tokens, 2 * tokens)

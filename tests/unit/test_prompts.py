@@ -74,12 +74,12 @@ def test_a_chat_template_puts_the_problem():
         Prompts(tokenizer, settings)
 
 
-def test_the_exact_budget_is_the_length_of_the_thinking():
+def test_the_exact_budget_is_what_the_decoder_counts_as_thinking():
     made, _, prompts = make(ROWS, PromptSettings(budget=BudgetReward.EXACT))
     for row, one in zip(ROWS, made, strict=True):
-        inside = row.response.split("<think>")[1].split("</think>")[0]
+        before = row.response.split("</think>")[0]
         asked = TOKENIZER.decode(one.ids[: one.prompt])
-        assert asked == f"{row.problem} Think for {len(prompts.plain_ids(inside))} tokens.\n"
+        assert asked == f"{row.problem} Think for {len(prompts.plain_ids(before))} tokens.\n"
 
 
 def test_the_greatest_budget_lies_between_the_length_and_its_double_and_is_drawn_once():
@@ -87,11 +87,11 @@ def test_the_greatest_budget_lies_between_the_length_and_its_double_and_is_drawn
     shares = []
     first, _, prompts = make(ROWS, settings)
     for row, one, again in zip(ROWS, first, make(ROWS[::-1], settings)[0][::-1], strict=True):
-        inside = len(prompts.plain_ids(row.response.split("<think>")[1].split("</think>")[0]))
+        before = len(prompts.plain_ids(row.response.split("</think>")[0]))
         said = int(TOKENIZER.decode(one.ids[: one.prompt]).split("at most ")[1].split(" ")[0])
-        assert inside <= said <= 2 * inside
+        assert before <= said <= 2 * before
         assert again.ids.tolist() == one.ids.tolist()
-        shares.append(said / inside)
+        shares.append(said / before)
     assert max(shares) - min(shares) > 0.5
 
 
