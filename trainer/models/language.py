@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from trainer.models.learn import Pass
+from trainer.models.products import multiply_fast, product
 from trainer.prompts import Demonstration, PromptSettings, packed
 from trainer.rl.logprobs import CHUNK_NUMBERS, head_of
 
@@ -63,6 +63,7 @@ class Language(nn.Module):
                 module.p = 0.0
             if isinstance(getattr(module, "attention_dropout", None), float):
                 module.attention_dropout = 0.0
+        multiply_fast(model)
         model.config.use_cache = False
         setattr(model.config, SETTINGS_KEY, settings.as_dict())
 
@@ -137,7 +138,7 @@ class _ChunkedLoss(torch.autograd.Function):
         size = max(1, CHUNK_NUMBERS // weight.shape[0])
         for start in range(0, len(states), size):
             part, target = states[start : start + size], targets[start : start + size]
-            logits = F.linear(part, weight, bias).to(loss.dtype)
+            logits = product(part, weight, bias).to(loss.dtype)
             hits += (logits.argmax(-1) == target).sum()
             chosen = logits.gather(-1, target[:, None])
             total = logits.logsumexp(-1, keepdim=True)
@@ -147,9 +148,9 @@ class _ChunkedLoss(torch.autograd.Function):
             slope = logits.sub_(total).exp_()
             slope.scatter_add_(-1, target[:, None], torch.full_like(chosen, -1.0))
             if by_states is not None:
-                by_states[start : start + size] = slope.to(weight.dtype) @ weight
+                by_states[start : start + size] = product(slope.to(weight.dtype), weight.t())
             if by_weight is not None:
-                by_weight += slope.to(part.dtype).T @ part
+                by_weight += product(slope.to(part.dtype).T, part.T)
             if by_bias is not None:
                 by_bias += slope.sum(0)
         ctx.save_for_backward(*(part for part in (by_states, by_weight, by_bias) if part is not None))

@@ -19,6 +19,7 @@ from trainer.contract.specs.setting import Convention
 from trainer.data import Doubles, TokenRow
 from trainer.models.adapt import add_lora, layers_of, train_last_layers
 from trainer.models.learn import ParameterGroup, Pass, trained
+from trainer.models.products import multiply_fast
 from trainer.placement import Encoded, Encoder, Ints, make_encoder
 
 SETTINGS_KEY = "steplens"
@@ -175,6 +176,7 @@ class Prm(nn.Module):
                 module.p = 0.0
             if isinstance(getattr(module, "attention_dropout", None), float):
                 module.attention_dropout = 0.0
+        multiply_fast(model)
         config = model.config
         config.use_cache = False
         if label_ids is None:

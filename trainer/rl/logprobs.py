@@ -14,6 +14,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from trainer.models.products import product
+
 CHUNK_NUMBERS = 2**23
 """Logits in one chunk where the caller names no size: 32 MB in float32."""
 
@@ -118,7 +120,7 @@ def sequence_logprobs(
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float) -> Tensor:
     """One chunk's logits [n, V] in float32 or wider, in memory of their own."""
-    logits = nn.functional.linear(hidden, weight, bias)
+    logits = product(hidden, weight, bias)
     wide = logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
     return wide if temperature == 1.0 else wide.div_(temperature)
 
@@ -171,7 +173,7 @@ class _ChunkedLogProbs(torch.autograd.Function):
         hidden, weight, bias, chosen, normalisers, entropy, kept = ctx.saved_tensors
         for_hidden, for_weight, for_bias = (ctx.needs_input_grad[i] for i in range(3))
         to_hidden = torch.empty_like(hidden) if for_hidden else None
-        to_weight = torch.zeros_like(weight, dtype=normalisers.dtype) if for_weight else None
+        to_weight: Tensor | None = None
         to_bias = torch.zeros_like(bias, dtype=normalisers.dtype) if for_bias else None
         for at in range(0, len(hidden), ctx.rows):
             here = slice(at, at + ctx.rows)
@@ -190,25 +192,18 @@ class _ChunkedLogProbs(torch.autograd.Function):
                 slopes /= ctx.temperature
             narrow = slopes.to(hidden.dtype)
             if to_hidden is not None:
-                to_hidden[here] = narrow @ weight
-            if to_weight is not None:
-                _add_product(to_weight, narrow.T, hidden[here])
+                to_hidden[here] = product(narrow, weight.t())
+            if for_weight:
+                part = product(narrow.T, hidden[here].T)
+                to_weight = part.to(normalisers.dtype) if to_weight is None else to_weight.add_(part)
             if to_bias is not None:
                 to_bias += slopes.sum(0)
         return (
             to_hidden,
-            None if to_weight is None else to_weight.to(weight.dtype),
+            to_weight.to(weight.dtype) if to_weight is not None else torch.zeros_like(weight) if for_weight else None,
             None if to_bias is None else to_bias.to(bias.dtype),
             *(None,) * 4,
         )
-
-
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """total += left @ right, without a second tensor of that size where the dtypes allow."""
-    if left.dtype == total.dtype:
-        total.addmm_(left, right)
-    else:
-        total += left @ right
 
 
 def _slopes(

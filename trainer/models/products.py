@@ -1,0 +1,62 @@
+"""Linear layers whose products, forward and backward, go through oneDNN: the same float32 numbers but for rounding.
+
+On processors that the plain library does not know well (AMD's with AVX-512) its products take more than twice the time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Product(nn.Linear):
+    """A linear layer whose products are oneDNN's on a processor, in float32 and outside of autocast."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x W' + b."""
+        if not fits(x) or torch.is_autocast_enabled("cpu"):
+            return super().forward(x)
+        if torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad):
+            return _Multiplied.apply(x, self.weight, self.bias)
+        return product(x, self.weight, self.bias)
+
+
+def multiply_fast(model: nn.Module) -> None:
+    """Make every plain linear layer of a model a `Product`."""
+    for module in model.modules():
+        if type(module) is nn.Linear:
+            module.__class__ = Product
+
+
+def fits(x: Tensor) -> bool:
+    """Whether oneDNN is there and multiplies this kind of numbers."""
+    return x.device.type == "cpu" and x.dtype is torch.float32 and torch.backends.mkldnn.is_available()
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W' + b [..., out] of x [..., width] and W [out, width] of any strides, without a gradient."""
+    if not fits(x):
+        return F.linear(x, weight, bias)
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+class _Multiplied(torch.autograd.Function):
+    """x W' + b with its gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ANN401
+        ctx.save_for_backward(x, weight)
+        return product(x, weight, bias)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        x, weight = ctx.saved_tensors
+        for_x, for_weight, for_bias = ctx.needs_input_grad
+        flat = slope.reshape(-1, slope.shape[-1])
+        to_x = product(slope, weight.t()) if for_x else None
+        to_weight = product(flat.t(), x.reshape(-1, x.shape[-1]).t()) if for_weight else None
+        return to_x, to_weight, flat.sum(0) if for_bias else None
