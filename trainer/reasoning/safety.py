@@ -1,4 +1,4 @@
-"""What a safety finding is, and the verdict that scores and thresholds give: categories, findings, decisions. numpy only.
+"""What a safety finding is, and the verdict that scores and thresholds give. numpy only.
 
 A score lies in [0, 1]; NaN = not scored. Thresholds are a view over stored scores: `decide` makes the verdicts of any
 number of traces anew, so moving one costs no scoring. The worst category makes a trace's verdict.
@@ -168,7 +168,9 @@ class Threshold:
             if value is not None and not 0.0 <= value <= 1.0 + 1e-6:
                 raise ValueError(f"the threshold to {name}, {value}, does not lie between 0 and 1")
         if self.block is not None and self.block < self.review:
-            raise ValueError(f"block at {self.block:g} lies below review at {self.review:g}: raise block, or lower review")
+            raise ValueError(
+                f"block at {self.block:g} lies below review at {self.review:g}: raise block, or lower review"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,209 @@
+"""Findings are stored once, reviewed with a reason, and every word of it can be taken back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, func, select, text
+
+from studio.domain import Topic
+from studio.errors import ConflictError, RunError
+from studio.store import batches, flags, history, monitor_records, monitors
+from studio.store import schema as s
+from studio.store import schema_inspect as i
+from studio.store.flags import FlagState, NewFlag
+from studio.store.monitors import Kind, MonitorState
+from tests.unit.store.making import Small, small
+from trainer.contract.records import FlagRecord, MonitorRef, Said
+from trainer.reasoning.safety import CATEGORIES, Category
+
+RULES = MonitorRef(kind="rules", name="exact checks", version="1")
+
+
+def uid_of(c: Connection, trace_id: int) -> str:
+    return str(c.scalar(select(s.trace.c.uid).where(s.trace.c.id == trace_id)))
+
+
+def finding(c: Connection, trace_id: int, number: int = 0, **more: object) -> FlagRecord:
+    """A finding of the rules: the first word of the trace."""
+    values: dict[str, object] = {
+        "id": f"{trace_id:016x}{number:016x}",
+        "row": "row",
+        "trace": uid_of(c, trace_id),
+        "segmentation": 1,
+        "step": 1,
+        "category": Category.INCONSISTENCY.value,
+        "severity": 2,
+        "start": 0,
+        "end": 1,
+        "quote": str(c.scalar(select(s.trace.c.text).where(s.trace.c.id == trace_id)))[:1],
+        "monitor": RULES,
+    }
+    return FlagRecord(**(values | more))  # type: ignore[arg-type]
+
+
+def stored(small: Small, *records: FlagRecord) -> None:
+    with small.database.write() as c:
+        batch = batches.begin(c, "ingest")
+        monitor_records.store_flags(c, batch, records)
+        batches.publish(c, batch, {})
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Small:
+    made = small(tmp_path)
+    with made.database.read() as c:
+        records = [finding(c, trace_id) for trace_id in made.traces]
+    stored(made, *records)
+    return made
+
+
+def test_a_finding_is_stored_once_and_hidden_until_its_batch_is_published(desk: Small) -> None:
+    with desk.database.write() as c:
+        batch = batches.begin(c, "ingest")
+        again = monitor_records.store_flags(c, batch, [finding(c, desk.traces[0]), finding(c, desk.traces[0], 1)])
+        assert (again.stored, again.known) == (1, 1)
+        assert len(flags.of_trace(c, desk.traces[0])) == 1
+        batches.publish(c, batch, {})
+        assert len(flags.of_trace(c, desk.traces[0])) == 2
+
+
+def test_a_quote_that_does_not_stand_in_the_trace_is_refused(desk: Small) -> None:
+    with desk.database.write() as c:
+        wrong = finding(c, desk.traces[0], 2, quote="never written")
+        with pytest.raises(RunError, match="does not stand at"):
+            monitor_records.store_flags(c, batches.begin(c, "ingest"), [wrong])
+
+
+def test_findings_of_a_removed_batch_are_gone(desk: Small) -> None:
+    with desk.database.write() as c:
+        batch = batches.begin(c, "ingest")
+        monitor_records.store_flags(c, batch, [finding(c, desk.traces[0], 3)])
+    batches.remove(desk.database, batch)
+    with desk.database.read() as c:
+        assert c.scalar(select(func.count()).select_from(i.flag)) == len(desk.traces)
+
+
+def test_a_review_is_in_the_history_and_can_be_taken_back_and_said_again(desk: Small) -> None:
+    with desk.database.write() as c:
+        flag = flags.queue(c)[0]
+        done = flags.review(c, flag.id, FlagState.REJECTED, desk.ada.id, reason=" a rounding ")
+        assert done.flag is not None
+        assert (done.flag.state, done.flag.reason) == (FlagState.REJECTED, "a rounding")
+        assert done.changes.topics == {Topic.FLAGS}
+        assert done.changes.traces == {flag.trace_id}
+        assert len(flags.queue(c)) == len(desk.traces) - 1
+        undone = flags.undo(c, desk.ada.id)
+        assert undone is not None
+        assert undone.flag == flags.get(c, flag.id)
+        assert (flags.get(c, flag.id).state, flags.get(c, flag.id).reason) == (FlagState.OPEN, "")
+        assert flags.undo(c, desk.ada.id) is None
+        redone = flags.redo(c, desk.ada.id)
+        assert redone is not None
+        assert flags.get(c, flag.id).state is FlagState.REJECTED
+        assert flags.redo(c, desk.ada.id) is None
+        again = flags.undo(c, desk.ada.id)
+        assert again is not None
+        assert flags.get(c, flag.id).state is FlagState.OPEN
+        roles = [entry.role for entry in flags.timeline(c, flag.trace_id)]
+        assert roles == ["do", "undo", "redo", "undo"]
+        assert history.differences(c) == ()
+
+
+def test_nobody_takes_back_what_another_has_changed_since(desk: Small) -> None:
+    with desk.database.write() as c:
+        flag = flags.queue(c)[0]
+        flags.review(c, flag.id, FlagState.REJECTED, desk.ada.id)
+        flags.review(c, flag.id, FlagState.CONFIRMED, desk.bob.id)
+        assert flags.undo(c, desk.ada.id) is None
+        assert flags.undo(c, desk.bob.id) is not None
+        assert flags.get(c, flag.id).state is FlagState.REJECTED
+
+
+def test_what_was_taken_back_is_not_said_again_behind_a_new_word(desk: Small) -> None:
+    with desk.database.write() as c:
+        first, second = flags.queue(c)[:2]
+        flags.review(c, first.id, FlagState.REJECTED, desk.ada.id)
+        flags.undo(c, desk.ada.id)
+        flags.review(c, second.id, FlagState.UNSURE, desk.ada.id)
+        assert flags.can_redo(c, desk.ada.id) is None
+
+
+def test_the_history_of_reviews_cannot_be_rewritten(desk: Small) -> None:
+    with desk.database.write() as c:
+        flags.review(c, flags.queue(c)[0].id, FlagState.UNSURE, desk.ada.id)
+        with pytest.raises(Exception, match="append-only"):
+            c.execute(text("UPDATE history SET verb = 'nothing' WHERE verb = 'flag'"))
+
+
+def test_a_person_flags_a_span_and_takes_it_back(desk: Small) -> None:
+    with desk.database.write() as c:
+        trace = desk.traces[1]
+        made = flags.add(c, NewFlag(trace, Category.DECEPTION, 2, 6, "hides it"), desk.ada.id).flag
+        assert made is not None
+        assert (made.state, made.monitor, made.step_id) == (FlagState.CONFIRMED, "", 0)
+        assert made.quote == str(c.scalar(select(s.trace.c.text).where(s.trace.c.id == trace)))[2:6]
+        flags.undo(c, desk.ada.id)
+        assert made.id not in {flag.id for flag in flags.of_trace(c, trace)}
+        flags.redo(c, desk.ada.id)
+        assert made.id in {flag.id for flag in flags.of_trace(c, trace)}
+        with pytest.raises(ConflictError, match="no stretch"):
+            flags.add(c, NewFlag(trace, Category.DECEPTION, 2, 60_000), desk.ada.id)
+
+
+def test_a_clean_mark_and_a_confirmed_flag_exclude_each_other(desk: Small) -> None:
+    with desk.database.write() as c:
+        trace = desk.traces[0]
+        flags.mark_clean(c, trace, desk.ada.id)
+        assert flags.said_of(c, [trace])[trace] == tuple(Said(name.value, False) for name in sorted(CATEGORIES))
+        flag = flags.of_trace(c, trace)[0]
+        flags.review(c, flag.id, FlagState.CONFIRMED, desk.ada.id)
+        said = flags.said_of(c, [trace])[trace]
+        assert [one for one in said if one.category == flag.category.value] == [Said(flag.category.value, True, 0, 1)]
+        with pytest.raises(ConflictError, match="confirmed"):
+            flags.mark_clean(c, trace, desk.bob.id)
+        flags.undo(c, desk.ada.id)  # the confirmation, which had taken the mark of its category away
+        assert len(flags.said_of(c, [trace])[trace]) == len(CATEGORIES)
+        flags.undo(c, desk.ada.id)
+        assert flags.said_of(c, [trace]) == {}
+
+
+def test_findings_of_a_monitor_in_the_shadow_are_not_in_the_queue(desk: Small) -> None:
+    first = MonitorRef(kind="classifier", name="words", version="1", training="a")
+    second = MonitorRef(kind="classifier", name="words", version="1", training="b")
+    with desk.database.read() as c:
+        old = finding(c, desk.traces[0], 10, monitor=first)
+        new = finding(c, desk.traces[0], 11, monitor=second)
+    stored(desk, old, new)
+    with desk.database.write() as c:
+        states = {one.training: one.state for one in monitors.all_of(c) if one.kind is Kind.CLASSIFIER}
+        assert states == {"a": MonitorState.ACTIVE, "b": MonitorState.SHADOW}
+        assert len(flags.of_trace(c, desk.traces[0])) == 2
+        assert len(flags.of_trace(c, desk.traces[0], shadow=True)) == 3
+        shadow = next(one for one in monitors.all_of(c) if one.training == "b")
+        assert len(flags.queue(c, monitor_id=shadow.id)) == 1
+        monitors.promote(c, shadow.id, desk.ada.id)
+        assert monitors.get(c, shadow.id).state is MonitorState.ACTIVE
+        assert len(flags.of_trace(c, desk.traces[0])) == 2
+        monitors.roll_back(c, desk.ada.id, Kind.CLASSIFIER)
+        assert monitors.get(c, shadow.id).state is MonitorState.SHADOW
+        with pytest.raises(ConflictError, match="nothing to roll back"):
+            monitors.roll_back(c, desk.ada.id, Kind.CLASSIFIER)
+
+
+def test_newer_rules_replace_older_ones(desk: Small) -> None:
+    with desk.database.write() as c:
+        monitors.ensure(c, MonitorRef(kind="rules", name="exact checks", version="2"))
+        states = {one.version: one.state for one in monitors.all_of(c)}
+        assert states == {"1": MonitorState.RETIRED, "2": MonitorState.ACTIVE}
+
+
+def test_the_queue_shows_the_gravest_first(desk: Small) -> None:
+    with desk.database.read() as c:
+        grave = finding(c, desk.traces[2], 20, severity=3)
+    stored(desk, grave)
+    with desk.database.read() as c:
+        assert flags.queue(c)[0].severity == 3
+        assert {flag.trace_id for flag in flags.queue(c, project_id=desk.project.id)} == set(desk.traces)
+        assert flags.tallies(c) == {(Category.INCONSISTENCY, FlagState.OPEN): len(desk.traces) + 1}

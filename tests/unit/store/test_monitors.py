@@ -1,0 +1,181 @@
+"""Scores of monitors, and thresholds as a view of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import insert, select
+
+from studio.errors import ConflictError
+from studio.store import batches, flags, monitor_records, monitors, thresholds
+from studio.store import schema as s
+from studio.store import schema_inspect as i
+from studio.store.flags import FlagState
+from tests.unit.store.making import Small, small
+from trainer.contract.records import MonitorRecord, MonitorRef
+from trainer.reasoning.safety import CATEGORIES, VERDICTS, Basis, Category, Gap, Threshold, Verdict
+
+RULES = MonitorRef(kind="rules", name="exact checks", version="1")
+WORDS = MonitorRef(kind="classifier", name="words", version="1", training="a")
+
+
+def record(
+    uid: str, ref: MonitorRef, score: float | None, *, gap: Gap = Gap.NONE, evidence: bool = True
+) -> MonitorRecord:
+    """A record that scores deception alone."""
+    row = (score, *(None,) * (len(CATEGORIES) - 1))
+    return MonitorRecord(
+        id=f"{uid}{ref.kind}"[:40],
+        row="row",
+        trace=uid,
+        segmentation=1,
+        monitor=ref,
+        scores=(row, row, (None,) * len(CATEGORIES)),
+        gap=gap.value,
+        evidence=(Category.DECEPTION.value,) if evidence else (),
+        steps=monitors.pack_steps(np.full((4, 7), 0.5, np.float32)),
+    )
+
+
+def store(small: Small, records: Sequence[MonitorRecord]) -> None:
+    with small.database.write() as c:
+        batch = batches.begin(c, "ingest")
+        monitor_records.store_scores(c, batch, records)
+        batches.publish(c, batch, {})
+
+
+def uids(small: Small) -> list[str]:
+    with small.database.read() as c:
+        return [str(c.scalar(select(s.trace.c.uid).where(s.trace.c.id == one))) for one in small.traces]
+
+
+def test_scores_of_several_monitors_are_the_highest_of_each_category(tmp_path: Path) -> None:
+    desk = small(tmp_path)
+    first, second, third = uids(desk)
+    store(desk, [record(first, RULES, 0.2), record(second, RULES, None, gap=Gap.REDACTED), record(third, RULES, 0.95)])
+    store(desk, [record(first, WORDS, 0.93, evidence=False)])
+    with desk.database.read() as c:
+        scored = monitors.scores(c)
+        assert scored.trace_ids.tolist() == list(desk.traces)
+        assert scored.scores[:, 0].tolist() == pytest.approx([0.93, np.nan, 0.95], nan_ok=True)
+        assert np.isnan(scored.scores[:, 1:]).all()
+        assert scored.gap_of(1) is Gap.REDACTED
+        said = [VERDICTS[code] for code in scored.verdicts(thresholds.current(c))]
+        assert said == [Verdict.REVIEW, Verdict.NOT_ASSESSABLE, Verdict.REVIEW]
+        of_first = monitors.of_trace(c, desk.traces[0])
+        assert [(monitor.name, float(one.scores[0, 0])) for monitor, one in of_first] == [
+            ("words", pytest.approx(0.93)),
+            ("exact checks", pytest.approx(0.2)),
+        ]
+        steps = monitors.steps_of(c, desk.traces[0])
+        assert [one.values.shape for one in steps] == [(4, 7), (4, 7)]
+
+
+def test_scores_are_stored_once_and_go_with_their_batch(tmp_path: Path) -> None:
+    desk = small(tmp_path)
+    first = uids(desk)[0]
+    store(desk, [record(first, RULES, 0.2)])
+    with desk.database.write() as c:
+        batch = batches.begin(c, "ingest")
+        again = monitor_records.store_scores(c, batch, [record(first, RULES, 0.3), record("gone", RULES, 0.3)])
+        assert (again.stored, again.known, again.lost) == (0, 1, 1)
+        fresh = monitor_records.store_scores(c, batch, [record(uids(desk)[1], RULES, 0.3)])
+        assert fresh.stored == 1
+        assert len(monitors.scores(c)) == 1, "not published"
+    batches.remove(desk.database, batch)
+    with desk.database.read() as c:
+        assert len(c.execute(select(i.monitor_score)).all()) == 1
+        assert len(c.execute(select(i.monitor_steps)).all()) == 1
+
+
+def many(folder: Path, benign: int) -> Small:
+    """Traces of which `benign` have a rejected flag of deception, scored evenly from 0 to 1."""
+    desk = small(folder, traces_wanted=benign + 2, steps=1)
+    names = uids(desk)
+    store(desk, [record(uid, RULES, place / (benign + 1)) for place, uid in enumerate(names)])
+    with desk.database.write() as c:
+        segmentations = dict(c.execute(select(s.segmentation.c.trace_id, s.segmentation.c.id)).all())
+        rows = [
+            {
+                "record": f"flag {trace_id}",
+                "trace_id": trace_id,
+                "segmentation_id": segmentations[trace_id],
+                "monitor_id": monitors.active_ids(c)[0],
+                "category": Category.DECEPTION.value,
+                "severity": 1,
+                "start": 0,
+                "end": 1,
+                "quote": "0",
+                "state": FlagState.REJECTED.value,
+            }
+            for trace_id in desk.traces[:benign]
+        ]
+        c.execute(insert(i.flag), rows)
+    return desk
+
+
+def test_nothing_is_blocked_below_300_benign_labels(tmp_path: Path) -> None:
+    desk = many(tmp_path, 299)
+    with desk.database.write() as c:
+        assert thresholds.current(c)[Category.DECEPTION] == Threshold()
+        with pytest.raises(ConflictError, match="299 confirmed benign labels"):
+            thresholds.choose(c, Category.DECEPTION, Threshold(0.5, 0.8, Basis.CHOSEN), desk.ada.id)
+        flags.mark_clean(c, desk.traces[299], desk.ada.id, [Category.DECEPTION])
+        measured = thresholds.current(c)[Category.DECEPTION]
+        assert measured.basis is Basis.MEASURED
+        assert measured.block is not None
+        benign = np.arange(300) / 300.0
+        assert np.mean(benign >= measured.block) <= 0.01 < np.mean(benign >= measured.block - 1 / 300)
+        assert np.mean(benign >= measured.review) <= 0.05 < np.mean(benign >= measured.review - 1 / 300)
+        verdicts = monitors.scores(c).verdicts(thresholds.current(c))
+        assert np.bincount(verdicts, minlength=4).tolist() == [285, 0, 12, 4]
+        thresholds.choose(c, Category.DECEPTION, Threshold(0.5, 0.8, Basis.CHOSEN), desk.ada.id)
+        assert thresholds.current(c)[Category.DECEPTION].block == 0.8
+        flags.undo(c, desk.ada.id)  # back to 299: a chosen block loses its ground, too
+        assert thresholds.current(c)[Category.DECEPTION] == Threshold(0.5, None, Basis.CHOSEN)
+
+
+def test_a_threshold_is_previewed_logged_and_taken_back(tmp_path: Path) -> None:
+    desk = small(tmp_path)
+    store(desk, [record(uid, RULES, score) for uid, score in zip(uids(desk), (0.2, 0.6, 0.95), strict=True)])
+    with desk.database.write() as c:
+        lower = Threshold(0.5, None, Basis.CHOSEN)
+        seen = thresholds.preview(c, Category.DECEPTION, lower)
+        assert seen.changed == {(Verdict.ALLOW, Verdict.REVIEW): 1}
+        assert seen.changes == 1
+        assert seen.before[Verdict.REVIEW] == 1
+        assert seen.after[Verdict.REVIEW] == 2
+        thresholds.choose(c, Category.DECEPTION, lower, desk.ada.id)
+        assert thresholds.current(c)[Category.DECEPTION] == lower
+        assert [entry.new["review"] for entry in thresholds.log(c)] == [0.5]
+        thresholds.choose(c, Category.DECEPTION, Threshold(0.4, None, Basis.CHOSEN), desk.bob.id)
+        assert thresholds.undo(c, desk.ada.id) is None, "Bob has set it since"
+        assert thresholds.undo(c, desk.bob.id) is not None
+        assert thresholds.current(c)[Category.DECEPTION] == lower
+        assert thresholds.undo(c, desk.ada.id) is not None
+        assert thresholds.current(c)[Category.DECEPTION] == Threshold()
+        assert thresholds.undo(c, desk.ada.id) is None
+        assert [entry.role for entry in thresholds.log(c)] == ["undo", "undo", "do", "do"]
+
+
+def test_truth_is_positive_benign_or_unsaid(tmp_path: Path) -> None:
+    desk = small(tmp_path)
+    with desk.database.write() as c:
+        made = [
+            flags.add(c, flags.NewFlag(trace, Category.GAMING, 0, 1), desk.ada.id).flag
+            for trace in desk.traces
+            for _ in "ab"
+        ]
+        assert all(made)
+        for flag, state in zip(
+            made, ("rejected", "confirmed", "rejected", "rejected", "rejected", "unsure"), strict=True
+        ):
+            assert flag is not None
+            flags.review(c, flag.id, FlagState(state), desk.ada.id)
+        known = thresholds.truth(c)
+        assert known.values[:, Category.GAMING.place].tolist() == [1, 0, -1]
+        assert (known.values[:, Category.DECEPTION.place] == -1).all()
+        assert known.benign(Category.GAMING).tolist() == [desk.traces[1]]
