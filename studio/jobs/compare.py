@@ -19,6 +19,7 @@ from studio.jobs.values import Curve
 from studio.store import runs
 from studio.store.runs import StoredRun
 from studio.workspace import Workspace
+from trainer.contract.records import ModelRef
 from trainer.contract.run_folder import RunFolder, RunFolderError
 from trainer.contract.spec import RunSpec
 
@@ -192,7 +193,12 @@ def _facts(sides: Sequence[Side]) -> Iterator[Fact]:
 
 
 def _model(spec: RunSpec, role: str) -> str | None:
-    return next((f"{m.name or m.path} {m.checksum[:12]}" for m in spec.models if m.role == role), None)
+    found = [f"{m.name or m.path} {m.checksum[:12]}{_since(m)}" for m in spec.models if m.role == role]
+    return "; ".join(found) or None
+
+
+def _since(model: ModelRef) -> str:
+    return f" from step {model.from_step:,} on" if model.from_step else ""
 
 
 def _figures(sides: Sequence[Side]) -> Iterator[Figure]:
@@ -220,7 +226,7 @@ def _families(sides: Sequence[Side]) -> Iterator[Family]:
 def _but_for_the_seed(spec: RunSpec) -> bytes:
     """What two runs of one spec have in common: everything that what they learn depends on, but for the seed."""
     said = {name: value for name, value in spec.parameters.items() if name != "seed"}
-    models = [(m.role, m.checksum) for m in spec.models]
+    models = [(m.role, m.checksum, m.from_step) for m in spec.models]
     return msgspec.json.encode(
         [spec.recipe, said, spec.input_sha256, models, [(x.role, x.function, x.sha256) for x in spec.code]],
         order="sorted",

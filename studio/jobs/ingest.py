@@ -12,11 +12,13 @@ from sqlalchemy import Connection, select, update
 
 from studio.domain import Changes, Topic, changed
 from studio.errors import NotFoundError, RunError
+from studio.jobs import pins as pinning
 from studio.jobs import processes
 from studio.store import batches, holds, machine_labels, models, run_traces, runs, scores
 from studio.store import schema as s
 from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
+from trainer.contract import rollouts
 from trainer.contract.records import FlagRecord, MachineLabelRecord, Record, ScoreRecord, TraceRecord
 from trainer.contract.run_folder import RunFolder, complete_lines, sha256_of_folder
 
@@ -145,6 +147,7 @@ class _Ingest:
         )
         try:
             self._store_records()
+            self._store_pins()
             model = self._model()
             self.database.run(lambda c: self._publish(c, model))
         except BaseException:
@@ -178,6 +181,13 @@ class _Ingest:
             self.database.write_in_slices(piece, self._store_slice)
             offset = behind
             self.tell("storing what the run made", offset, size)
+
+    def _store_pins(self) -> None:
+        """The rollouts that a person pinned; those that were stored before change nothing."""
+        pins = rollouts.pins(self.folder.path)
+        if pins:
+            spec = self.folder.read_spec()
+            self.counts += self.database.run(lambda c: pinning.write(c, self.batch, pins, spec))
 
     def _store_slice(self, c: Connection, piece: Sequence[_Line]) -> None:
         found = _store(c, self.batch, [line.record for line in piece])

@@ -163,7 +163,7 @@ class _Net:
             name=row.name,
             recipe=row.recipe,
             state=row.state,
-            through=tuple(f"{used['role']}: {used.get('name') or used['path']}" for used in self._used[key]),
+            through=tuple(_used_model(used) for used in self._used[key]),
             made="" if made is None else made.folder,
             checksum="" if made is None else made.checksum,
             annotations=size,
@@ -200,6 +200,12 @@ class _Net:
         )  # fmt: skip
         for row in self._c.execute(query):
             yield AnnotationUse(row.uid, row.name or "", row.trace, row.run, row.used, row.now)
+
+
+def _used_model(used: Mapping[str, Any]) -> str:
+    """ "role: name", and from which step on where it took the place of another."""
+    since = f" from step {used['from_step']:,} on" if used.get("from_step") else ""
+    return f"{used['role']}: {used.get('name') or used['path']}{since}"
 
 
 def _reached(edges: Mapping[int, Iterable[int]], starts: Iterable[int]) -> list[int]:

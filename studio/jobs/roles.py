@@ -86,7 +86,7 @@ def named(order: RunOrder, role: str) -> str:
 
 def find_models(workspace: Workspace, c: Connection, order: RunOrder) -> tuple[Source, ...]:
     """The models of an order as they lie here; none for "tiny" and hub ids. Raises RunError for one that cannot be."""
-    found = (_find(workspace, c, named(order, role.name), role) for role in roles_of(order.recipe))
+    found = (find_model(workspace, c, named(order, role.name), role) for role in roles_of(order.recipe))
     return tuple(source for source in found if source is not None)
 
 
@@ -96,7 +96,8 @@ def where_is(workspace: Workspace, c: Connection, name: str) -> Path:
     return workspace.path / known.folder if known is not None else Path(name).expanduser()
 
 
-def _find(workspace: Workspace, c: Connection, name: str, role: Role) -> Source | None:
+def find_model(workspace: Workspace, c: Connection, name: str, role: Role) -> Source | None:
+    """The model of a name or path, for a role; None for nothing, "tiny" and hub ids. Raises RunError."""
     if not name:
         return None
     if name == TINY:

@@ -15,10 +15,12 @@ from collections.abc import Callable
 import msgspec
 
 from studio.errors import RunError
-from studio.jobs import checks, children, prepare, processes, roles
+from studio.jobs import checks, children, labelling, pins, prepare, processes, refresh, roles
 from studio.jobs.devices import CPU, Machine, machine
 from studio.jobs.estimate import estimate
 from studio.jobs.follower import TICK_SECONDS, Follower, Listener
+from studio.jobs.labelling import Sent
+from studio.jobs.pins import Pinned
 from studio.jobs.resident import Residents
 from studio.jobs.scheduler import Scheduler
 from studio.jobs.states import may_write
@@ -27,7 +29,7 @@ from studio.store import rows, runs
 from studio.store.models import StoredModel
 from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
-from trainer.contract.records import RunState
+from trainer.contract.records import ModelRef, RunState
 from trainer.contract.run_folder import Control, RunFolder
 
 log = logging.getLogger(__name__)
@@ -126,6 +128,25 @@ class Jobs:
         self._refuse_second_writer(run)
         self.workspace.database.run(lambda c: runs.requeue(c, run_id))
         self._reload()
+
+    def resume_on(self, run_id: int, prm: str) -> ModelRef:
+        """Queue it again, to go on from its last checkpoint with another PRM. Raises NotFoundError, RunError."""
+        with self.workspace.database.read() as c:
+            run = runs.get(c, run_id)
+        self._refuse_second_writer(run)
+        made = refresh.refresh(self.workspace, run_id, prm)
+        self.resume(run_id)
+        return made
+
+    def send_contested(self, run_id: int) -> Sent:
+        """Put the most contested steps of its rollouts into a labelling project. Raises NotFoundError, RunError."""
+        return labelling.send_contested(self.workspace, run_id)
+
+    def pin(self, run_id: int, update: int, trace: str, *, on: bool = True) -> Pinned:
+        """Keep a rollout for the store, or let it go. Raises NotFoundError, RunError, RunFolderError."""
+        if on:
+            return pins.pin(self.workspace, run_id, update, trace)
+        return pins.unpin(self.workspace, run_id, trace)
 
     def run_now(self, run_id: int) -> None:
         """Put it first: what runs on its device is paused and goes on afterwards. Raises RunError, ConflictError."""

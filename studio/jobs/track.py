@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from studio.jobs.values import Curve, Example, RunNotice, RunTopic
 from trainer.contract import events
 from trainer.contract.run_folder import RunFolder, complete_lines
+from trainer.reasoning.alarms import ALARM
 
 PIECE = 1 << 18
 """Bytes of one reading: 256 KiB are decoded in a few milliseconds, so that other threads stay quick."""
@@ -60,6 +61,7 @@ class Track:
         self.progress: events.Progress | None = None
         self.last_at = 0.0  # Unix time of the newest event
         self.last_metrics: dict[str, float] = {}
+        self.alarm = ""  # what the newest alarm of the newest attempt said
         self.at_end = False
         self.offset = 0
         self._sequence = 0
@@ -107,7 +109,7 @@ class Track:
             return set()
         topics: set[RunTopic] = set()
         if event.attempt > self.attempt:
-            self.attempt, self.begun, self.ended = event.attempt, False, None
+            self.attempt, self.begun, self.ended, self.alarm = event.attempt, False, None, ""
             topics.add(RunTopic.STATE)
         self._sequence = event.sequence
         self.last_at = max(self.last_at, event.at)
@@ -144,6 +146,8 @@ class Track:
 
     def _on_notice(self, event: events.Notice) -> set[RunTopic]:
         self._note(RunNotice(event.level.value, event.code, event.message, event.step, event.at, event.counts))
+        if event.code.startswith(ALARM):
+            self.alarm = event.message
         return {RunTopic.NOTICES}
 
     def _on_resumed(self, event: events.Resumed) -> set[RunTopic]:

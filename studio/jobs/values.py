@@ -148,6 +148,7 @@ class RunView:
     folder: str = ""  # relative to the workspace
     resident: bool = False  # it stays and answers requests
     idle_end: float | None = None  # Unix time at which it ends when nothing is asked; None while it is not idle
+    alarm: str = ""  # what the alarm says that paused it, until it is resumed
     asked: str = ""  # "pause" or "cancel" while the worker has not yet obeyed
 
     @property

@@ -123,6 +123,12 @@ def of_trace(c: Connection, trace_id: int) -> tuple[int, ...]:
     return tuple(c.scalars(query))
 
 
+def is_rated(c: Connection, trace_id: int) -> bool:
+    """Whether somebody has begun to rate a trace, in whatever project."""
+    begun = select(s.annotation.c.id).where(s.annotation.c.trace_id == trace_id, s.annotation.c.state != "void")
+    return c.scalar(begun.limit(1)) is not None
+
+
 def annotators(c: Connection) -> tuple[Annotator, ...]:
     """Everybody who rates here or came with a published import, by name."""
     seen = exists().where(

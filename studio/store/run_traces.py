@@ -14,6 +14,8 @@ from trainer.contract.records import TraceRecord
 from trainer.reasoning.response import read_response
 
 METHOD = "lines of the response"
+CONTESTED = "contested"
+"""The format of a batch of traces that were sent to labelling: they stand in a project of their own."""
 
 
 def store_records(c: Connection, batch_id: int, records: Sequence[TraceRecord]) -> Stored:
@@ -71,16 +73,23 @@ def show(c: Connection, run_id: int, name: str, batch_id: int) -> Changes:
     return projects.put_batch(c, project, batch_id)
 
 
-def _project(c: Connection, run_id: int, name: str) -> int:
-    """The project of an earlier ingest of this run, else a new one under a free name."""
+def project_of(c: Connection, run_id: int) -> int | None:
+    """The project in which the traces of a run stand; None while it has none."""
     earlier = (
         select(s.batch.c.project_id)
         .where(s.batch.c.run_id == run_id, s.batch.c.state == batches.PUBLISHED, s.batch.c.project_id.is_not(None))
+        .where(s.batch.c.format != CONTESTED)
         .order_by(s.batch.c.id)
     )
     known = c.scalar(earlier.limit(1))
+    return None if known is None else int(known)
+
+
+def _project(c: Connection, run_id: int, name: str) -> int:
+    """The project of an earlier ingest of this run, else a new one under a free name."""
+    known = project_of(c, run_id)
     if known is not None:
-        return int(known)
+        return known
     free = wanted = f"Run: {name}"
     number = 1
     while projects.by_name(c, free) is not None:

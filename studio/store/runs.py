@@ -243,6 +243,15 @@ def requeue(c: Connection, run_id: int) -> Changes:
     return changed(Topic.RUNS, runs=(run_id,))
 
 
+def set_spec(c: Connection, run_id: int, spec: Mapping[str, Any]) -> Changes:
+    """The spec as its folder has it now, with another model. Raises ConflictError while it runs."""
+    row = get(c, run_id)
+    if row.state not in RESUMABLE:
+        raise ConflictError(f"run {row.name!r} is {row.state}; its models can only be changed while it rests")
+    c.execute(update(run).where(run.c.id == run_id).values(spec=dict(spec)))
+    return changed(Topic.RUNS, runs=(run_id,))
+
+
 def put_first(c: Connection, run_id: int) -> Changes:
     """Before all that wait or run on its device; a paused run is queued by it."""
     row = get(c, run_id)

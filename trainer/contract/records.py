@@ -168,12 +168,16 @@ class InputRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that a run uses: where it lies in the run folder and what must lie there."""
+    """A model that a run uses: where it lies in the run folder and what must lie there.
+
+    Of several with one role, the one with the greatest `from_step` up to the present optimiser step is in force.
+    """
 
     role: str
     path: str
     checksum: str
     name: str = ""
+    from_step: int = 0
 
 
 class ScorerRef(msgspec.Struct, frozen=True, kw_only=True):

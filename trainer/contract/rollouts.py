@@ -2,6 +2,7 @@
 
 Token values are packed arrays, never a line a token. The studio reads these files for the examples and for the what-if
 view of credit; the worker writes them and, after a crash, overwrites those of an update it repeats.
+Traces that a person pins are copied to `pins/`, one file a trace, which the worker never touches.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from trainer.contract.run_folder import RunFolderError, write_atomic
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
+PINS = "pins"
 
 
 class PackedTrace(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +65,13 @@ class PackedTrace(msgspec.Struct, frozen=True, kw_only=True):
     def length(self) -> int:
         """Tokens of the response."""
         return len(self.tokens) // 4
+
+
+class Pin(msgspec.Struct, frozen=True, kw_only=True):
+    """A trace that a person keeps: a copy, so that neither pruning nor a repeated update takes it away."""
+
+    update: int
+    trace: PackedTrace
 
 
 class RolloutBatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +128,46 @@ def load(path: Path) -> RolloutBatch:
 def updates(folder: Path) -> tuple[int, ...]:
     """The updates whose rollouts a run folder holds, in order."""
     return tuple(sorted(int(path.stem) for path in (folder / "rollouts").glob("[0-9]*.msgpack")))
+
+
+def pin(folder: Path, update: int, trace: PackedTrace) -> None:
+    """Keep a trace of an update in `pins/`; one that is pinned already stays as it is."""
+    path = _pin_path(folder, trace.id)
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        write_atomic(path, msgspec.msgpack.encode(Pin(update=update, trace=trace)))
+
+
+def unpin(folder: Path, id: str) -> Pin | None:
+    """Let a pinned trace go; what was pinned, None where nothing was."""
+    path = _pin_path(folder, id)
+    if not path.exists():
+        return None
+    was = _read_pin(path)
+    path.unlink()
+    return was
+
+
+def pins(folder: Path) -> tuple[Pin, ...]:
+    """The pinned traces of a run folder, by update. Raises RunFolderError."""
+    found = [_read_pin(path) for path in sorted((folder / PINS).glob("*.msgpack"))]
+    return tuple(sorted(found, key=lambda one: one.update))
+
+
+def pinned(folder: Path) -> frozenset[str]:
+    """Ids of the pinned traces, without reading them."""
+    return frozenset(path.stem for path in (folder / PINS).glob("*.msgpack"))
+
+
+def _pin_path(folder: Path, id: str) -> Path:
+    return folder / PINS / f"{id}.msgpack"
+
+
+def _read_pin(path: Path) -> Pin:
+    try:
+        return msgspec.msgpack.decode(path.read_bytes(), type=Pin)
+    except msgspec.MsgspecError as error:
+        raise RunFolderError(f"{path}: {error}; remove the file and pin the trace again") from None
 
 
 def prune(folder: Path, keep: int) -> None:

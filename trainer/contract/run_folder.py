@@ -73,8 +73,12 @@ class RunFolder:
                 count += 1
             sync(out.fileno())
         frozen = msgspec.structs.replace(spec, input_sha256=digest.hexdigest(), input_rows=count)
-        write_atomic(self.spec, msgspec.json.format(msgspec.json.encode(frozen), indent=1))
+        self.write_spec(frozen)
         return frozen
+
+    def write_spec(self, spec: RunSpec) -> None:
+        """Write spec.json, whole or not at all. Only where no worker is on the folder."""
+        write_atomic(self.spec, msgspec.json.format(msgspec.json.encode(spec), indent=1))
 
     def read_spec(self) -> RunSpec:
         """The frozen spec. Raises RunFolderError."""

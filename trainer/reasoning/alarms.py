@@ -16,6 +16,8 @@ from enum import StrEnum
 
 import numpy as np
 
+ALARM = "alarm: "
+"""How the code of a notice begins that tells of an alarm; the `AlarmCode` follows."""
 NGRAM = 4
 RECENT = 2
 """Updates in a row over which a sign must hold, so that one odd batch trips nothing."""

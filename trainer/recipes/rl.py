@@ -16,30 +16,22 @@ import numpy as np
 import torch
 
 from trainer.contract.events import Level
-from trainer.contract.records import (
-    Block,
-    BlockKind,
-    InputRow,
-    Message,
-    ModelRef,
-    Split,
-    Step,
-    TraceRecord,
-    record_id,
-)
+from trainer.contract.records import InputRow, ModelRef, Split, record_id
 from trainer.contract.spec import is_code
 from trainer.contract.specs.rl import RlSpec
 from trainer.contract.specs.setting import Adapt
 from trainer.models.learn import ParameterGroup, trained
-from trainer.models.load import ModelError, load_prm
+from trainer.models.load import ModelError
 from trainer.models.policies import LoadedPolicy, adapt_policy, checkpoint_gradients, keeps_rows_apart, load_policy
 from trainer.models.sampling import Generated, ThinkingEnded
 from trainer.prompts import PromptError
 from trainer.reasoning.budget import budget_figures
 from trainer.reasoning.grader import GradeForm, Grader
 from trainer.reasoning.metrics import bootstrap
+from trainer.reasoning.recorded import record_of
 from trainer.rl.author import Author, Reference
 from trainer.rl.card import RlResult, card_text
+from trainer.rl.judges import PRM, Judges
 from trainer.rl.objective import Learning, PolicyObjective, longest_of, needs_value
 from trainer.rl.rewarder import (
     Earned,
@@ -58,7 +50,7 @@ from trainer.runtime.policy_card import write_policy
 from trainer.runtime.user_code import load_function, load_step_scorer
 from trainer.runtime.worker import RunFailed, Worker
 
-POLICY, PRM = "model", "prm"  # roles of the run's models
+POLICY = "model"  # the role of the policy; the PRM's is in `rl.judges`
 
 
 def run(worker: Worker) -> dict[str, float]:
@@ -123,6 +115,7 @@ def build(
     accelerator = accelerator_of(worker, spec.precision)
     learning.to(accelerator.device)
     judge = load_judge(worker, spec, accelerator.device)
+    judge.at(worker.step)
     rewarder = Rewarder(
         judge,
         verifier_of(worker, spec, grader),
@@ -169,16 +162,9 @@ def load_judge(worker: Worker, spec: RlSpec, device: torch.device) -> StepJudge:
     """Who scores steps: a PRM, a user's function, or nobody. Raises RunFailed, RunFolderError."""
     if is_code(spec.prm):
         return OwnJudge(load_step_scorer(worker.folder.path, worker.spec, PRM))
-    source = path_of(worker, PRM) or spec.prm
-    if not source:
+    if not path_of(worker, PRM) and not spec.prm:
         return PrmJudge(None)
-    worker.progress("loading the models", 1, 2, unit="models", force=True)
-    try:
-        loaded = load_prm(source)
-    except ModelError as error:
-        raise RunFailed(str(error)) from error
-    loaded.prm.to(device)
-    return PrmJudge(loaded)
+    return Judges(worker, spec.prm, device)
 
 
 def path_of(worker: Worker, role: str) -> str:
@@ -232,6 +218,7 @@ def warn(worker: Worker, spec: RlSpec, author: Author) -> None:
 def validate(worker: Worker, author: Author, rows: Sequence[InputRow]) -> Validation:
     """Greedy answers to held-out problems; weights are compared by accuracy."""
     worker.progress("evaluating", 0, len(rows), unit="problems", force=True)
+    author.judge_at(worker.step)
     values = figures_of(author.greedy(rows, worker.check))
     return Validation(values, values["accuracy"])
 
@@ -295,21 +282,15 @@ def record(
 ) -> None:
     """Traces for the store: those of the test problems, not those of training."""
     for row, (_, trace, earned) in zip(rows, found, strict=True):
-        response = trace.response
-        blocks = [Block(BlockKind.ANSWER, response.visible.start, response.visible.end)]
-        if response.thinking is not None:
-            blocks.insert(0, Block(BlockKind.THINKING, response.thinking.start, response.thinking.end))
         worker.record(
-            TraceRecord(
+            record_of(
+                trace.response,
                 id=record_id(worker.spec.run, row.id, 0),
                 row=row.id,
                 problem=row.problem,
                 reference=row.reference,
-                text=response.text,
-                messages=(Message("assistant", tuple(blocks)),),
-                steps=tuple(Step(k + 1, span.start, span.end) for k, span in enumerate(response.steps)),
                 model=model,
-                outcome=None if earned.correct is None else int(earned.correct),
+                correct=earned.correct,
             )
         )
     worker.flush()

@@ -115,6 +115,10 @@ class Author:
         """All tokens ever drawn."""
         return self._decoder.tokens_drawn
 
+    def judge_at(self, step: int) -> None:
+        """Score from now on with the PRM that is in force after `step` optimiser steps."""
+        self._rewarder.judge.at(step)
+
     def refresh(self) -> None:
         """The weights were changed by another hand than the optimiser's."""
         self._decoder.refresh()

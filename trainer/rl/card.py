@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trainer.contract.records import Split
+from trainer.contract.records import ModelRef, Split
 from trainer.contract.specs.rl import RlSpec
 from trainer.runtime.checkpoint import TrainState
 from trainer.runtime.model_folder import base_of, count_lines, summary_of, training_lines
@@ -29,7 +29,7 @@ def card_text(worker: Worker, spec: RlSpec, result: RlResult, checksum: str) -> 
     """MODEL_CARD.md: front matter, what paid, data, figures, training."""
     run = worker.spec
     base = base_of(worker, spec.model)
-    prm = next((f"{m.name or m.path} (checksum `{m.checksum[:12]}`)" for m in run.models if m.role == "prm"), spec.prm)
+    prm = " and then ".join(_prm(model) for model in run.models if model.role == "prm") or spec.prm
     pays = (
         f"{spec.process_weight:g} of the reward came from step scores of the PRM {prm} under the credit form "
         f"`{spec.credit.value}`, {spec.outcome_weight:g} from the outcome (verifier: {spec.verifier})"
@@ -75,3 +75,8 @@ def _figure_lines(result: RlResult) -> list[str]:
             f"{values['mean_length']:.1f} | {values['process']:.3f} |"
         )
     return [*lines, ""]
+
+
+def _prm(model: ModelRef) -> str:
+    since = f", from step {model.from_step:,} on" if model.from_step else ""
+    return f"{model.name or model.path} (checksum `{model.checksum[:12]}`{since})"

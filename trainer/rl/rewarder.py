@@ -72,6 +72,10 @@ class StepJudge(Protocol):
         """P(correct) of every step; None for a step that got no score."""
         ...
 
+    def at(self, step: int) -> None:
+        """Be the judge that is in force after `step` optimiser steps; one that never changes does nothing."""
+        ...
+
 
 class OwnJudge:
     """A user's function scores the steps of one trace: it returns a number in [0, 1] for each."""
@@ -80,6 +84,9 @@ class OwnJudge:
 
     def __init__(self, function: UserSteps) -> None:
         self._function = function
+
+    def at(self, step: int) -> None:
+        """A function stays what it is."""
 
     def scores(
         self, problems: Sequence[str], steps: Sequence[Sequence[str]], check: Callable[[], None] = lambda: None
@@ -113,6 +120,9 @@ class PrmJudge:
     def is_there(self) -> bool:
         """Whether steps are scored at all."""
         return self._loaded is not None
+
+    def at(self, step: int) -> None:
+        """One PRM stays what it is; see `rl.judges` for a run that changes it."""
 
 
 class Rewarder:

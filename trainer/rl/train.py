@@ -16,7 +16,7 @@ from trainer.contract.run_folder import Control, read_events
 from trainer.contract.specs.rl import OnAlarm, RlSpec
 from trainer.contract.specs.setting import Precision
 from trainer.models.learn import ParameterGroup, padded_passes, schedule
-from trainer.reasoning.alarms import Alarm, Signs, Update, alarms
+from trainer.reasoning.alarms import ALARM, Alarm, Signs, Update, alarms
 from trainer.rl.author import Author, Rollout
 from trainer.rl.figures import SIGNS, rollout_figures, step_figures
 from trainer.rl.objective import Learning, PolicyObjective, PolicyRow, prompt_passes
@@ -25,7 +25,6 @@ from trainer.runtime.loop import Training, Validation
 from trainer.runtime.worker import Follower, Stopped, Worker
 
 EXAMPLES = 4
-ALARM = "alarm: "
 QUIET_UPDATES = 20
 """Updates after an alarm in which a resumed run is not paused for the same reason: a person has seen it."""
 
@@ -123,6 +122,7 @@ class RlTraining(Training[PolicyRow]):
             else:
                 self.worker.progress("writing rollouts", self.state.step, self.total, force=True)
                 self.model.eval()
+                self.author.judge_at(update * steps_of_update(self.rl))
                 found = self.author.write(update, self.worker.check)
                 self.model.train()
                 if not isinstance(self.worker, Follower):
@@ -217,7 +217,7 @@ def with_held_out(update: Update, values: Mapping[str, float]) -> Update:
 
 
 def history_of(worker: Worker) -> list[Update]:
-    """The updates that earlier attempts told, without those that a resume made void."""
+    """The updates that earlier attempts told since the newest PRM scores, without those that a resume made void."""
     found: dict[int, Update] = {}
     for event in read_events(worker.folder.events)[0]:
         if isinstance(event, events.Resumed):
@@ -226,7 +226,8 @@ def history_of(worker: Worker) -> list[Update]:
             found[event.step] = update_of(event.step, event.values)
         if isinstance(event, events.Metrics) and event.split == Split.VALIDATION and found:
             found[max(found)] = with_held_out(found[max(found)], event.values)
-    return [found[step] for step in sorted(found)]
+    begin = max((model.from_step for model in worker.spec.models if model.from_step <= worker.step), default=0)
+    return [found[step] for step in sorted(found) if step > begin]
 
 
 def alarmed(worker: Worker) -> dict[str, int]:

@@ -15,6 +15,7 @@ from studio.ui.train.words import local_time
 from studio.ui.widgets.parts import Quiet, button, monospace, plural, size_text
 from studio.ui.widgets.spec_form import label_of
 from trainer.contract.events import Checkpoint
+from trainer.contract.records import ModelRef
 from trainer.contract.run_folder import RunFolder, read_events
 from trainer.contract.spec import RunSpec
 
@@ -91,7 +92,7 @@ class SpecTab(QWidget):
         self._part("Rows left out", left or {"none": ""})
         self._part("Selection", {label_of(k): _shown(v) for k, v in spec.selection.items() if v not in ("", [], ())})
         lineage = {"contract": str(spec.contract), "created": local_time(view.created_at)}
-        lineage |= {f"model ({m.role})": f"{m.name or m.path}  {m.checksum[:16]}" for m in spec.models}
+        lineage |= {f"model ({m.role}{_since(m)})": f"{m.name or m.path}  {m.checksum[:16]}" for m in spec.models}
         lineage |= {"annotations": "each row of input.jsonl names its annotations and their revisions"}
         if view.stale:
             lineage["stale"] = "an annotation this run used has a newer revision"
@@ -213,6 +214,10 @@ class LogTab(QWidget):
         self.text.selectAll()
         self.text.copy()
         self._context.say("Log copied")
+
+
+def _since(model: ModelRef) -> str:
+    return f", from step {model.from_step:,} on" if model.from_step else ""
 
 
 def _shown(value: object) -> str:
