@@ -5,7 +5,8 @@ SteplensError                 what went wrong, where, and what to do
 ├── StoreError                the database refused
 │   ├── VersionError          the database is newer than this program, or cannot be migrated
 │   ├── NotFoundError         no such project, trace, annotation, run
-│   └── ConflictError         somebody else's work, or the present state, forbids it
+│   ├── ConflictError         somebody else's work, or the present state, forbids it
+│   └── FindError             what was looked for cannot be looked for
 ├── ImportFormatError         a row of a foreign file; carries file and line
 ├── CancelledError            a person cancelled
 └── RunError                  a run cannot be made, started or resumed
@@ -38,6 +39,10 @@ class NotFoundError(StoreError):
 
 class ConflictError(StoreError):
     """Somebody else's work, or the present state, forbids it."""
+
+
+class FindError(StoreError):
+    """What a person looks for is no pattern, or costs too much."""
 
 
 class ImportFormatError(SteplensError):

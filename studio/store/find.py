@@ -23,7 +23,7 @@ MARK_START, MARK_END = "\x02", "\x03"  # around found words in a snippet
 SNIPPET_WORDS = 14
 SHORTEST_START = 2  # letters of a word that may go on; a single one would match half of all words
 _PART = re.compile(r'"([^"]*)"?|([^\s"]+)')
-_INDEX = table_named("trace_find", column("rowid"), column("prompt"), column("text"))
+INDEX = table_named("trace_find", column("rowid"), column("prompt"), column("text"))
 _TEXTS = table_named("trace_words", column("id"), column("prompt"), column("text"))
 
 
@@ -39,21 +39,21 @@ def search(
     c: Connection, text: str, *, project: int | None = None, limit: int = 50, offset: int = 0
 ) -> tuple[Hit, ...]:
     """Traces in which every part of `text` stands, oldest first; nothing for an empty text."""
-    cut = _cut(text)
-    if cut.empty:
+    typed = cut(text)
+    if typed.empty:
         return ()
-    found = cut.found()
+    found = typed.found()
     query = found.query.where(*_seen(found.id, project)).order_by(found.id).limit(limit).offset(offset)
-    if cut.words:
+    if typed.words:
         marked = func.snippet(literal_column("trace_find"), -1, MARK_START, MARK_END, "…", SNIPPET_WORDS)
         return tuple(Hit(row[0], row[1]) for row in c.execute(query.add_columns(marked)))
     rows = c.execute(query.add_columns(_TEXTS.c.prompt, _TEXTS.c.text))
-    return tuple(Hit(row[0], _excerpt((row[1], row[2]), cut.signs[0])) for row in rows)
+    return tuple(Hit(row[0], _excerpt((row[1], row[2]), typed.signs[0])) for row in rows)
 
 
 def matching(text: str) -> Select[Any]:
     """The ids of the traces in which the text stands, whether published or not; none for an empty text."""
-    return _cut(text).found().query
+    return cut(text).found().query
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,10 @@ class _Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cut:
-    """What a person typed: an FTS5 expression of the words, and the parts that are signs alone."""
+class Cut:
+    """What a person typed: its parts with words, an FTS5 expression of them, and the parts that are signs alone."""
 
+    parts: tuple[str, ...]
     words: str
     signs: tuple[str, ...]
 
@@ -74,8 +75,8 @@ class _Cut:
         return not self.words and not self.signs
 
     def found(self) -> _Found:
-        source: FromClause = _INDEX if self.words else _TEXTS
-        key: ColumnElement[int] = _INDEX.c.rowid if self.words else _TEXTS.c.id
+        source: FromClause = INDEX if self.words else _TEXTS
+        key: ColumnElement[int] = INDEX.c.rowid if self.words else _TEXTS.c.id
         query = select(key.label("id")).select_from(source)
         if self.words:
             query = query.where(literal_column("trace_find").op("MATCH")(self.words))
@@ -84,7 +85,8 @@ class _Cut:
         return _Found(query if not self.empty else query.where(literal_column("0")), key)
 
 
-def _cut(text: str) -> _Cut:
+def cut(text: str) -> Cut:
+    """Cut what a person typed at spaces, except between quotation marks."""
     words, signs = [], []
     for part in _parts(text):
         if any(letter.isalnum() for letter in part):
@@ -92,7 +94,7 @@ def _cut(text: str) -> _Cut:
         else:
             signs.append(part)
     terms = [_quoted(part, goes_on=at == len(words) - 1) for at, part in enumerate(words)]
-    return _Cut(" AND ".join(terms), tuple(signs))
+    return Cut(tuple(words), " AND ".join(terms), tuple(signs))
 
 
 def _parts(text: str) -> Iterator[str]:

@@ -1,0 +1,256 @@
+r"""What a person looks for, as a pattern that finds its spans and as what every text that has one must hold.
+
+Words: cut as `studio.store.find` cuts them; each part is found whatever its case and diacritics, whatever signs stand
+between its words; the last word may go on. Regular expression: the syntax of the library `regex`; its literals of three
+and more characters are taken from the parse tree of `re`, so that most texts need not be read.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+import regex
+
+from studio.errors import FindError
+from studio.store import find
+
+SHORTEST_LITERAL = 3
+LONGEST_TEXT_S = 2.0  # one text of a search: an expression that explodes is stopped, not waited for
+LONGEST_WINDOW = 2_000  # characters read on either side of a literal
+_FUZZY = re.compile(r"\{[^{}0-9,][^{}]*\}")
+_SIGNS = r"[\W_]+"
+
+
+class Mode(StrEnum):
+    """How the text that a person typed is meant."""
+
+    WORDS = "words"
+    REGEX = "regular expression"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A span of a text, in code points."""
+
+    start: int
+    end: int
+
+
+class Part(Protocol):
+    """One thing that must occur."""
+
+    def spans(self, text: str, within: Sequence[Found]) -> Iterator[Found]:
+        """Its spans in the stretches, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Words with any signs between them, or signs alone. Read in a text that is folded; it costs what it must read."""
+
+    pattern: re.Pattern[str]
+    goes_on: bool = False
+    whole: bool = True
+
+    def spans(self, text: str, within: Sequence[Found]) -> Iterator[Found]:
+        """Only where no word goes on before it, and none behind unless the last one may."""
+        for place in within:
+            for match in self.pattern.finditer(text, place.start, place.end):
+                start, end = match.span()
+                if self.whole and start and _is_word(text[start - 1]):
+                    continue
+                while self.goes_on and end < len(text) and _is_word(text[end]):
+                    end += 1
+                if not (self.whole and end < len(text) and _is_word(text[end])):
+                    yield Found(start, end)
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A regular expression. Where no match is longer than `width`, only what lies around its `literal` is read."""
+
+    pattern: Any
+    literal: str = ""
+    width: int | None = None
+
+    def spans(self, text: str, within: Sequence[Found]) -> Iterator[Found]:
+        """Matches that take room. Raises FindError when one stretch takes over two seconds."""
+        for place in within:
+            for window in self._windows(text, place):
+                yield from self._matches(text, window)
+
+    def _windows(self, text: str, place: Found) -> Iterator[Found]:
+        lower = text.lower() if self.width is not None else ""
+        if self.width is None or len(lower) != len(text):
+            yield place
+            return
+        at = lower.find(self.literal, place.start, place.end)
+        while at >= 0:
+            start, end = max(place.start, at - self.width), min(place.end, at + self.width + 1)
+            at = lower.find(self.literal, at + 1, place.end)
+            while 0 <= at <= end + self.width:
+                end = min(place.end, at + self.width + 1)
+                at = lower.find(self.literal, at + 1, place.end)
+            yield Found(start, end)
+
+    def _matches(self, text: str, place: Found) -> Iterator[Found]:
+        try:
+            for match in self.pattern.finditer(text, place.start, place.end, timeout=LONGEST_TEXT_S, concurrent=True):
+                if match.end() > match.start():
+                    yield Found(match.start(), match.end())
+        except TimeoutError:
+            raise FindError(
+                f"“{self.pattern.pattern}” needed more than {LONGEST_TEXT_S:.0f} s for one text. "
+                "Repetitions within repetitions, such as (a+)+, cost most: write it without them."
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Parts that must each occur, and how a text is read for them.
+
+    `match` is an FTS5 expression that every text with a span satisfies, "" when there is none. `literals` are runs of
+    characters of which every text with a span holds all, whatever their case (regular expressions alone).
+    """
+
+    parts: tuple[Part, ...]
+    match: str = ""
+    literals: tuple[str, ...] = ()
+    read_as: Callable[[str], str] = str
+
+    def spans_of(self, texts: Sequence[tuple[str, Sequence[Found]]], *, most: int) -> list[list[Found]]:
+        """The spans in each text, within its stretches, in order, at most `most` of a part in a text; none at all
+        unless every part stands in one of the texts."""
+        found: list[list[Found]] = [[] for _ in texts]
+        read = [self.read_as(text) if within else text for text, within in texts]
+        for part in self.parts:
+            spans = [list(itertools.islice(part.spans(read[at], within), most)) for at, (_, within) in enumerate(texts)]
+            if not any(spans):
+                return [[] for _ in texts]
+            for kept, new in zip(found, spans, strict=True):
+                kept.extend(new)
+        return [sorted(kept, key=lambda span: (span.start, span.end)) for kept in found]
+
+
+def compiled(text: str, mode: Mode, *, match_case: bool = False) -> Pattern | None:
+    """The pattern of what a person typed; None for an empty text. Raises FindError for a wrong expression."""
+    if mode is Mode.WORDS:
+        return _of_words(text, match_case=match_case)
+    return _of_expression(text, match_case=match_case) if text else None
+
+
+def fold(text: str) -> str:
+    """`text` without diacritics, each character still in its place."""
+    return text if text.isascii() else "".join(map(_folded, text))
+
+
+def fold_case(text: str) -> str:
+    """`text` without diacritics and in lower case, each character still in its place."""
+    return text.lower() if text.isascii() else "".join(map(_lowered, text))
+
+
+@functools.lru_cache(maxsize=65_536)
+def _folded(letter: str) -> str:
+    if letter.isascii():
+        return letter
+    base = unicodedata.normalize("NFD", letter)[0]
+    return base if base.isalpha() else letter
+
+
+@functools.lru_cache(maxsize=65_536)
+def _lowered(letter: str) -> str:
+    return _folded(_folded(letter).lower()[0])
+
+
+def _is_word(letter: str) -> bool:
+    return letter.isalnum()
+
+
+def _of_words(text: str, *, match_case: bool) -> Pattern | None:
+    cut = find.cut(text)
+    if cut.empty:
+        return None
+    read_as = fold if match_case else fold_case
+    last = len(cut.parts) - 1
+    words = [_words(read_as(part), may_go_on=at == last) for at, part in enumerate(cut.parts)]
+    signs = [Words(re.compile(re.escape(read_as(sign))), whole=False) for sign in cut.signs]
+    return Pattern((*words, *signs), cut.words, read_as=read_as)
+
+
+def _words(part: str, *, may_go_on: bool) -> Words:
+    """The words of a part with any signs between them. Signs at its ends are not asked for, as the index has none."""
+    words = [word for word in re.split(r"[\W_]+", part) if word]
+    pattern = re.compile(_SIGNS.join(map(re.escape, words)))
+    return Words(pattern, goes_on=may_go_on and len(words[-1]) >= find.SHORTEST_START)
+
+
+def _of_expression(text: str, *, match_case: bool) -> Pattern:
+    flags = regex.V0 | regex.MULTILINE | (0 if match_case else regex.IGNORECASE)
+    try:
+        pattern = regex.compile(text, flags)
+    except regex.error as error:
+        at = f" at character {error.pos + 1}" if error.pos is not None else ""
+        raise FindError(
+            f"Not a regular expression{at}: {error.msg}. To find it as it stands, search for words."
+        ) from None
+    runs = literals(text)
+    best = next((run.lower() for run in runs if run.isascii()), "")
+    return Pattern((Expression(pattern, best, _width(text) if best else None),), literals=runs)
+
+
+def _width(expression: str) -> int | None:
+    """The longest match in characters when it is short and nothing around it is looked at, else None."""
+    tree = _parsed(expression)
+    if tree is None or any(name in str(tree) for name in ("ASSERT", "GROUPREF")):
+        return None
+    longest = int(tree.getwidth()[1])
+    return longest if longest <= LONGEST_WINDOW else None
+
+
+def literals(expression: str) -> tuple[str, ...]:
+    """Runs of at least three characters that stand in every match of a regular expression, longest first.
+
+    None where the expression cannot be read by `re` (its parser is the source of the tree), or where it has none.
+    """
+    tree = _parsed(expression)
+    if tree is None:
+        return ()
+    runs = {run for run in _runs(tree) if len(run) >= SHORTEST_LITERAL}
+    return tuple(sorted(runs, key=lambda run: (-len(run), run)))
+
+
+def _parsed(expression: str) -> Any | None:  # noqa: ANN401 - the parse tree of re has no types
+    """The tree of `re`; None for what only `regex` reads, or reads in another way (its fuzzy {e<=1})."""
+    if _FUZZY.search(expression):
+        return None
+    try:
+        return re._parser.parse(expression, re.MULTILINE)  # type: ignore[attr-defined]
+    except (re.error, RecursionError, OverflowError):
+        return None
+
+
+def _runs(tree: Any) -> Iterator[str]:  # noqa: ANN401 - the parse tree of re has no types
+    """Literal runs of a sequence: neighbours join, whatever is not certain to stand there cuts."""
+    run = ""
+    for code, value in tree:
+        name = str(code)
+        if name == "LITERAL":
+            run += chr(value)
+            continue
+        if name == "AT":  # a boundary takes no room
+            continue
+        yield run
+        run = ""
+        if name == "SUBPATTERN":
+            yield from _runs(value[3])
+        elif name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT") and value[0] >= 1:
+            yield from _runs(value[2])
+        elif name == "ATOMIC_GROUP":
+            yield from _runs(value)
+    yield run

@@ -1,0 +1,277 @@
+"""Find with places: where in which traces a text or a regular expression stands, within thinking, answers, tools.
+
+The full-text index names the traces that may have it (`find_pattern`, `find_words`); those are read in the order of
+their ids, a handful at a time, so that first hits come at once and a person can cancel. What the index cannot name, an
+expression without a literal, is read in full.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, literal_column, select
+
+from studio.store import batches, find
+from studio.store.find_pattern import Found, Mode, Pattern, compiled
+from studio.store.find_words import Vocabulary
+from studio.store.schema import message, problem, project_trace, score, trace
+from studio.store.schema_inspect import flag
+from trainer.contract.records import BlockKind
+from trainer.reasoning.thinking import split_thinking
+
+MOST_SPANS = 100  # of one trace in a list; `spans_in` gives up to a hundred times as many
+FIRST_READ, LARGEST_READ = 8, 128  # traces read at once
+AROUND = 60  # characters of a snippet on either side
+
+
+class Place(StrEnum):
+    """Where in a trace a span may stand."""
+
+    PROBLEM = "problem"
+    THINKING = "thinking"
+    ANSWER = "answer"
+    TOOL = "tool"
+    OTHER = "other"
+
+
+_PLACE_OF = {
+    BlockKind.THINKING: Place.THINKING,
+    BlockKind.SUMMARY: Place.THINKING,
+    BlockKind.ANSWER: Place.ANSWER,
+    BlockKind.TOOL_CALL: Place.TOOL,
+    BlockKind.TOOL_RESULT: Place.TOOL,
+}
+EVERYWHERE = frozenset(Place)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to find and where. Empty `places` means everywhere; None and "" ask for nothing."""
+
+    text: str
+    mode: Mode = Mode.WORDS
+    match_case: bool = False
+    places: frozenset[Place] = EVERYWHERE
+    role: str = ""
+    model: str = ""
+    project: int | None = None
+    outcome: int | None = None
+    flagged: str = ""  # a category of the monitor
+    scorer: int | None = None
+    score_below: float | None = None  # the lowest step score
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One hit: code points of the trace's text, or of its problem's prompt."""
+
+    place: Place
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """A trace with its spans. Those of the problem come first. `snippet` marks the first one as `find.Hit` does."""
+
+    trace_id: int
+    spans: tuple[Span, ...]
+    more: bool
+    snippet: str
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """One page of hits. `after` continues it, None at the end; `read` traces of `candidates` (at most
+    XX"""
+
+    hits: tuple[Hits, ...]
+    after: int | None
+    read: int
+    candidates: int
+
+
+def _nothing_told(_read: int, _candidates: int, _hits: Sequence[Hits]) -> None:
+    pass
+
+
+def search(
+    c: Connection,
+    query: Query,
+    *,
+    vocabulary: Vocabulary | None = None,
+    limit: int = 50,
+    after: int = 0,
+    check: Callable[[], None] = lambda: None,
+    told: Callable[[int, int, Sequence[Hits]], None] = _nothing_told,
+) -> Results:
+    """The next traces with a hit, by id. `check` is asked often and may raise; `told` hears of progress with the hits
+    so far. Raises FindError for a wrong or exploding expression."""
+    pattern = compiled(query.text, query.mode, match_case=query.match_case)
+    if pattern is None:
+        return Results((), None, 0, 0)
+    ids = _candidates(c, query, pattern, vocabulary, after)
+    hits: list[Hits] = []
+    read, size = 0, FIRST_READ
+    while read < len(ids):
+        for found in _read(c, ids[read : read + size], query, pattern, check):
+            read += 1
+            if found.hits is not None:
+                hits.append(found.hits)
+                if len(hits) == limit:
+                    return Results(tuple(hits), found.trace_id if read < len(ids) else None, read, len(ids))
+        told(read, len(ids), hits)
+        size = min(size * 2, LARGEST_READ)
+    return Results(tuple(hits), None, read, len(ids))
+
+
+def spans_in(c: Connection, trace_id: int, query: Query) -> tuple[Span, ...]:
+    """Every span of one trace, for an opened transcript; () when it has none."""
+    pattern = compiled(query.text, query.mode, match_case=query.match_case)
+    if pattern is None:
+        return ()
+    found = next(iter(_read(c, [trace_id], query, pattern, lambda: None)), None)
+    return found.hits.spans if found is not None and found.hits is not None else ()
+
+
+def _candidates(
+    c: Connection, query: Query, pattern: Pattern, vocabulary: Vocabulary | None, after: int
+) -> Sequence[int]:
+    """The ids of the traces that have to be read: by the index, and those that the vocabulary does not know yet."""
+    every = select(trace.c.id).where(trace.c.id > after, *_filters(query)).order_by(trace.c.id)
+    if pattern.match:
+        return _matching(c, pattern.match, query, after)
+    expression = vocabulary.expression(pattern.literals) if vocabulary is not None else ""
+    if vocabulary is None or not expression:
+        return c.scalars(every).all()
+    known = [id for id in _matching(c, expression, query, after) if id <= vocabulary.upto]
+    return [*known, *c.scalars(every.where(trace.c.id > vocabulary.upto))]
+
+
+def _matching(c: Connection, expression: str, query: Query, after: int) -> Sequence[int]:
+    index = find.INDEX
+    joined = index.join(trace, trace.c.id == index.c.rowid)
+    asked = literal_column("trace_find").op("MATCH")(expression)
+    wanted = select(index.c.rowid).select_from(joined).where(asked, index.c.rowid > after, *_filters(query))
+    return c.scalars(wanted.order_by(index.c.rowid)).all()
+
+
+def _filters(query: Query) -> Iterator[ColumnElement[bool]]:
+    yield batches.visible(trace.c.batch_id)
+    if query.project is not None:
+        in_project = and_(project_trace.c.project_id == query.project, project_trace.c.trace_id == trace.c.id)
+        yield exists().where(in_project)
+    if query.model:
+        yield trace.c.model == query.model
+    if query.outcome is not None:
+        yield trace.c.outcome == query.outcome
+    if query.flagged:
+        yield exists().where(
+            flag.c.trace_id == trace.c.id, flag.c.category == query.flagged, flag.c.state != "rejected"
+        )
+    if query.score_below is not None:
+        low = and_(score.c.trace_id == trace.c.id, score.c.low < query.score_below, batches.visible(score.c.batch_id))
+        yield exists().where(low if query.scorer is None else and_(low, score.c.scorer_id == query.scorer))
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    trace_id: int
+    hits: Hits | None
+
+
+def _read(
+    c: Connection, ids: Sequence[int], query: Query, pattern: Pattern, check: Callable[[], None], most: int = MOST_SPANS
+) -> Iterator[_Read]:
+    texts = (
+        select(trace.c.id, trace.c.text, problem.c.prompt)
+        .join(problem, problem.c.id == trace.c.problem_id)
+        .where(trace.c.id.in_(ids))
+        .order_by(trace.c.id)
+    )
+    turns = _turns(c, ids)
+    for row in c.execute(texts).all():
+        check()
+        stretches = _within(row.text, row.prompt, turns.get(row.id, ()), query)
+        yield _Read(row.id, _hits(row.id, row.text, row.prompt, stretches, pattern, most, whole=_everywhere(query)))
+
+
+def _everywhere(query: Query) -> bool:
+    return not query.role and query.places in (EVERYWHERE, frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    place: Place
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    role: str
+    blocks: tuple[tuple[str, int, int], ...]
+
+
+def _turns(c: Connection, ids: Sequence[int]) -> dict[int, list[_Turn]]:
+    found: dict[int, list[_Turn]] = {}
+    columns = select(message.c.trace_id, message.c.role, message.c.blocks)
+    for row in c.execute(columns.where(message.c.trace_id.in_(ids)).order_by(message.c.trace_id, message.c.ordinal)):
+        blocks = tuple((str(kind), int(start), int(end)) for kind, start, end in row.blocks)
+        found.setdefault(row.trace_id, []).append(_Turn(row.role, blocks))
+    return found
+
+
+def _within(text: str, prompt: str, turns: Sequence[_Turn], query: Query) -> list[_Stretch]:
+    """The stretches of the places and the role that the query asks for."""
+    places = query.places or EVERYWHERE
+    found = [_Stretch(Place.PROBLEM, 0, len(prompt))] if Place.PROBLEM in places and not query.role else []
+    for turn in turns or (_Turn("assistant", (("", 0, len(text)),)),):
+        if query.role and turn.role != query.role:
+            continue
+        for kind, start, end in turn.blocks:
+            found.extend(s for s in _places(text, kind, start, end, alone=len(turns) <= 1) if s.place in places)
+    return found
+
+
+def _places(text: str, kind: str, start: int, end: int, *, alone: bool) -> Iterator[_Stretch]:
+    """A block's place. A response that was stored whole is split at its marks of thinking."""
+    if kind and not (alone and kind == BlockKind.ANSWER):
+        yield _Stretch(_PLACE_OF.get(BlockKind(kind), Place.OTHER), start, end)
+        return
+    thought = split_thinking(text[start:end])
+    if thought.thinking is not None:
+        yield _Stretch(Place.THINKING, start + thought.thinking.start, start + thought.thinking.end)
+    yield _Stretch(Place.ANSWER, start + thought.answer.start, start + thought.answer.end)
+
+
+def _hits(
+    trace_id: int, text: str, prompt: str, stretches: Sequence[_Stretch], pattern: Pattern, most: int, *, whole: bool
+) -> Hits | None:
+    """What one trace has; with `whole`, spans may go over the ends of its blocks."""
+    asked = tuple(Found(s.start, s.end) for s in stretches if s.place is Place.PROBLEM)
+    said = [s for s in stretches if s.place is not Place.PROBLEM]
+    within = (Found(0, len(text)),) if whole else tuple(Found(s.start, s.end) for s in said)
+    in_prompt, in_text = pattern.spans_of(((prompt, asked), (text, within)), most=most + 1)
+    if not in_prompt and not in_text:
+        return None
+    shown = [Span(Place.PROBLEM, s.start, s.end) for s in in_prompt[:most]]
+    shown += [Span(_place(said, s), s.start, s.end) for s in in_text[: most - len(shown)]]
+    return Hits(trace_id, tuple(shown), len(in_prompt) + len(in_text) > len(shown), _snippet(text, prompt, shown[0]))
+
+
+def _place(said: Sequence[_Stretch], span: Found) -> Place:
+    """The place that holds the span whole."""
+    at = bisect.bisect_right(said, span.start, key=lambda s: s.start) - 1
+    return said[at].place if at >= 0 and span.end <= said[at].end else Place.OTHER
+
+
+def _snippet(text: str, prompt: str, first: Span) -> str:
+    source = prompt if first.place is Place.PROBLEM else text
+    start, end = max(0, first.start - AROUND), min(len(source), first.end + AROUND)
+    before, after = "…" if start else "", "…" if end < len(source) else ""
+    marked = f"{find.MARK_START}{source[first.start : first.end]}{find.MARK_END}"
+    return f"{before}{source[start : first.start]}{marked}{source[first.end : end]}{after}"
