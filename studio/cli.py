@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     _add_import(verbs)
     _add_export(verbs)
     _add_run(verbs)
+    _add_steering(verbs)
     _add_lists(verbs)
     _add_contamination(verbs)
     _add_tour(verbs)
@@ -110,6 +111,19 @@ def _add_run(verbs: Verbs) -> None:
     made.add_argument("--wait", action="store_true", help="stay until the run has ended")
     made.add_argument("--order", metavar="-", help=argparse.SUPPRESS)  # the window's order as JSON on stdin
     _progress(made)
+
+
+def _add_steering(verbs: Verbs) -> None:
+    about = "Put the steps on which PRM and outcome disagree most into a labelling project."
+    contested = _verb(verbs, "contested", "studio.jobs.steering:contested", about)
+    contested.add_argument("run", metavar="RUN", help="uid, its beginning, or name, of an rl run")
+    contested.add_argument("--count", type=int, default=10, metavar="N", help="at most so many steps (default: 10)")
+    contested.add_argument("--project", default="", metavar="NAME", help='default: "Contested: " and the run\'s name')
+    _progress(contested)
+    resume = _verb(verbs, "resume", "studio.jobs.steering:resume", "Let a stopped run go on from its last checkpoint.")
+    resume.add_argument("run", metavar="RUN", help="uid, its beginning, or name")
+    resume.add_argument("--prm", default="", metavar="MODEL", help="score steps with this PRM from there on (rl only)")
+    _progress(resume)
 
 
 def _add_lists(verbs: Verbs) -> None:

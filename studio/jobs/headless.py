@@ -17,8 +17,8 @@ from studio.jobs import export as exporting
 from studio.jobs import ingest as ingesting
 from studio.jobs import prepare, user_code
 from studio.jobs.follower import Follower
-from studio.jobs.scheduler import Scheduler
 from studio.jobs.service import Jobs
+from studio.jobs.steering import start_if_free
 from studio.jobs.values import RunOrder, RunView
 from studio.settings import Settings
 from studio.store import runs as run_store
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             if args.wait:
                 return _wait(workspace, made.id, teller, stop)
             if not args.order:
-                _start_if_free(workspace, made.id)
+                start_if_free(workspace, made.id)
             teller.report(Queued(uid, made.id, made.name, made.rows))
             return 0
     except SpecError as error:
@@ -151,16 +151,6 @@ def _order(args: argparse.Namespace) -> RunOrder:
     if not args.trust_code:
         return order
     return replace(order, consents=tuple(code.sha256 for code in user_code.codes_of(order)))
-
-
-def _start_if_free(workspace: Workspace, run_id: int) -> None:
-    """One turn of the scheduler, so that a run starts without a window; a busy device starts it later."""
-    follower = Follower(workspace)
-    follower.reload()
-    follower.tick()
-    scheduler = Scheduler(workspace, follower, Settings.load().interpreter or sys.executable)
-    scheduler.launch_next(only=run_id)
-    scheduler.close()
 
 
 def _wait(workspace: Workspace, run_id: int, teller: Teller, stop: Stop) -> int:

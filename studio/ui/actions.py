@@ -161,6 +161,42 @@ ACTIONS: tuple[Action, ...] = (
     Action("trace_above", "Pre&vious trace", ("[", "Alt+Up"), page=Page.INSPECT, menu="Inspect"),
     Action("next_hit", "&Next hit", ("N",), "next", Page.INSPECT, "Inspect"),
     Action("previous_hit", "&Previous hit", ("Shift+N",), "previous", Page.INSPECT, "Inspect"),
+    Action(
+        "replay_play", "&Play or pause", ("Space",), "play", Page.INSPECT, "Inspect", "Replay the trace", physical=True
+    ),
+    Action("replay_faster", "Replay &faster", ("Shift+.", ">"), page=Page.INSPECT, menu="Inspect"),
+    Action("replay_slower", "Replay s&lower", ("Shift+,", "<"), page=Page.INSPECT, menu="Inspect"),
+    Action("next_token", "Next &token", (".",), page=Page.INSPECT, menu="Inspect"),
+    Action("previous_token", "Previous t&oken", (",",), page=Page.INSPECT, menu="Inspect"),
+    Action("next_low", "Next low s&core", ("Shift+L",), page=Page.INSPECT, menu="Inspect"),
+    Action("next_flag", "Next fla&g", ("Shift+F",), page=Page.INSPECT, menu="Inspect"),
+    Action("next_branch", "Next &branch", ("Shift+B",), page=Page.INSPECT, menu="Inspect"),
+    Action(
+        "next_backtrack",
+        "Next bac&ktrack",
+        ("Shift+K",),
+        page=Page.INSPECT,
+        menu="Inspect",
+        tip="Where the thinking turns back",
+    ),
+    Action(
+        "as_user",
+        "As the &user sees it",
+        ("U",),
+        page=Page.INSPECT,
+        menu="Inspect",
+        tip="Hide thinking, tools and markup",
+        checkable=True,
+    ),
+    Action("heat_logprob", "&Heat: log-probability of tokens", ("H",), page=Page.INSPECT, menu="Inspect"),
+    Action("heat_entropy", "Heat: &entropy of tokens", ("Shift+H",), page=Page.INSPECT, menu="Inspect"),
+    Action("flag_step", "&Flag this step…", ("F",), "flag", Page.INSPECT, "Inspect"),
+    Action("diff_traces", "&Diff with another trace…", ("D",), page=Page.INSPECT, menu="Inspect"),
+    Action("candidate_tree", "T&ree of candidates", ("T",), page=Page.INSPECT, menu="Inspect"),
+    Action("step_to_label", "S&end to a labelling project…", ("E",), "label", Page.INSPECT, "Inspect"),
+    Action("split_step", "Sp&lit this step…", ("Ctrl+/",), page=Page.INSPECT, menu="Inspect"),
+    Action("join_step", "&Join with the next step", ("Ctrl+J",), page=Page.INSPECT, menu="Inspect"),
+    Action("follow_file", "Follow a growing f&ile…", (), "folder", Page.INSPECT, "Inspect"),
     Action("score_this", "&Score this trace", ("S",), "score", Page.INSPECT, "Inspect", "Ask a PRM for step scores"),
     Action(
         "inspect_source", "Show &source", ("V",), page=Page.INSPECT, menu="Inspect", tip="Steps as they were written"
@@ -174,6 +210,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("cancel_run", "&Cancel run", ("Del",), "stop", Page.TRAIN, "Train"),
     Action("run_now", "Run no&w", ("W",), "play", Page.TRAIN, "Train", "Pause what runs on the device, go first"),
     Action("compare_runs", "Co&mpare ticked runs…", ("C",), "", Page.TRAIN, "Train", "Specs, figures and curves"),
+    Action("pin_rollout", "Pin roll&out", ("K",), "", Page.TRAIN, "Train", "Keep the chosen rollout, or let it go"),
+    Action("undo_pin", "&Undo pin", ("Ctrl+Z",), "undo", Page.TRAIN, "Train", "Take back your last pin"),
+    Action("send_contested", "Send contested steps to la&belling", ("L",), "label", Page.TRAIN, "Train"),
+    Action("resume_on", "Resume on another P&RM…", ("Shift+R",), "play", Page.TRAIN, "Train", "After an alarm, say"),
     Action("run_lineage", "&Lineage of the run…", (), "", Page.TRAIN, "Train", "What it was made from, what uses it"),
     Action("export_runs_csv", "Export figures as CS&V…", (), "", Page.TRAIN, "Train", "Of the ticked runs"),
     Action("export_runs_tensorboard", "Export for &TensorBoard…", (), "", Page.TRAIN, "Train", "The ticked runs"),
@@ -342,6 +382,8 @@ REPEATING = frozenset(
         "step_above",
         "next_hit",
         "previous_hit",
+        "next_token",
+        "previous_token",
     }
 )
 

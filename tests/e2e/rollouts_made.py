@@ -80,8 +80,8 @@ def trace(
     )
 
 
-def add_run(folder: Path, uid: str, spec: RunSpec) -> int:
-    """Put a run into a workspace that nobody has open, as one that was cancelled; returns its id."""
+def add_run(folder: Path, uid: str, spec: RunSpec, state: runs.StoredState = runs.StoredState.CANCELLED) -> int:
+    """Put a run into a workspace that nobody has open, cancelled or paused, of another machine; returns its id."""
     with Workspace.open(folder) as workspace:
         place = workspace.runs / uid
         if not place.exists():
@@ -93,7 +93,7 @@ def add_run(folder: Path, uid: str, spec: RunSpec) -> int:
 
         def finish(c: object) -> None:
             runs.enqueue(c, run_id, values)  # type: ignore[arg-type]
-            assert runs.stop_waiting(c, run_id, runs.StoredState.CANCELLED)  # type: ignore[arg-type]
+            assert runs.stop_waiting(c, run_id, state)  # type: ignore[arg-type]
 
         database.run(finish)
         return run_id

@@ -15,6 +15,7 @@ from studio.ui.train.compare_actions import COMMANDS, TickedRuns
 from studio.ui.train.device_header import DeviceHeader
 from studio.ui.train.feed import RunFeed
 from studio.ui.train.packages_banner import PackagesBanner
+from studio.ui.train.refresh_dialog import RefreshDialog
 from studio.ui.train.run_dialog import RunDialog
 from studio.ui.train.run_panel import RunPanel
 from studio.ui.train.run_table import RunModel, RunTable
@@ -42,6 +43,7 @@ class TrainPage(QWidget):
         self.panel = RunPanel(context, self)
         self.ticked = TickedRuns(context, self.table, self.model, self)
         self.dialog: RunDialog | None = None
+        self.refresh: RefreshDialog | None = None
         self._dirty: set[int] = set()
         self._kept: set[int] = set()
         self._lay_out()
@@ -52,6 +54,7 @@ class TrainPage(QWidget):
         self.model.tickedChanged.connect(self._on_ticked)
         self.panel.asked.connect(self._steer)
         self.panel.scoreAsked.connect(self._on_score_with)
+        self.panel.alarm.resumeAsked.connect(self.resume_on)
         context.background.changed.connect(self._on_changed)
         self.feed = RunFeed(context.jobs, self)
         self.feed.flushed.connect(self._on_news)
@@ -82,6 +85,8 @@ class TrainPage(QWidget):
         actions = self._context.actions
         actions.on("new_run", self.new_run)
         actions.on("score_traces", lambda: self.new_run("score"))
+        actions.on("send_contested", self.panel.alarm.send)
+        actions.on("resume_on", self.resume_on)
         for id in _STEERING:
             actions.on(id, self._steering(id))
 
@@ -156,6 +161,9 @@ class TrainPage(QWidget):
         actions.enable("resume_run", view is not None and view.can_resume)
         actions.enable("cancel_run", view is not None and view.can_cancel)
         actions.enable("run_now", view is not None and view.can_run_now)
+        rl = view is not None and view.recipe == "rl"
+        actions.enable("send_contested", rl)
+        actions.enable("resume_on", rl and view is not None and view.can_resume)
 
     # -- doing --------------------------------------------------------------------------------------------------------
 
@@ -198,6 +206,17 @@ class TrainPage(QWidget):
     def _on_score_with(self, view: RunView) -> None:
         self.new_run("score", values={"model": view.model_folder or view.name})
 
+    def resume_on(self) -> RefreshDialog | None:
+        """Choose the PRM that the chosen run goes on with."""
+        view = self._chosen_view()
+        if view is None:
+            return None
+        self.refresh = RefreshDialog(self._context, view, self)
+        self.refresh.resumed.connect(self._after_steering)
+        self.refresh.trainAsked.connect(lambda: self.new_run("prm"))
+        self.refresh.open()
+        return self.refresh
+
     def _on_created(self, view: RunView) -> None:
         self._context.say(f"{view.name} is queued on {view.device}")
         self._reload()
@@ -205,7 +224,7 @@ class TrainPage(QWidget):
 
     def _on_menu(self, at: QPoint) -> None:
         menu = QMenu(self)
-        for id in (*_STEERING, *COMMANDS, "score_traces", "new_run"):
+        for id in (*_STEERING, "send_contested", "resume_on", *COMMANDS, "score_traces", "new_run"):
             if self._context.actions.is_enabled(id):
                 menu.addAction(self._context.actions.q(id))
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)

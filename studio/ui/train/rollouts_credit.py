@@ -38,10 +38,11 @@ class RunCredit:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The updates whose rollouts lie in a run folder, in order, and how the run pays."""
+    """The updates whose rollouts lie in a run folder, in order, how the run pays, and the ids of pinned traces."""
 
     updates: tuple[int, ...]
     credit: RunCredit
+    pinned: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,9 @@ def listing(folder: Path) -> Listing:
         outcome_weight=asked.outcome_weight,
         scale=asked.scale,
     )
-    return Listing(rollouts.updates(folder), RunCredit(settings, asked.reward_weight, _why_apart(asked)))
+    return Listing(
+        rollouts.updates(folder), RunCredit(settings, asked.reward_weight, _why_apart(asked)), rollouts.pinned(folder)
+    )
 
 
 def _why_apart(asked: RlSpec) -> str:
@@ -185,3 +188,10 @@ def signed(value: float, digits: int = 3) -> str:
 
 def _sign(value: float) -> int:
     return 0 if abs(value) <= SAME else 1 if value > 0 else -1
+
+
+def about_trace(problem: str, reference: str | None) -> str:
+    """A problem in a line, with its reference answer."""
+    words = " ".join(problem.split())
+    short = words if len(words) <= 400 else words[:400] + "…"
+    return f"{short}   Reference: {reference}" if reference else short

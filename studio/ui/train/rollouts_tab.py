@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QLabel, QSplitter, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.jobs.values import RunView
@@ -17,11 +18,13 @@ from studio.ui.train.rollouts_credit import (
     Opened,
     Recounted,
     RunCredit,
+    about_trace,
     listing,
     open_update,
     recount,
 )
 from studio.ui.train.rollouts_form import WIDTH, RolloutForm
+from studio.ui.train.rollouts_pins import Pins, Spot
 from studio.ui.train.rollouts_step_model import RolloutStepModel
 from studio.ui.train.rollouts_step_table import RolloutStepTable
 from studio.ui.train.rollouts_trace_model import RolloutModel, RolloutTable
@@ -62,6 +65,11 @@ class RolloutsTab(QWidget):
         self.form = RolloutForm(self)
         self.empty = EmptyState("", "", parent=self)
         self._lay_out()
+        self.pins = Pins(context, self)
+        self.pins.changed.connect(self._on_pinned)
+        context.actions.on("pin_rollout", self.pin)
+        context.actions.on("undo_pin", self.pins.undo)
+        self._enable()
         self.bar.chosen.connect(lambda _update: self._on_update())
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_steps())
         self.step_model.scoreEdited.connect(self._on_score)
@@ -77,7 +85,33 @@ class RolloutsTab(QWidget):
     @property
     def busy(self) -> bool:
         """Whether something is on its way."""
-        return self._looking or self._reading or self._counting
+        return self._looking or self._reading or self._counting or self.pins.busy
+
+    def pin(self) -> None:
+        """Keep the chosen rollout, or let it go when it is pinned."""
+        current = self.table.current
+        if self._view is not None and self._opened is not None and current is not None:
+            spot = Spot(self._view.id, self._opened.batch.update, current.trace.id)
+            self.pins.put(spot, on=spot.trace not in self.model.pinned)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Its commands can be given while it is seen."""
+        super().showEvent(event)
+        self._enable()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Its commands belong to what is seen."""
+        super().hideEvent(event)
+        self._enable(False)
+
+    def _enable(self, seen: bool = True) -> None:
+        actions = self._context.actions
+        actions.enable("pin_rollout", seen and self.table.current is not None)
+        actions.enable("undo_pin", seen and self.pins.can_undo)
+
+    def _on_pinned(self, trace: str, on: bool) -> None:
+        self.model.show_pins(self.model.pinned | {trace} if on else self.model.pinned - {trace})
+        self._enable(self.isVisible())
 
     def show_run(self, view: RunView) -> None:
         """Show a run, or what is new of the shown one."""
@@ -131,6 +165,8 @@ class RolloutsTab(QWidget):
         if self._credit is None:
             self.form.show_settings(found.credit.settings)
         self._credit = found.credit
+        if not self.pins.busy:
+            self.model.show_pins(found.pinned)
         self.bar.setVisible(bool(found.updates))
         if not found.updates:
             over = view.state.is_final
@@ -249,7 +285,8 @@ class RolloutsTab(QWidget):
         current = self.table.current
         peak = 0.0 if self.shown is None or current is None else self.shown.peak_of(current.trace.group)
         self.step_model.show_trace(current, peak)
-        self.problem.setText("" if current is None else _about_trace(current.trace.problem, current.trace.reference))
+        self._enable(self.isVisible())
+        self.problem.setText("" if current is None else about_trace(current.trace.problem, current.trace.reference))
 
     def _show_words(self, found: Recounted) -> None:
         assert self._opened is not None
@@ -304,6 +341,7 @@ class RolloutsTab(QWidget):
         self._changed = {}
         self.bar.updates, self.bar.follows = (), True
         self.bar.hide()
+        self.model.show_pins(frozenset())
         self._say_empty("Reading the rollouts…", "")
 
     def _folder(self, view: RunView) -> Path:
@@ -359,9 +397,3 @@ def what_changed(found: Recounted, changed: Changed, stored: Changed) -> str:
 def batch_scores(opened: Opened) -> Changed:
     """The scores that the file holds, by trace."""
     return {trace.id: trace.scores for trace in opened.batch.traces}
-
-
-def _about_trace(problem: str, reference: str | None) -> str:
-    words = " ".join(problem.split())
-    short = words if len(words) <= 400 else words[:400] + "…"
-    return f"{short}   Reference: {reference}" if reference else short

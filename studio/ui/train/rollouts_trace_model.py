@@ -66,6 +66,7 @@ class RolloutModel(QAbstractTableModel):
         self._theme = theme
         self._written: tuple[TraceCredit, ...] = ()
         self._traces: tuple[TraceCredit, ...] = ()
+        self.pinned: frozenset[str] = frozenset()
         self._sorted_by = -1
         self._order = Qt.SortOrder.AscendingOrder
 
@@ -81,6 +82,13 @@ class RolloutModel(QAbstractTableModel):
         self.beginResetModel()
         self._traces = self._arranged()
         self.endResetModel()
+
+    def show_pins(self, pinned: frozenset[str]) -> None:
+        """Mark the traces of these ids with a star before the problem."""
+        if pinned != self.pinned:
+            self.pinned = pinned
+            if self._traces:
+                self.dataChanged.emit(self.index(0, PROBLEM), self.index(len(self._traces) - 1, PROBLEM))
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         """Sort by a column, -1 for the order in which they were written; rows keep their selection."""
@@ -125,6 +133,11 @@ class RolloutModel(QAbstractTableModel):
         one, column = self.trace_at(index.row()), index.column()
         if one is None:
             return None
+        if column == PROBLEM and one.trace.id in self.pinned:
+            if role == Qt.ItemDataRole.DisplayRole:
+                return f"★ {_WORDS[column](one)}"
+            if role == Qt.ItemDataRole.AccessibleTextRole:
+                return f"{HEADS[column]} {_WORDS[column](one)}, pinned"
         if role == Qt.ItemDataRole.DisplayRole:
             return _WORDS[column](one)
         if role == Qt.ItemDataRole.TextAlignmentRole and column in _FIGURES:

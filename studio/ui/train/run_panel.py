@@ -10,6 +10,7 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QProgressBar, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from studio.jobs.values import RunTopic, RunView
+from studio.ui.train.alarm_banner import AlarmBanner
 from studio.ui.train.curves_tab import CurvesTab
 from studio.ui.train.examples_tab import ExamplesTab
 from studio.ui.train.rollouts_tab import RolloutsTab
@@ -48,6 +49,7 @@ class RunPanel(QWidget):
         self.bar = QProgressBar(self)
         self.bar.setAccessibleName("Progress of the run")
         self.bar.setMaximumHeight(20)
+        self.alarm = AlarmBanner(context, self)
         self.tail = self._make_tail()
         self.buttons = self._make_buttons()
         self.curves = CurvesTab(context, self)
@@ -116,7 +118,8 @@ class RunPanel(QWidget):
         self.sentence.setText(f"{RECIPE_NAMES.get(view.recipe, view.recipe)} · {text}")
         trouble = view.state in _TROUBLE
         set_property(self.sentence, "role", "error" if trouble else "caption")
-        self.bar.setVisible(not view.state.is_final and view.state is not RunState.QUEUED)
+        waits = view.state is RunState.QUEUED or (view.state is RunState.PAUSED and not view.total)
+        self.bar.setVisible(not view.state.is_final and not waits)
         self.bar.setRange(0, max(1, view.total))
         self.bar.setValue(min(view.done, max(1, view.total)))
         self.bar.setFormat(f"{view.phase}  {view.done:,} / {view.total:,}" if view.total else view.phase or "starting")
@@ -124,6 +127,7 @@ class RunPanel(QWidget):
             self.tail.setVisible(trouble)
             if trouble:
                 self._load_tail(view)
+        self.alarm.show_run(view)
         self._show_buttons(view)
 
     def _show_buttons(self, view: RunView) -> None:
@@ -229,6 +233,7 @@ class RunPanel(QWidget):
         column.setContentsMargins(0, 8, 0, 0)
         column.setSpacing(8)
         column.addLayout(head)
+        column.addWidget(self.alarm)
         column.addWidget(self.bar)
         column.addWidget(self.tail)
         column.addWidget(self.tabs, 1)

@@ -17,7 +17,16 @@ from PySide6.QtWidgets import (
 )
 
 from studio.jobs.values import RunView
-from studio.ui.train.words import RECIPE_NAMES, Section, left_text, ordered, progress_text, section, state_text
+from studio.ui.train.words import (
+    RECIPE_NAMES,
+    RECIPE_SHORT,
+    Section,
+    left_text,
+    ordered,
+    progress_text,
+    section,
+    state_text,
+)
 from studio.ui.widgets.charts import series_colour
 from studio.ui.widgets.parts import blend
 from trainer.contract.records import RunState
@@ -138,6 +147,8 @@ class RunModel(QAbstractTableModel):
             return Qt.CheckState.Checked if view.id in self._ticked else Qt.CheckState.Unchecked
         if role == Qt.ItemDataRole.DecorationRole and column == NAME and view.id in self._ticked:
             return _swatch(series_colour(self._ticked[view.id], self._palette))
+        if role == Qt.ItemDataRole.ToolTipRole and column == RECIPE:
+            return RECIPE_NAMES.get(view.recipe, view.recipe)
         if role == Qt.ItemDataRole.ToolTipRole:
             return view.message or state_text(view)
         if role == Qt.ItemDataRole.TextAlignmentRole and column in (LEFT, AUC):
@@ -168,7 +179,7 @@ class RunModel(QAbstractTableModel):
             LEFT: left_text(view),
             DEVICE: view.device,
             AUC: "" if auc is None else f"{auc:.3f}",
-            RECIPE: RECIPE_NAMES.get(view.recipe, view.recipe),
+            RECIPE: RECIPE_SHORT.get(view.recipe, view.recipe),
         }[column]
 
 
@@ -235,7 +246,8 @@ class RunTable(QTableView):
         head = self.horizontalHeader()
         head.setHighlightSections(False)
         head.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        for column, width in enumerate((34, 0, 190, 240, 110, 90, 80, 120)):
+        widest = max(self.fontMetrics().horizontalAdvance(name) for name in RECIPE_SHORT.values()) + 24
+        for column, width in enumerate((34, 0, 190, 240, 110, 90, 80, widest)):
             if width:
                 self.setColumnWidth(column, width)
         head.setSectionResizeMode(TICK, QHeaderView.ResizeMode.Fixed)

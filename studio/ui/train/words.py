@@ -36,6 +36,14 @@ RECIPE_NAMES = {
     "autolabel": "Label steps by machine",
     "score": "Score traces",
 }
+RECIPE_SHORT = {
+    "prm": "PRM",
+    "orm": "Outcome model",
+    "sft": "Demonstrations",
+    "rl": "Reinforcement",
+    "autolabel": "Machine labels",
+    "score": "Scores",
+}
 RECIPE_ABOUT = {
     "prm": "A process reward model learns from rated steps and scores every step.",
     "orm": "One score for a whole trace, learned from its outcome: the baseline of every PRM.",
