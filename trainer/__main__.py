@@ -24,14 +24,15 @@ def recipe_of(name: str) -> Callable[[Worker], dict[str, float]]:
 
 def set_environment(spec: RunSpec) -> None:
     """Threads, device and quiet libraries, before torch is imported."""
-    threads = int(spec.parameters.get("threads", 0)) or len(os.sched_getaffinity(0))
+    share = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    threads = int(spec.parameters.get("threads", 0)) or max(1, len(os.sched_getaffinity(0)) // share)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
     # Threads that wait by spinning burn whole cores, and starve each other, where other programs run too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if spec.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    elif spec.device.startswith("cuda:"):
+    elif spec.device.startswith("cuda:") and share == 1:  # several processes take a GPU each
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", spec.device.partition(":")[2])
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

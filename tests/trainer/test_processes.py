@@ -1,4 +1,7 @@
-"""Two processes that talk over gloo learn what one learns; the first alone writes. Real processes, really launched."""
+"""Two processes that talk over gloo learn what one learns; the first alone writes. Real processes, really launched.
+
+They are launched as the studio launches them: `accelerate launch` with the configuration in the run folder.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +11,47 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import msgspec
+import numpy as np
+import psutil
 import pytest
 from safetensors.torch import load_file
 
 from tests.trainer.runs import (
+    SMALL,
     all_events,
     demonstration_rows,
     ended,
     finish,
     metrics,
+    prm_run,
     sft_run,
+    story_rows,
+    until,
 )
-from trainer.contract import events
+from tests.trainer.test_rl_recipe import here, rl_run
+from trainer.contract import events, rollouts
 from trainer.contract.events import Outcome
+from trainer.contract.launch import Launch, Share, keep, modules, objections
 from trainer.contract.run_folder import Control, RunFolder
+from trainer.contract.spec import RunSpec, build, parameters
 
-TWO = ["--num_processes=2", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
-TWO += ["--main_process_port=0"]
 ROWS = demonstration_rows(75)
-SETTINGS = {"max_steps": 10, "eval_every": 4, "checkpoint_every": 4}
+SETTINGS = {"max_steps": 10, "eval_every": 4, "checkpoint_every": 4, "rate": 1e-3}
 
 
-def launch(folder: RunFolder, *, spread: bool) -> subprocess.Popen[bytes]:
-    """The run in two processes of this machine, as `accelerate launch` starts them; `spread`: each holds half of it."""
-    how = ["--use_fsdp", "--fsdp_version=2"] if spread else ["--multi_gpu"]
-    command = [sys.executable, "-m", "accelerate.commands.launch", *how, *TWO, "-m", "trainer"]
+def start_two(folder: RunFolder, *, spread: bool = False) -> subprocess.Popen[bytes]:
+    """The run in two processes of this machine; `spread`: each holds half of the model."""
+    how = Launch(processes=2, share=Share.SPREAD if spread else Share.WHOLE)
+    keep(folder.path, how, folder.read_spec().parameters)
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *modules(how, str(folder.path))]
     with folder.log.open("ab") as log:
-        return subprocess.Popen([*command, str(folder.path)], stdout=log, stderr=subprocess.STDOUT, env=environment)
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
 
 def finish_two(folder: RunFolder, *, spread: bool = False) -> int:
-    worker = launch(folder, spread=spread)
+    worker = start_two(folder, spread=spread)
     try:
         return worker.wait(240)
     finally:
@@ -99,3 +111,75 @@ def test_a_failure_in_both_ends_both_and_is_told_once(tmp_path: Path):
     assert ended(folder).outcome is Outcome.FAILED
     assert "no chat template" in ended(folder).message
     assert sum(isinstance(event, events.Ended) for event in all_events(folder)) == 1
+
+
+def test_the_death_of_one_ends_all_with_a_clear_word(tmp_path: Path):
+    folder = sft_run(tmp_path / "run", ROWS, max_steps=100_000, eval_every=100_000, checkpoint_every=100_000)
+    launcher = start_two(folder)
+    try:
+        assert until(launcher, lambda: bool(metrics(folder, "train"))), folder.tail_of_log()
+        first = folder.read_process()
+        assert first is not None
+        both = psutil.Process(launcher.pid).children()
+        (second,) = [process for process in both if process.pid != first.pid]
+        second.kill()
+        assert launcher.wait(120) != 0
+    finally:
+        launcher.kill()
+    assert ended(folder).outcome is Outcome.FAILED
+    assert f"process 2 of 2 (pid {second.pid}) has died" in ended(folder).message
+    assert not any(process.is_running() for process in both)
+
+
+def test_an_outcome_model_learns_in_two_processes_what_it_learns_in_one(tmp_path: Path):
+    one, two = (orm_run(tmp_path / name) for name in ("one", "two"))
+    assert here(one) == 0, one.tail_of_log()
+    assert finish_two(two) == 0, two.tail_of_log()
+    assert_close(two, one)
+
+
+def orm_run(path: Path) -> RunFolder:
+    folder = RunFolder(path)
+    given = parameters(build("orm", SMALL | {"max_steps": 3, "eval_every": 3}))
+    folder.create(RunSpec(run="run-orm", name="orm", recipe="orm", parameters=given), story_rows(60))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A policy that has hardly learned, and a PRM that judges it."""
+    root = tmp_path_factory.mktemp("models")
+    policy = sft_run(root / "sft", ROWS, max_steps=20, eval_every=20, rate=3e-3)
+    prm = prm_run(root / "prm", story_rows(40), max_steps=3, eval_every=3)
+    for folder in (policy, prm):
+        assert here(folder) == 0, folder.tail_of_log()
+    return {"model": policy.model, "prm": prm.model}
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
+def test_reinforcement_in_two_processes_writes_and_learns_what_it_does_in_one(
+    tmp_path: Path, judged: dict[str, Path], algorithm: str
+):
+    given = {"updates": 1, "prompts": 3, "algorithm": algorithm, "kl_weight": 0.01, "eval_every": 1}
+    one, two = (rl_run(tmp_path / name, ROWS, judged, **given) for name in ("one", "two"))
+    assert here(one) == 0, one.tail_of_log()
+    assert finish_two(two) == 0, two.tail_of_log()
+    kept = [rollouts.load(rollouts.path_of(folder.path, 0)).traces for folder in (one, two)]
+    assert len({trace.group for trace in kept[0]}) == 3
+    for first, second in zip(*kept, strict=True):
+        assert (first.id, first.group, first.text) == (second.id, second.group, second.text)
+        np.testing.assert_allclose(
+            rollouts.floats(first.advantages), rollouts.floats(second.advantages), atol=1e-5, rtol=1e-5
+        )
+    assert any(np.abs(rollouts.floats(trace.advantages)).max() > 0.1 for trace in kept[0])
+    assert_close(two, one)
+
+
+def test_what_cannot_run_in_several_processes_is_refused_with_a_remedy():
+    two = Launch(processes=2)
+    assert not any(objections(recipe, two) for recipe in ("sft", "prm", "orm", "rl"))
+    assert "score runs in one process" in objections("score", two)[0]
+    spread = msgspec.structs.replace(two, share=Share.SPREAD)
+    assert not objections("sft", spread)
+    assert all("choose DDP" in objections(recipe, spread)[0] for recipe in ("prm", "orm", "rl"))
+    assert "launch template" in objections("sft", Launch(machines=2))[0]

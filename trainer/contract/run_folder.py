@@ -185,6 +185,13 @@ def last_attempt(path: Path) -> int:
     return max((events.decoder.decode(line).attempt for line in lines if line.strip()), default=0)
 
 
+def last_event(path: Path) -> events.AnyEvent | None:
+    """The last whole event of an events file, None where there is none. Raises msgspec.MsgspecError."""
+    size = path.stat().st_size if path.exists() else 0
+    lines = [line for line in complete_lines(path, max(0, size - (1 << 20)))[0] if line.strip()]
+    return events.decoder.decode(lines[-1]) if lines else None
+
+
 record_decoder = msgspec.json.Decoder(Record)
 
 

@@ -45,6 +45,7 @@ from trainer.rl.rewarder import (
     own_verifier,
 )
 from trainer.rl.train import RlTraining
+from trainer.runtime.distributed import Processes
 from trainer.runtime.loop import Validation, accelerator_of, begin
 from trainer.runtime.policy_card import write_policy
 from trainer.runtime.user_code import load_function, load_step_scorer
@@ -123,7 +124,8 @@ def build(
         budget=spec.budget_reward,
         budget_rate=spec.budget_rate,
     )
-    author = Author(spec, worker.spec.run, loaded, learning, problems[Split.TRAIN], rewarder, reference)
+    processes = Processes(accelerator)
+    author = Author(spec, worker.spec.run, loaded, learning, problems[Split.TRAIN], rewarder, reference, processes)
     if report:
         warn(worker, spec, author)
     held_out = problems[Split.VALIDATION][: spec.eval_problems]

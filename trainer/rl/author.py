@@ -28,6 +28,7 @@ from trainer.rl.advantages import gae, padded, whiten
 from trainer.rl.losses import kl
 from trainer.rl.objective import Learning, PolicyRow, laid, longest_of, prompt_passes
 from trainer.rl.rewarder import Earned, Rewarder, Written
+from trainer.runtime.distributed import Processes
 
 Check = Callable[[], None]
 Floats = NDArray[np.float32]
@@ -84,8 +85,21 @@ class Reference:
             return read_rows(self._learning, rows, self._temperature, check)[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A prompt of an update: its place there, its budget, and the seeds of its traces, which no process changes."""
+
+    place: int
+    row: InputRow
+    budget: int | None
+    seeds: tuple[int, ...]
+
+
 class Author:
-    """Writes the rollouts of an update and reads them back."""
+    """Writes the rollouts of an update and reads them back.
+
+    Of several processes each writes, judges and reads those of some prompts; then all have all of them.
+    """
 
     def __init__(
         self,
@@ -96,9 +110,10 @@ class Author:
         problems: Sequence[InputRow],
         rewarder: Rewarder,
         reference: Reference | None,
+        processes: Processes,
     ) -> None:
         self.spec, self.problems, self._run, self._rewarder = spec, problems, run, rewarder
-        self._learning, self._reference = learning, reference
+        self._learning, self._reference, self._processes = learning, reference, processes
         self._decoder = Decoder(loaded.language.model, loaded.tokenizer, rows=max(64, spec.traces))
         self._prompts: Prompts = loaded.prompts
         self._tokens = ResponseTokens(loaded.tokenizer)
@@ -129,23 +144,38 @@ class Author:
         """The rollouts of an update by the weights of now."""
         spec = self.spec
         rows = self._rows_of(update)
-        budgets = [self._budget_of(update, place) for place in range(len(rows))]
-        prompts = [self._prompts.ids_of(row.problem, budget) for row, budget in zip(rows, budgets, strict=True)]
         seeds = np.random.SeedSequence([spec.seed, update]).generate_state(len(rows) * spec.traces, np.uint32)
+        by_prompt = seeds.reshape(len(rows), spec.traces)
+        mine = [
+            Asked(place, rows[place], self._budget_of(update, place), tuple(by_prompt[place].tolist()))
+            for place in self._processes.places(len(rows))
+        ]
+        groups = self._processes.gathered(self._write_for(mine, check) if mine else [], len(rows))
+        return self._credited([one for group in groups for one in group], check)
+
+    def _write_for(self, asked: Sequence[Asked], check: Check) -> list[list[Rollout]]:
+        """Rollouts of these prompts, judged and compared with the reference policy, prompt by prompt."""
+        spec = self.spec
+        prompts = [self._prompts.ids_of(each.row.problem, each.budget) for each in asked]
         sampling = replace(self._sampling(), temperature=spec.temperature, top_p=spec.top_p)
-        made = self._decoder.generate(prompts, sampling, n=spec.traces, seeds=seeds.tolist(), check=check)
-        groups = [group for group in range(len(rows)) for _ in range(spec.traces)]
-        flat = [one for of_prompt in made for one in of_prompt]
-        traces = [self._read(rows[g], one, budgets[g]) for g, one in zip(groups, flat, strict=True)]
+        seeds = [seed for each in asked for seed in each.seeds]
+        made = self._decoder.generate(prompts, sampling, n=spec.traces, seeds=seeds, check=check)
+        flat = [(each, prompt, one) for each, prompt, of in zip(asked, prompts, made, strict=True) for one in of]
+        traces = [self._read(each.row, one, each.budget) for each, _, one in flat]
         earned = self._rewarder.earned(traces, check)
         found = [
-            Rollout(rows[g], g, tuple(prompts[g]), one, trace, paid, np.zeros(trace.length, np.float32), 0.0)
-            for g, one, trace, paid in zip(groups, flat, traces, earned, strict=True)
+            Rollout(each.row, each.place, tuple(prompt), one, trace, paid, np.zeros(trace.length, np.float32), 0.0)
+            for (each, prompt, one), trace, paid in zip(flat, traces, earned, strict=True)
         ]
-        return self._credited(self._compared(found, check), check)
+        found = self._compared(found, check)
+        return [found[start : start + spec.traces] for start in range(0, len(found), spec.traces)]
 
     def greedy(self, rows: Sequence[InputRow], check: Check) -> list[tuple[Generated, Written, Earned]]:
         """What the policy writes when it always takes the most probable token, judged."""
+        mine = [rows[place] for place in self._processes.places(len(rows))]
+        return self._processes.gathered(self._greedy(mine, check) if mine else [], len(rows))
+
+    def _greedy(self, rows: Sequence[InputRow], check: Check) -> list[tuple[Generated, Written, Earned]]:
         budget = (self.spec.budget_low + self.spec.budget_high) // 2 if self._says_budget else None
         prompts = [self._prompts.ids_of(row.problem, budget) for row in rows]
         made = self._decoder.generate(prompts, replace(self._sampling(), temperature=0.0), check=check)

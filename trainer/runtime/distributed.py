@@ -6,6 +6,7 @@ out in one of them. The first process alone writes events, records, checkpoints 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from trainer.contract.run_folder import host_name
 from trainer.data import AnyRow
 
 BUCKET = 1 << 24  # values summed in one message
@@ -39,6 +41,24 @@ class Processes:
         if self.count == 1:
             return rows
         return sorted(rows, key=lambda row: -row.length)[self.rank :: self.count]
+
+    def places(self, count: int) -> range:
+        """This process's places of so many: every place belongs to one process."""
+        return range(self.rank, count, self.count)
+
+    def gathered(self, mine: Sequence[Value], count: int) -> list[Value]:
+        """What all processes made at their `places`, in the order of the places."""
+        if self.count == 1:
+            return list(mine)
+        parts: list[Sequence[Value]] = [()] * self.count
+        dist.all_gather_object(parts, list(mine))
+        return [parts[place % self.count][place // self.count] for place in range(count)]
+
+    def pids_here(self) -> dict[int, int]:
+        """Rank and pid of every process on this machine."""
+        here = (host_name(), os.getpid())
+        found = self.gathered([here], self.count)
+        return {rank: pid for rank, (host, pid) in enumerate(found) if host == here[0]}
 
     def sum(self, values: Sequence[float]) -> tuple[float, ...]:
         """Each value summed over the processes, in float64."""

@@ -36,6 +36,8 @@ from trainer.models.learn import (
 )
 from trainer.runtime import checkpoint, sharding
 from trainer.runtime.checkpoint import Found, TrainState
+from trainer.runtime.distributed import Processes
+from trainer.runtime.peers import Peers
 from trainer.runtime.worker import RunFailed, Stopped, Worker
 
 MOST_SKIPPED = 3
@@ -88,11 +90,15 @@ def begin(worker: Worker) -> Found | None:
 
 def accelerator_of(worker: Worker, precision: Precision) -> Accelerator:
     """Device and arithmetic of this process, and its tie to the others where there are several."""
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=worker.spec.device == "cpu",
         mixed_precision="bf16" if precision is Precision.BF16 else "no",
         kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )
+    processes = Processes(accelerator)
+    if processes.count > 1:
+        worker.watch(Peers(processes.pids_here(), processes.count))
+    return accelerator
 
 
 class Training(Generic[AnyRow]):
@@ -119,7 +125,7 @@ class Training(Generic[AnyRow]):
         self.accelerator = accelerator
         if sharding.is_asked() and not sharding.parts_of(model):
             raise RunFailed(
-                f"the recipe {worker.spec.recipe} cannot spread its model over processes; launch it without "
+                f"the recipe {worker.spec.recipe} cannot spread its model over processes; launch it with DDP, without "
                 "--use_fsdp: each process then holds the whole model"
             )
         self._rates = {group.name: group.rate for group in groups}

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from trainer.contract import events
+from trainer.contract import events, launch
 from trainer.contract.events import Level, Outcome
 from trainer.contract.records import Record, Split
 from trainer.contract.run_folder import (
@@ -31,10 +31,12 @@ from trainer.contract.run_folder import (
     cut_torn_line,
     host_name,
     last_attempt,
+    last_event,
     sha256_of,
     sha256_of_folder,
 )
 from trainer.contract.spec import RunSpec
+from trainer.runtime.peers import Peers
 
 POLL_SECONDS = 0.5  # how often the heartbeat thread looks at `control`
 GRACE_SECONDS = 4.0  # a cancel that the recipe has not noticed by then ends the process from the heartbeat thread
@@ -79,6 +81,7 @@ class Worker:
         self._ended = threading.Event()
         self._process = psutil.Process()
         self._last_progress = 0.0
+        self._peers: Peers | None = None
 
     # what the run says
 
@@ -159,6 +162,21 @@ class Worker:
 
     # life
 
+    def watch(self, peers: Peers) -> None:
+        """From now on, end with a word that says so when another process of this attempt dies."""
+        self._peers = peers
+
+    def lost(self) -> str:
+        """Which other process has died, as a sentence; empty while all live. Waits a moment for a death to be seen."""
+        deadline = time.monotonic() + POLL_SECONDS
+        while self._peers is not None and time.monotonic() < deadline:
+            rank = self._peers.first_dead()
+            if rank is not None:
+                name = self._peers.name(rank)
+                return f"{name} has died, so all end; worker.log may say why. Resume goes on from the last checkpoint"
+            time.sleep(POLL_SECONDS / 10)
+        return ""
+
     @contextmanager
     def alive(self) -> Iterator[None]:
         """Name this process, beat every 5 s, and take SIGTERM and SIGINT for a pause."""
@@ -182,11 +200,18 @@ class Worker:
     def _beat(self, done: threading.Event) -> None:
         beaten = time.monotonic()
         asked_since: float | None = None
+        alone_since: float | None = None
         while not done.wait(POLL_SECONDS):
             now = time.monotonic()
             if now - beaten >= HEARTBEAT_SECONDS:
                 self.folder.beat()
                 beaten = now
+            if self._peers is not None and self._peers.first_dead() is not None:
+                alone_since = alone_since or now
+                if now - alone_since >= GRACE_SECONDS and not self._ended.is_set():
+                    # The others wait in a sum that will never come; whoever noticed it itself has ended by now.
+                    self.say(events.Ended, outcome=Outcome.FAILED, message=self.lost())
+                    os._exit(1)
             if self.folder.asked() is not Control.CANCEL:
                 asked_since = None
                 continue
@@ -208,6 +233,24 @@ class Follower(Worker):
     def __init__(self, folder: RunFolder, spec: RunSpec) -> None:
         self.folder, self.spec, self.step, self.attempt = folder, spec, 0, 0
         self.processes = int(os.environ["WORLD_SIZE"])
+        self._peers = None
+
+    def watch(self, peers: Peers) -> None:
+        """End when the first process is gone: nothing that is made from then on is written."""
+        self._peers = peers
+        threading.Thread(target=self._leave_with_first, args=(peers,), name="first process", daemon=True).start()
+
+    def _leave_with_first(self, peers: Peers) -> None:
+        peers.wait_for(0)
+        os._exit(0 if self._said_ended() else 1)
+
+    def _said_ended(self) -> bool:
+        return isinstance(last_event(self.folder.events), events.Ended)
+
+    def leave_after_first(self) -> None:
+        """Stay until the first process is gone, so that it can tell a death from an end."""
+        if self._peers is not None:
+            self._peers.wait_for(0)
 
     def say(self, kind: type[events.AnyEvent], **values: Any) -> None:  # noqa: ANN401 - as in Worker
         """The first process says it."""
@@ -272,6 +315,13 @@ def verify(folder: RunFolder, spec: RunSpec) -> None:
             )
 
 
+def refuse_several(worker: Worker) -> None:
+    """A recipe that would do the same work in every process is not started in several. Raises RunFailed."""
+    several = launch.Launch(processes=worker.processes)
+    for problem in launch.objections(worker.spec.recipe, several):
+        raise RunFailed(problem)
+
+
 def run_attempt(path: Path, recipe_of: Callable[[str], Callable[[Worker], dict[str, float]]]) -> int:
     """One attempt on a run folder, from claim to `ended`; returns the exit code.
 
@@ -298,12 +348,14 @@ def _follow(worker: Follower, recipe_of: Callable[[str], Callable[[Worker], dict
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # the launcher signals all; the first process decides what it means
     try:
+        refuse_several(worker)
         recipe_of(worker.spec.recipe)(worker)
     except Stopped:
-        return 0
+        pass
     except BaseException:
-        sys.stderr.write(f"process {os.environ['RANK']}: {traceback.format_exc()}")
+        sys.stderr.write(f"process {int(os.environ['RANK']) + 1}: {traceback.format_exc()}")
         return 1
+    worker.leave_after_first()
     return 0
 
 
@@ -312,6 +364,7 @@ def _attempt(worker: Worker, recipe_of: Callable[[str], Callable[[Worker], dict[
     try:
         worker.log(f"attempt {worker.attempt} of run {worker.spec.run}: {worker.spec.recipe}")
         verify(worker.folder, worker.spec)
+        refuse_several(worker)
         worker.check()
         summary = recipe_of(worker.spec.recipe)(worker)
         finite = {name: value for name, value in summary.items() if value - value == 0}
@@ -322,7 +375,8 @@ def _attempt(worker: Worker, recipe_of: Callable[[str], Callable[[Worker], dict[
     except BaseException as error:
         text = traceback.format_exc()
         worker.log(text)
-        shown = str(error) if isinstance(error, RunFailed | RunFolderError) else f"{type(error).__name__}: {error}"
+        known = isinstance(error, RunFailed | RunFolderError)
+        shown = str(error) if known else worker.lost() or f"{type(error).__name__}: {error}"
         worker.say(events.Ended, outcome=Outcome.FAILED, message=shown, traceback=text)
         return 1
     return 0
