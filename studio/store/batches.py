@@ -141,7 +141,7 @@ def lives(process: str) -> bool:
 # keys are not checked meanwhile: several of the columns that a check would look up have no index.
 _OWN = (
     *(s.score, s.machine_label, s.token_values, s.project_trace, s.raw_record),
-    *(i.flag, i.monitor_score, i.monitor_steps),
+    *(i.flag, i.monitor_score, i.monitor_steps, i.source_record),
 )
 _OF_TRACE = (s.message, s.project_trace, s.lease, s.candidate, i.clean_mark)
 

@@ -97,3 +97,19 @@ threshold = Table(
     Column("block", Float),
     Column("basis", Text, nullable=False),
 )
+
+# -- records of foreign files -----------------------------------------------------------------------------------------
+
+source_record = Table(
+    "source_record",  # one record of an imported file; traces of it have its batch and, as `line`, its ordinal
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("batch_id", ForeignKey("batch.id"), nullable=False),
+    Column("ordinal", Integer, nullable=False),  # from 1 in the order of the file; 0: what stands around the records
+    Column("member", Text, nullable=False, server_default=""),  # file of an archive, or JSON pointer in a document
+    Column("start", Integer),  # bytes of the file; None: a piece of a document, found by `member`
+    Column("length", Integer),
+    Column("sha256", Text, nullable=False, index=True),  # of these bytes, unpacked
+    Column("skeleton", LargeBinary),  # `studio.exchange.skeleton`; None: the one of an equal record before
+    UniqueConstraint("batch_id", "ordinal"),
+)

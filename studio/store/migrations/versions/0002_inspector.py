@@ -16,6 +16,7 @@ def upgrade() -> None:
     _make_monitors()
     _make_flags()
     _make_monitor_scores()
+    _make_source_records()
 
 
 # -- safety monitors --------------------------------------------------------------------------------------------------
@@ -154,3 +155,25 @@ def _make_monitor_scores() -> None:
         ),
     )
     op.create_index(op.f("ix_monitor_steps_batch_id"), "monitor_steps", ["batch_id"], unique=False)
+
+
+# -- records of foreign files -----------------------------------------------------------------------------------------
+
+
+def _make_source_records() -> None:
+    """What remains of the records of imported files beside the texts of their traces, and where their bytes lie."""
+    op.create_table(
+        "source_record",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("batch_id", sa.Integer(), nullable=False),
+        sa.Column("ordinal", sa.Integer(), nullable=False),
+        sa.Column("member", sa.Text(), server_default="", nullable=False),
+        sa.Column("start", sa.Integer(), nullable=True),
+        sa.Column("length", sa.Integer(), nullable=True),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("skeleton", sa.LargeBinary(), nullable=True),
+        sa.ForeignKeyConstraint(["batch_id"], ["batch.id"], name=op.f("fk_source_record_batch_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_source_record")),
+        sa.UniqueConstraint("batch_id", "ordinal", name=op.f("uq_source_record_batch_id_ordinal")),
+    )
+    op.create_index(op.f("ix_source_record_sha256"), "source_record", ["sha256"], unique=False)
