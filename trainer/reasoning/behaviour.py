@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.reasoning.segment import segment
+from trainer.reasoning.segment import Span, segment
 
 _BACKTRACKING = re.compile(
     r"\b(?:wait\b|hmm+\b|hold on\b|oops\b|scratch that\b|on second thou?ght\b|no, (?:that|this|it)(?:'s| is)\b"
@@ -76,6 +76,12 @@ def behaviour(text: str) -> Behaviour:
         verification=sum(bool(_VERIFICATION.search(line)) for line in lines),
         repeated=sum(times - 1 for times in seen.values()),
     )
+
+
+def backtracking_in(text: str, start: int = 0, end: int | None = None) -> Span | None:
+    """The first phrase of text[start:end] that turns back; None when there is none."""
+    found = _BACKTRACKING.search(text, start, len(text) if end is None else end)
+    return None if found is None else Span(found.start(), found.end())
 
 
 def effort_by_difficulty(effort: Sequence[float], difficulty: Sequence[float]) -> EffortByDifficulty:

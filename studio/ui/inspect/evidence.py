@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from PySide6.QtCore import QRectF, QSize, Qt
+import numpy as np
+from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QBrush, QColor, QFont, QIcon, QPainter, QPixmap
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from studio.render.prose import visible
-from studio.ui.inspect.opened import Moment, Opened, Voice
-from studio.ui.theme import Theme
+from studio.ui.context import Context
+from studio.ui.inspect.cursor import Cursor, Position
+from studio.ui.inspect.opened import Flagged, Moment, Opened, Voice
 from studio.ui.widgets import faces
 from studio.ui.widgets.score_strip import summary
 from studio.ui.widgets.step_model import WORDS
@@ -36,16 +38,30 @@ class Fact:
     rating: Rating | None = None
     hatched: bool = False
     tip: str = ""
+    span: tuple[int, int] | None = None  # where in the text it stands: a click goes there
+
+
+SPAN_ROLE = int(Qt.ItemDataRole.UserRole)
 
 
 class EvidencePanel(QTreeWidget):
-    """Sections of facts: this step, scores, annotations, history."""
+    """Sections of facts: this step, scores, flags, annotations, history.
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+    Signals:
+        spanChosen(int, int): show these code points.
+    """
+
+    spanChosen = Signal(int, int)
+
+    def __init__(self, context: Context, cursor: Cursor, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        theme = context.theme
         self._theme = theme
         self._opened: Opened | None = None
         self._ordinal: int | None = None
+        self._soon = QTimer(self, singleShot=True, interval=0)
+        self._soon.timeout.connect(self._fill_step)
+        cursor.moved.connect(self._on_moved)
         self._closed: set[str] = set()
         self._icons: dict[Rating, QIcon] = {}
         self.setColumnCount(2)
@@ -65,6 +81,8 @@ class EvidencePanel(QTreeWidget):
         self.header().setSectionResizeMode(1, QHeaderView.ResizeMode.Fixed)
         self.header().resizeSection(1, theme.px(VALUES_WIDTH))
         self.header().setStretchLastSection(False)
+        self.itemClicked.connect(self._on_chosen)
+        self.itemActivated.connect(self._on_chosen)
         self.itemExpanded.connect(lambda item: self._closed.discard(item.text(0)))
         self.itemCollapsed.connect(lambda item: self._closed.add(item.text(0)))
         theme.switched.connect(self._on_theme_switched)
@@ -78,20 +96,20 @@ class EvidencePanel(QTreeWidget):
         self._opened = opened
         self._fill()
 
-    def show_step(self, ordinal: int | None) -> None:
-        """Show another step."""
+    def _on_moved(self, position: Position) -> None:
+        ordinal = position.step if position.step >= 0 else None
         if ordinal != self._ordinal:
             self._ordinal = ordinal
-            self._fill()
+            self._soon.start()  # once, however many steps a replay passes before the next paint
 
     def facts(self) -> tuple[tuple[str, tuple[Fact, ...]], ...]:
         """The sections with their facts."""
         opened = self._opened
         if opened is None:
             return ()
-        sections = []
-        if self._ordinal is not None and self._ordinal < opened.count:
-            sections.append((f"Step {self._ordinal + 1} of {opened.count}", tuple(_of_step(opened, self._ordinal))))
+        sections = [self._step_facts()]
+        if opened.flags:
+            sections.append(("Flags", tuple(_flag(flag) for flag in opened.flags)))
         if opened.lines:
             sections.append(("Scorers", tuple(_scorers(opened))))
         sections.append(("Annotations", tuple(_annotation(voice) for voice in opened.voices) or (_NOBODY,)))
@@ -100,7 +118,27 @@ class EvidencePanel(QTreeWidget):
         sections.append(("Trace", tuple(_trace(opened))))
         return tuple(sections)
 
+    def _step_facts(self) -> tuple[str, tuple[Fact, ...]]:
+        opened = self._opened
+        assert opened is not None
+        if self._ordinal is None or self._ordinal >= opened.count:
+            return "No step here", ()
+        return f"Step {self._ordinal + 1} of {opened.count}", tuple(_of_step(opened, self._ordinal))
+
     # -- drawing ------------------------------------------------------------------------------------------------------
+
+    def _fill_step(self) -> None:
+        """The first section alone."""
+        head = self.topLevelItem(0)
+        if self._opened is None or head is None:
+            return
+        self.setUpdatesEnabled(False)
+        name, facts = self._step_facts()
+        head.setText(0, name)
+        head.takeChildren()
+        for fact in facts:
+            self._line(head, fact)
+        self.setUpdatesEnabled(True)
 
     def _fill(self) -> None:
         self.setUpdatesEnabled(False)
@@ -137,9 +175,16 @@ class EvidencePanel(QTreeWidget):
         if fact.hatched:
             item.setBackground(1, QBrush(self._theme.colours.q("border"), Qt.BrushStyle.BDiagPattern))
             item.setForeground(1, self._theme.colours.q("secondary"))
+        if fact.span is not None:
+            item.setData(0, SPAN_ROLE, fact.span)
         if fact.tip:
             item.setToolTip(0, fact.tip)
             item.setToolTip(1, fact.tip)
+
+    def _on_chosen(self, item: QTreeWidgetItem) -> None:
+        span = item.data(0, SPAN_ROLE)
+        if span is not None:
+            self.spanChosen.emit(*span)
 
     def _icon(self, value: Rating) -> QIcon:
         if value not in self._icons:
@@ -177,8 +222,31 @@ def _of_step(opened: Opened, ordinal: int) -> Iterable[Fact]:
         value = line.values[ordinal]
         if value is not None:
             yield Fact(line.name, f"{value:.3f}", hatched=bool(line.note), tip=line.note)
+    yield from _tokens(opened, ordinal)
     if opened.is_disputed(ordinal):
         yield Fact("disputed", "△", tip="people contradict each other, or the first scorer contradicts them")
+
+
+def _tokens(opened: Opened, ordinal: int) -> Iterable[Fact]:
+    tokens = opened.tokens
+    if tokens is None:
+        return
+    step = opened.trace.segmentation.steps[ordinal]
+    first, last = np.searchsorted(tokens.starts, [step.start, step.end])
+    if first == last:
+        return
+    yield Fact("tokens", f"{last - first:,}")
+    for name, values in (("mean log-probability", tokens.logprob), ("mean entropy", tokens.entropy)):
+        known = np.zeros(0, np.float32) if values is None else values[first:last]
+        known = known[~np.isnan(known)]
+        if len(known):
+            yield Fact(name, f"{known.mean(dtype=np.float64):.3f}")
+
+
+def _flag(flag: Flagged) -> Fact:
+    words = f"{flag.category}: “{visible(flag.quote[:80])}{'…' if len(flag.quote) > 80 else ''}”"
+    tip = "\n".join(part for part in (flag.why, f"by {flag.monitor}, severity {flag.severity}") if part)
+    return Fact(words, flag.state, tip=tip, span=(flag.start, flag.end))
 
 
 def _scorers(opened: Opened) -> Iterable[Fact]:
@@ -215,7 +283,12 @@ def _moment(moment: Moment) -> Fact:
 
 def _trace(opened: Opened) -> Iterable[Fact]:
     trace = opened.trace
-    yield Fact("number", str(trace.id), tip=trace.uid)
+    if trace.id:
+        yield Fact("number", str(trace.id), tip=trace.uid)
+    said = opened.conversation
+    for name, value in (("log", said.log), ("sample", said.sample), ("epoch", said.epoch)):
+        if value not in ("", None):
+            yield Fact(name, visible(str(value)))
     if opened.projects:
         yield Fact("project", "\n".join(opened.projects))
     if trace.model:

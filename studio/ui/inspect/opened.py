@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
 
 from studio.domain import Annotation, Entry, StepScores, Trace
 from studio.store import annotations as verbs
-from studio.store import projects, scores, traces
+from studio.store import batches, conversations, projects, scores, token_values, traces
+from studio.store.conversations import Conversation
+from studio.store.schema import candidate
+from studio.store.schema_inspect import flag, monitor
+from studio.store.token_values import TokenArrays
+from studio.ui.inspect.clock import Clock, clock_of
+from studio.ui.inspect.structure import Structure, structure
 from studio.ui.widgets.step_model import StepRow
 from studio.ui.widgets.trace_values import ScoreLine, StepSigns
 from trainer.contract.records import Rating
 
 LOW = 0.5  # a step with a lower score is a hit: the PRM thinks it is wrong
+NO_RATING = 2
+SETTLED = frozenset({"rejected", "withdrawn"})  # a flag that a person has taken back counts no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +49,68 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
+class Flagged:
+    """A finding of a monitor, or of a person, with its span of the trace."""
+
+    id: int
+    category: str
+    severity: int
+    start: int
+    end: int
+    quote: str
+    why: str
+    state: str
+    monitor: str = ""
+    other: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """By step, as arrays [steps]: the rating that stands (NO_RATING = none), the first scorer's score (NaN = none)."""
+
+    standing: NDArray[np.int8]
+    score: NDArray[np.float32]
+    disputed: NDArray[np.bool_]
+    flagged: NDArray[np.bool_]
+    branched: NDArray[np.bool_]
+
+    @property
+    def hits(self) -> NDArray[np.bool_]:
+        """Where n stops: a low score, a disagreement, a negative rating or a flag."""
+        found: NDArray[np.bool_] = (self.score < LOW) | (self.standing == Rating.NEGATIVE)
+        return found | self.disputed | self.flagged
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """What the Inspect page shows of a trace."""
 
     trace: Trace
-    texts: tuple[str, ...]
     voices: tuple[Voice, ...]
     lines: tuple[ScoreLine, ...]  # those that count here first, then newest first
     history: tuple[Moment, ...]  # newest first
     projects: tuple[str, ...]
+    conversation: Conversation
+    structure: Structure
+    clock: Clock
+    marks: Marks
+    tokens: TokenArrays | None = None
+    flags: tuple[Flagged, ...] = ()
 
     @property
     def count(self) -> int:
         """Number of steps."""
-        return len(self.texts)
+        return self.structure.steps
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The steps' texts."""
+        return tuple(self.trace.step_text(ordinal) for ordinal in range(self.count))
+
+    @property
+    def token_starts(self) -> NDArray[np.int64] | None:
+        """Where tokens begin; None when the source has none."""
+        return None if self.tokens is None else self.tokens.starts.astype(np.int64)
 
     def mine(self, ordinal: int) -> Rating | None:
         """My own rating of a step."""
@@ -65,10 +123,8 @@ class Opened:
 
     def standing(self, ordinal: int) -> Rating | None:
         """The rating that stands for a step: my own, else what most people said, the lower one of two."""
-        if (own := self.mine(ordinal)) is not None:
-            return own
-        counted = Counter(self.others(ordinal))
-        return max(counted, key=lambda value: (counted[value], -value), default=None)
+        value = int(self.marks.standing[ordinal])
+        return None if value == NO_RATING else Rating(value)
 
     def score(self, ordinal: int) -> float | None:
         """The first scorer's score of a step."""
@@ -76,43 +132,31 @@ class Opened:
 
     def is_disputed(self, ordinal: int) -> bool:
         """Whether people contradict each other, or the first scorer contradicts them."""
-        said = {*self.others(ordinal), self.mine(ordinal)} - {None}
-        if len(said) > 1:
-            return True
-        score, rating = self.score(ordinal), self.standing(ordinal)
-        if score is None or rating in (None, Rating.NEUTRAL) or self.lines[0].note:
-            return False
-        return (score < LOW) == (rating is Rating.POSITIVE)
+        return bool(self.marks.disputed[ordinal])
 
     def is_hit(self, ordinal: int) -> bool:
-        """Whether n stops here: a low score, a disagreement or a negative rating."""
-        score = self.score(ordinal)
-        low = score is not None and score < LOW
-        return low or self.is_disputed(ordinal) or self.standing(ordinal) is Rating.NEGATIVE
+        """Whether n stops here: a low score, a disagreement, a negative rating or a flag."""
+        return bool(self.marks.hits[ordinal])
 
     def signs(self) -> tuple[StepSigns, ...]:
         """The steps for the map."""
         return tuple(StepSigns(self.standing(n), self.score(n), self.is_disputed(n)) for n in range(self.count))
 
-    def rows(self) -> tuple[StepRow, ...]:
-        """The steps for the list."""
-        note = self.lines[0].note if self.lines else ""
-        return tuple(
-            StepRow(
-                ordinal,
-                text,
-                rating=self.standing(ordinal),
-                unsure=any(voice.unsure[ordinal] for voice in self.voices),
-                score=self.score(ordinal),
-                score_note=note,
-                others=self.others(ordinal),
-            )
-            for ordinal, text in enumerate(self.texts)
+    def row(self, ordinal: int) -> StepRow:
+        """A step for the transcript."""
+        return StepRow(
+            ordinal,
+            self.trace.step_text(ordinal),
+            rating=self.standing(ordinal),
+            unsure=any(voice.unsure[ordinal] for voice in self.voices),
+            score=self.score(ordinal),
+            score_note=self.lines[0].note if self.lines else "",
+            others=self.others(ordinal),
         )
 
 
 def read_trace(c: Connection, trace_id: int, annotator_id: int) -> Opened:
-    """Read a trace with its annotations, scores and history. Raises NotFoundError."""
+    """Read a trace with its annotations, scores, tokens, flags and history. Raises NotFoundError."""
     trace = traces.load(c, trace_id)
     names = {person.id: person.name for person in projects.annotators(c)}
     said = verbs.of_trace(c, trace_id)
@@ -121,14 +165,120 @@ def read_trace(c: Connection, trace_id: int, annotator_id: int) -> Opened:
     history = [entry for annotation in said for entry in verbs.timeline(c, annotation.id)]
     history.sort(key=lambda entry: entry.id, reverse=True)
     lines = [_line(each, trace, of) for each in reversed(scores.of_trace(c, trace_id))]
-    count = len(trace.segmentation.steps)
-    return Opened(
+    return assemble(
         trace,
-        tuple(trace.step_text(ordinal) for ordinal in range(count)),
-        tuple(_voice(a, trace, names, annotator_id) for a in said),
-        tuple(sorted(lines, key=lambda line: bool(line.note))),
-        tuple(Moment(entry.at, names.get(entry.annotator_id or 0, "unknown"), entry) for entry in history),
-        of,
+        conversations.read(c, trace_id),
+        voices=tuple(_voice(a, trace, names, annotator_id) for a in said),
+        lines=tuple(sorted(lines, key=lambda line: bool(line.note))),
+        history=tuple(Moment(entry.at, names.get(entry.annotator_id or 0, "unknown"), entry) for entry in history),
+        projects=of,
+        tokens=token_values.read(c, trace_id, alternatives=False),
+        flags=_flags(c, trace_id),
+        branches=tuple(c.scalars(select(candidate.c.ordinal).where(candidate.c.trace_id == trace_id).distinct())),
+    )
+
+
+def assemble(
+    trace: Trace,
+    conversation: Conversation,
+    *,
+    voices: tuple[Voice, ...] = (),
+    lines: tuple[ScoreLine, ...] = (),
+    history: tuple[Moment, ...] = (),
+    projects: tuple[str, ...] = (),
+    tokens: TokenArrays | None = None,
+    flags: tuple[Flagged, ...] = (),
+    branches: tuple[int, ...] = (),
+) -> Opened:
+    """What the page shows, of parts read from a store or from a file that is not imported."""
+    turns = conversations.turns_of(trace.text, conversation.turns or trace.messages)
+    shape = structure(trace.text, turns, trace.segmentation.steps)
+    starts = None if tokens is None else tokens.starts.astype(np.int64)
+    clock = clock_of(len(trace.text), turns, _turn_starts(shape), starts)
+    marks = _marks(shape, voices, lines, flags, branches)
+    return Opened(
+        trace, voices, lines, history, projects, conversation, shape, clock, marks, tokens=tokens, flags=flags
+    )
+
+
+def _turn_starts(shape: Structure) -> NDArray[np.int64]:
+    first = np.searchsorted(shape.turn, np.arange(len(shape.turns)), side="left")
+    begins = np.concatenate([shape.start, [len(shape.text)]])[first]
+    begins[:1] = 0
+    return np.asarray(begins, dtype=np.int64)
+
+
+def _marks(
+    shape: Structure,
+    voices: tuple[Voice, ...],
+    lines: tuple[ScoreLine, ...],
+    flags: tuple[Flagged, ...],
+    branches: tuple[int, ...],
+) -> Marks:
+    count = shape.steps
+    standing = np.full(count, NO_RATING, np.int8)
+    disputed, flagged, branched = (np.zeros(count, np.bool_) for _ in range(3))
+    score = np.full(count, np.nan, np.float32)
+    if lines:
+        score[:] = [np.nan if value is None else value for value in lines[0].values]
+    for ordinal, said in _said(voices).items():
+        standing[ordinal] = said.stands
+        disputed[ordinal] = said.differs
+    if lines and not lines[0].note:
+        disputed |= (score < LOW) & (standing == Rating.POSITIVE)
+        disputed |= (score >= LOW) & (standing == Rating.NEGATIVE)
+    for each in flags:
+        if each.state not in SETTLED:
+            flagged[max(shape.step_at(each.start), 0) : shape.step_at(max(each.start, each.end - 1)) + 1] = True
+    branched[[ordinal for ordinal in branches if 0 <= ordinal < count]] = True
+    return Marks(standing, score, disputed, flagged, branched)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    stands: Rating
+    differs: bool
+
+
+def _said(voices: tuple[Voice, ...]) -> dict[int, _Said]:
+    """What people said of the steps of which anybody said something."""
+    by_step: dict[int, list[Rating]] = {}
+    own: dict[int, Rating] = {}
+    for voice in voices:
+        for ordinal, value in enumerate(voice.values):
+            if value is not None:
+                by_step.setdefault(ordinal, []).append(value)
+                if voice.mine:
+                    own.setdefault(ordinal, value)
+    found = {}
+    for ordinal, given in by_step.items():
+        counted = Counter(given)
+        most = max(counted, key=lambda value: (counted[value], -value))
+        found[ordinal] = _Said(own.get(ordinal, most), len(counted) > 1)
+    return found
+
+
+def _flags(c: Connection, trace_id: int) -> tuple[Flagged, ...]:
+    query = (
+        select(flag, monitor.c.name.label("monitor"))
+        .outerjoin(monitor, monitor.c.id == flag.c.monitor_id)
+        .where(flag.c.trace_id == trace_id, batches.visible(flag.c.batch_id))
+        .order_by(flag.c.start, flag.c.id)
+    )
+    return tuple(
+        Flagged(
+            row.id,
+            row.category,
+            row.severity,
+            row.start,
+            row.end,
+            row.quote,
+            row.why,
+            row.state,
+            row.monitor or "a person",
+            None if row.other_start is None else (row.other_start, row.other_end),
+        )
+        for row in c.execute(query)
     )
 
 

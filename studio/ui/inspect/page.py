@@ -1,38 +1,52 @@
-"""The Inspect page: a list of traces, the transcript with map and score strip, and the evidence; one cursor for all."""
+"""The Inspect page: which trace, its turns, its transcript with map, lanes, replay and evidence; one cursor for all."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 
-from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QTabWidget, QWidget
 from sqlalchemy import Connection
 
 from studio.domain import Changes, Project, Topic
 from studio.errors import NotFoundError
-from studio.store import projects
-from studio.ui.actions import Page
+from studio.store import projects, token_values
 from studio.ui.context import Context
+from studio.ui.inspect.commands import InspectCommands
+from studio.ui.inspect.cursor import Cursor, Position
 from studio.ui.inspect.disagreements import DisagreementPanel
 from studio.ui.inspect.empty import EmptyPanel
 from studio.ui.inspect.evidence import EvidencePanel
 from studio.ui.inspect.list_panel import ListPanel
 from studio.ui.inspect.opened import Opened, read_trace
+from studio.ui.inspect.page_frame import PageFrame
+from studio.ui.inspect.player import Player
+from studio.ui.inspect.replay_bar import Chip, ReplayBar
 from studio.ui.inspect.scoring import Scoring, TraceScorer
 from studio.ui.inspect.strip_panel import StripPanel
+from studio.ui.inspect.transcript import Transcript
+from studio.ui.inspect.turns_panel import TurnsPanel
 from studio.ui.widgets.paint_gate import PaintGate
+from studio.ui.widgets.parts import plural
 from studio.ui.widgets.problem_view import ProblemView
-from studio.ui.widgets.step_list import StepListView
-from studio.ui.widgets.step_model import Faces
 from studio.ui.widgets.trace_map import TraceMap
 
 HELD = 24  # traces kept ready to be shown again
-COMMANDS = ("step_below", "step_above", "next_hit", "previous_hit", "score_this", "label_this", "copy_latex")
+AHEAD = 60  # steps of a neighbour that are laid out before anybody asks
+HELD_TEXT = 8_000_000  # code points of them together
+
+SIDE_PANELS: tuple[tuple[str, Callable[[Context, Cursor], QWidget]], ...] = (
+    # A panel beside the transcript is one line here: its tab's name and its class. It is made with the context and the
+    # cursor, is told `show_trace(Opened | None)`, and may have a signal `spanChosen(int, int)` to show code points.
+    ("Evidence", EvidencePanel),
+)
 
 
 class InspectPage(QWidget):
-    """Reads traces off the GUI thread and moves one cursor through list, map, strip and evidence.
+    """Reads traces off the GUI thread and moves one cursor through everything that shows them.
 
     Signals:
         opened(int): this trace is shown now, its text at once, its maths as soon as it is drawn.
@@ -46,28 +60,34 @@ class InspectPage(QWidget):
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._context = context
+        self.context = context
         self._shown: Opened | None = None
-        self._step: int | None = None
         self._asked = (0, -1)
         self._held: OrderedDict[int, Opened] = OrderedDict()
         self._stale = True
+        self.place = Cursor(self)
+        self.player = Player(self.place, self)
         self.traces = ListPanel(context)
         self.disagreements = DisagreementPanel(context)
         self.left = QTabWidget()
         self.problem = ProblemView(context.maths, context.theme)
-        self.steps = StepListView(context.maths, context.theme)
+        self.turns = TurnsPanel(context, self.place)
+        self.steps = Transcript(context.maths, context.theme)
         self.steps.setObjectName("steps")
         self.map = TraceMap(context.theme)
         self.strip = StripPanel(context)
-        self.evidence = EvidencePanel(context.theme)
+        self.side = QTabWidget()
+        self.panels = {name: make(context, self.place) for name, make in SIDE_PANELS}
+        self.replay = ReplayBar(context, self.place, self.player)
+        self.below = Chip(context, "New steps below", self.steps)
         self.empty = EmptyPanel(context)
         self.scorer = TraceScorer(context, self)
         self.gate = PaintGate(self.problem, self.steps, parent=self)
         self._later = QTimer(self, singleShot=True, interval=150)
-        self._lay_out()
+        self.frame = PageFrame(self)
         self._connect()
-        self._register()
+        self.commands = InspectCommands(self)
+        context.actions.on("score_this", self._score)
 
     @property
     def shown(self) -> Opened | None:
@@ -77,13 +97,20 @@ class InspectPage(QWidget):
     @property
     def step(self) -> int | None:
         """The current step."""
-        return self._step
+        return self.place.position.step if self.place.position.step >= 0 else None
+
+    @property
+    def evidence(self) -> EvidencePanel:
+        """What is known of the current step."""
+        panel = self.panels["Evidence"]
+        assert isinstance(panel, EvidencePanel)
+        return panel
 
     def activate(self) -> None:
         """The page is shown: bring the list up to date if something changed while it was not."""
         if self._stale:
             self._stale = False
-            self._context.background.read(self, projects.all_projects, self._on_projects)
+            self.context.background.read(self, projects.all_projects, self._on_projects)
         self.steps.setFocus()
 
     def show_trace(self, trace_id: int, step: int = -1) -> None:
@@ -93,89 +120,68 @@ class InspectPage(QWidget):
         if held is not None:
             self._show(held)
             return
-        read = partial(_read, trace_id, self._context.annotator.id)
-        self._context.background.read(self, read, self._on_read, self._on_unreadable)
+        read = partial(_read, trace_id, self.context.annotator.id)
+        self.context.background.read(self, read, self._on_read, self._on_unreadable)
+
+    def show_loaded(self, opened: Opened, step: int = -1) -> None:
+        """Show a trace that is in no store, or more of the one on screen; its id is 0 or less."""
+        self._asked = (opened.trace.id, step)
+        self._show(opened)
 
     def go(self, ordinal: int) -> None:
         """Make a step the current one everywhere."""
-        if self._shown is None or not 0 <= ordinal < self._shown.count:
-            return
-        self._step = ordinal
-        self.steps.set_current(ordinal)
-        self.map.set_current(ordinal)
-        self.strip.strip.set_current(ordinal)
-        self.evidence.show_step(ordinal)
-        self.stepMoved.emit(ordinal)
+        self.place.go_step(ordinal)
+
+    def show_span(self, start: int, end: int) -> None:
+        """Show and mark code points of the trace."""
+        if self._shown is not None:
+            self.steps.reveal(start)
+            self.steps.set_marks(((start, end),))
+            self.place.go_point(start)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Space plays wherever no button or field wants it."""
+        if event.key() == Qt.Key.Key_Space and not event.modifiers():
+            self.context.actions.run("replay_play")
+        else:
+            super().keyPressEvent(event)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """In the lists of traces Space plays too."""
+        if event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent) and event.key() == Qt.Key.Key_Space:
+            return self.context.actions.run("replay_play")
+        return super().eventFilter(watched, event)
 
     # -- building -----------------------------------------------------------------------------------------------------
-
-    def _lay_out(self) -> None:
-        steps = _card()
-        inside = QHBoxLayout(steps)
-        inside.setContentsMargins(2, 6, 6, 6)
-        inside.setSpacing(2)
-        inside.addWidget(self.steps, 1)
-        inside.addWidget(self.map)
-        centre = QWidget()
-        column = QVBoxLayout(centre)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(10)
-        for widget, stretch in ((self.problem, 0), (steps, 1), (self.strip, 0)):
-            column.addWidget(widget if widget is steps else _card(widget), stretch)
-        self.steps.set_columns(faces=Faces.ONE, scores=True)
-        self.left.setDocumentMode(True)
-        self.left.tabBar().setDrawBase(False)
-        self.left.addTab(self.traces, self.tr("Traces"))
-        self.left.addTab(self.disagreements, self.tr("Disagreements"))
-        self.left.setMinimumWidth(self._context.theme.px(230))
-        self._split = QSplitter(Qt.Orientation.Horizontal)
-        self._split.setHandleWidth(12)
-        self._split.setChildrenCollapsible(False)
-        for each, share in ((self.left, 0), (centre, 1), (_card(self.evidence), 0)):
-            self._split.addWidget(each)
-            self._split.setStretchFactor(self._split.count() - 1, share)
-        self._split.setSizes([270, 700, 250])
-        self._stack = QStackedWidget()
-        self._stack.addWidget(self._split)
-        self._stack.addWidget(self.empty)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(16, 14, 16, 14)
-        whole.addWidget(self._stack)
 
     def _connect(self) -> None:
         self.traces.chosen.connect(lambda trace_id: self.show_trace(trace_id))
         self.disagreements.chosen.connect(self.show_trace)
         self.left.currentChanged.connect(self._on_tab)
         self.traces.counted.connect(self._on_counted)
+        for view in (self.traces.list, self.disagreements.list, self.turns):
+            view.installEventFilter(self)
+        self.place.moved.connect(self._on_moved)
         self.steps.stepActivated.connect(self.go)
+        self.steps.pointActivated.connect(self.place.go_point)
+        self.steps.tokenHovered.connect(self._read_alternatives)
+        self.steps.scrolled.connect(self._place_chip)
+        self.below.clicked.connect(self._go_below)
+        self.turns.turnChosen.connect(self.place.go_turn)
+        self.turns.blockChosen.connect(self._go_block)
         self.map.jumped.connect(self.go)
         self.strip.strip.jumped.connect(self.go)
         self.strip.scoreAsked.connect(self._score)
         self.strip.cancelAsked.connect(self._cancel_scoring)
+        for panel in self.panels.values():
+            if hasattr(panel, "spanChosen"):
+                panel.spanChosen.connect(self.show_span)
+        self.player.playingChanged.connect(self.steps.set_plays)
         self.scorer.told.connect(self._on_scoring)
         self.gate.opened.connect(self.paintedReady)
         self._later.timeout.connect(self._fetch_ahead)
-        self._context.background.changed.connect(self._on_changed)
-        self._context.annotatorSwitched.connect(lambda _person: self._forget())
-
-    def _register(self) -> None:
-        on = self._context.actions.on
-        on("step_below", lambda: self.go((-1 if self._step is None else self._step) + 1))
-        on("step_above", lambda: self.go((1 if self._step is None else self._step) - 1))
-        on("trace_below", lambda: self.traces.step_by(1))
-        on("trace_above", lambda: self.traces.step_by(-1))
-        on("next_hit", lambda: self._next_hit(1))
-        on("previous_hit", lambda: self._next_hit(-1))
-        on("score_this", self._score)
-        on("label_this", self._label)
-        on("inspect_source", self._toggle_source)
-        on("copy_latex", lambda: self.steps.copy_text(latex=True))
-        on("search_traces", self.traces.search.setFocus)
-        self._enable()
-
-    def _enable(self) -> None:
-        for id in COMMANDS:
-            self._context.actions.enable(id, self._shown is not None)
+        self.context.background.changed.connect(self._on_changed)
+        self.context.annotatorSwitched.connect(lambda _person: self._forget())
 
     # -- showing ------------------------------------------------------------------------------------------------------
 
@@ -190,7 +196,7 @@ class InspectPage(QWidget):
 
     def _on_counted(self, count: int) -> None:
         anything = count > 0 or self._shown is not None or self.traces.is_narrowed
-        self._stack.setCurrentWidget(self._split if anything else self.empty)
+        self.frame.show_traces(anything)
         if count and self._asked[0] == 0:
             self.traces.choose_first()
 
@@ -201,47 +207,111 @@ class InspectPage(QWidget):
 
     def _on_unreadable(self, error: Exception) -> None:
         if isinstance(error, NotFoundError):
-            self._context.say(str(error))
+            self.context.say(str(error))
         else:
-            self._context.fail(error)
+            self.context.fail(error)
 
     def _show(self, opened: Opened) -> None:
         trace_id, step = self._asked
-        again = self._shown is not None and self._shown.trace.id == trace_id
+        before = self._shown
+        again = before is not None and before.trace.uid == opened.trace.uid
         self._shown = opened
-        self._stack.setCurrentWidget(self._split)
-        if step < 0:
-            step = self._step if again and self._step is not None else _first_hit(opened)
+        self.frame.show_traces(True)
         self._asked = (trace_id, -1)
         self.gate.shut()
-        self.problem.set_problem(opened.trace.problem.prompt, opened.trace.problem.reference_answer)
-        self.steps.set_steps(opened.rows(), current=step)
-        self.map.set_steps(opened.signs())
-        self.strip.show_trace(opened, self.scorer.scoring(trace_id))
-        self.evidence.show_trace(opened)
-        self.go(min(step, opened.count - 1))
-        self.traces.mark(trace_id)
-        self._enable()
+        if again and step < 0:
+            self._renew(before, opened)
+        else:
+            self._open(opened, _first_hit(opened) if step < 0 else step)
+        if opened.trace.id > 0:
+            self.traces.mark(trace_id)
+        self.commands.enable()
         self._later.start()
         self.opened.emit(trace_id)
+
+    def _open(self, opened: Opened, step: int) -> None:
+        self.player.pause()
+        self.frame.show_problem(not opened.structure.is_conversation)
+        self.problem.set_problem(opened.trace.problem.prompt, opened.trace.problem.reference_answer)
+        self.below.hide()
+        self.steps.set_trace(opened)
+        self.turns.show_trace(opened)
+        self._show_lanes(opened)
+        self.place.open(opened.structure, opened.token_starts, step=step)
+        self.player.open(opened.clock, len(opened.trace.text))
+        self.replay.show_trace(opened)
+
+    def _renew(self, before: Opened | None, opened: Opened) -> None:
+        """The same trace with other scores, ratings or more text: what is read stays where it is."""
+        grown = 0 if before is None else opened.count - before.count
+        self.place.grow(opened.structure, opened.token_starts)
+        self.steps.set_trace(opened, keep=True)
+        self.turns.show_trace(opened)
+        self._show_lanes(opened)
+        self.player.open(opened.clock, len(opened.trace.text))
+        self.replay.show_trace(opened)
+        if grown > 0 and not self.steps.at_end:
+            self.below.setText(f"{plural(grown, 'new step')} below")
+            self.below.show()
+        self._place_chip()
+
+    def _show_lanes(self, opened: Opened) -> None:
+        self.map.set_steps(opened.signs())
+        self.strip.show_trace(opened, self.scorer.scoring(opened.trace.id))
+        for panel in self.panels.values():
+            panel.show_trace(opened)  # type: ignore[attr-defined]
+
+    def _on_moved(self, position: Position) -> None:
+        self.steps.set_position(position)
+        step = position.step if position.step >= 0 else None
+        self.map.set_current(step)
+        self.strip.strip.set_current(step)
+        self.stepMoved.emit(position.step)
+
+    def _go_block(self, block: int) -> None:
+        if self._shown is not None:
+            self.steps.reveal(self._shown.structure.blocks[block].start)
+            self.place.go_block(block)
+
+    def _go_below(self) -> None:
+        self.below.hide()
+        self.steps.to_end()
+
+    def _place_chip(self) -> None:
+        if not self.below.isHidden():
+            if self.steps.at_end:
+                self.below.hide()
+                return
+            self.below.adjustSize()
+            room = self.steps.viewport().rect()
+            self.below.move(room.center().x() - self.below.width() // 2, room.bottom() - self.below.height() - 10)
+            self.below.raise_()
 
     def _hold(self, opened: Opened) -> None:
         self._held[opened.trace.id] = opened
         self._held.move_to_end(opened.trace.id)
-        while len(self._held) > HELD:
+        while len(self._held) > 1 and (
+            len(self._held) > HELD or sum(len(each.trace.text) for each in self._held.values()) > HELD_TEXT
+        ):
             self._held.popitem(last=False)
 
     def _fetch_ahead(self) -> None:
         """Read the neighbours in the list and have their maths drawn."""
         wanted = [trace_id for trace_id in self.traces.neighbours() if trace_id not in self._held]
         for trace_id in wanted:
-            read = partial(_read, trace_id, self._context.annotator.id)
-            self._context.background.read(self, read, self._on_fetched, lambda _error: None)
+            read = partial(_read, trace_id, self.context.annotator.id)
+            self.context.background.read(self, read, self._on_fetched, lambda _error: None)
 
     def _on_fetched(self, opened: Opened) -> None:
         self._hold(opened)
-        self.steps.prepare(opened.texts)
+        self.steps.prepare(tuple(opened.trace.step_text(n) for n in range(min(opened.count, AHEAD))))
         self.problem.prepare(opened.trace.problem.prompt, opened.trace.problem.reference_answer)
+
+    def _read_alternatives(self, token: int) -> None:
+        if self._shown is None or self._shown.trace.id <= 0:
+            return
+        read = partial(_alternatives, self._shown.trace.id, token)
+        self.context.background.read(self, read, partial(self.steps.set_alternatives, token))
 
     # -- news ---------------------------------------------------------------------------------------------------------
 
@@ -253,31 +323,20 @@ class InspectPage(QWidget):
             self._stale = True
             return
         self._stale = False
-        self._context.background.read(self, projects.all_projects, self._on_projects)
+        self.context.background.read(self, projects.all_projects, self._on_projects)
         shown = self._shown.trace.id if self._shown is not None else 0
         if shown and (not changes.traces or shown in changes.traces):
             self._read_again()
 
     def _read_again(self) -> None:
-        if self._shown is not None:
+        if self._shown is not None and self._shown.trace.id > 0:
             self.show_trace(self._shown.trace.id)
 
     def _forget(self) -> None:
         self._held.clear()
         self._read_again()
 
-    # -- commands -----------------------------------------------------------------------------------------------------
-
-    def _next_hit(self, direction: int) -> None:
-        if self._shown is None:
-            return
-        here = -1 if self._step is None else self._step
-        order = range(here + 1, self._shown.count) if direction > 0 else range(here - 1, -1, -1)
-        hit = next((ordinal for ordinal in order if self._shown.is_hit(ordinal)), None)
-        if hit is None:
-            self._context.say("no further low score, disagreement or negative rating in this trace")
-        else:
-            self.go(hit)
+    # -- scoring ------------------------------------------------------------------------------------------------------
 
     def _score(self) -> None:
         if self._shown is not None:
@@ -293,31 +352,16 @@ class InspectPage(QWidget):
         if not scoring.running:
             self._held.pop(scoring.trace_id, None)
 
-    def _label(self) -> None:
-        if self._shown is not None:
-            self._context.open_trace(Page.LABEL, self._shown.trace.id, -1 if self._step is None else self._step)
-
-    def _toggle_source(self) -> None:
-        on = not self.steps.shows_source
-        self.gate.shut()
-        self.steps.set_show_source(on)
-        self.problem.set_show_source(on)
-        self._context.say("steps as they were written" if on else "steps with their maths drawn")
-
 
 def _read(trace_id: int, annotator_id: int, c: Connection) -> Opened:
     return read_trace(c, trace_id, annotator_id)
 
 
+def _alternatives(trace_id: int, token: int, c: Connection) -> tuple[tuple[str, float], ...]:
+    found = token_values.read(c, trace_id, token, token + 1)
+    return () if found is None or not found.alternatives else found.alternatives[0]
+
+
 def _first_hit(opened: Opened) -> int:
-    return next((ordinal for ordinal in range(opened.count) if opened.is_hit(ordinal)), 0)
-
-
-def _card(widget: QWidget | None = None) -> QFrame:
-    card = QFrame()
-    card.setProperty("card", True)
-    if widget is not None:
-        inside = QVBoxLayout(card)
-        inside.setContentsMargins(4, 4, 4, 4)
-        inside.addWidget(widget)
-    return card
+    places = opened.marks.hits.nonzero()[0]
+    return int(places[0]) if len(places) else 0

@@ -49,8 +49,8 @@ class ProblemView(QAbstractScrollArea):
 
     @property
     def is_ready(self) -> bool:
-        """Whether the problem has been painted with all its maths."""
-        return self._told_ready
+        """Whether the problem has been painted with all its maths, or is not to be seen."""
+        return self._told_ready or self.isHidden()
 
     def set_problem(self, prompt: str, reference: str | None) -> None:
         """Show another problem."""
