@@ -8,7 +8,8 @@ from studio.jobs import roles, user_code
 from studio.jobs.values import RunOrder
 from studio.store.rows import NO_REFERENCE, Counts
 from trainer.contract.records import Split
-from trainer.contract.spec import build
+from trainer.contract.spec import SpecError, build
+from trainer.contract.specs import eval_sets
 from trainer.contract.specs.autolabel import AutolabelSpec
 from trainer.contract.specs.orm import OrmSpec, OutcomeFrom
 from trainer.contract.specs.rl import Algorithm, RlSpec
@@ -35,7 +36,7 @@ def objections(order: RunOrder, counts: Counts) -> tuple[str, ...]:
     if counts.rows == 0:
         reasons = ", ".join(f"{why}: {number}" for why, number in counts.left_out.items()) or "the selection is empty"
         found.append(f"no row goes in ({reasons})")
-    found += [*roles.missing(order), *user_code.objections(order)]
+    found += [*roles.missing(order), *user_code.objections(order), *_of_sets(order)]
     if counts.rows and order.recipe in ("prm", "orm", "sft", "rl") and not counts.per_split.get(Split.TRAIN, 0):
         found.append("every row is held out for validation or test; choose more problems")
     if counts.rows:
@@ -56,6 +57,16 @@ def _of_recipe(order: RunOrder, counts: Counts) -> list[str]:
             return ["no problem has a reference answer, which rollouts must reach; label by the rule alone"]
         case _ if order.recipe == "prm" and not (counts.negative and (counts.positive or counts.neutral)):
             return ["all labels are on one side; a PRM needs positive and negative steps"]
+    return []
+
+
+def _of_sets(order: RunOrder) -> list[str]:
+    """Whether the held-out set that decides is one of those that are named."""
+    try:
+        sets = eval_sets.parse(str(order.parameters.get("eval_sets", "")))
+        eval_sets.check_best(sets, str(order.parameters.get("best_by", "")))
+    except SpecError as error:
+        return [str(error)]
     return []
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from trainer.contract.records import CONTRACT_VERSION, ModelRef
+from trainer.contract.specs import eval_sets
 from trainer.contract.specs.autolabel import AutolabelSpec
 from trainer.contract.specs.orm import OrmSpec
 from trainer.contract.specs.prm import AfterError, NeutralPolicy, PrmSpec, RewardSpec
@@ -123,6 +124,8 @@ def _convert(recipe: str, f: dataclasses.Field[typing.Any], kind: type, raw: obj
     where = f"{recipe}.{f.name}"
     try:
         value: Value = msgspec.convert(raw, kind, strict=False)
+        if f.name == "eval_sets":
+            eval_sets.parse(str(value))
     except msgspec.ValidationError as error:
         allowed = [m.value for m in kind] if issubclass(kind, StrEnum) else kind.__name__
         raise SpecError(f"{where} = {raw!r} is not valid ({error}); allowed: {allowed}") from None

@@ -7,6 +7,7 @@ micro-batches. Dropout is off. The data's place follows from the step and the se
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +26,7 @@ from trainer.models.prm import CLASS_NAMES, Prm, PrmSettings, StepObjective, ada
 from trainer.reasoning.calibration import LEAST_LABELS, Calibration
 from trainer.runtime.card import Result, write_model
 from trainer.runtime.checkpoint import Found
+from trainer.runtime.held_out import HeldOutSets, held_out_sets
 from trainer.runtime.loop import Training, Validation, accelerator_of, begin
 from trainer.runtime.worker import RunFailed, Worker
 
@@ -50,6 +52,8 @@ def train(
     loaded = load(worker, spec, settings, rows)
     tokens = to_tokens(worker, spec, rows, loaded, report=found is None)
     held_out = held(worker, tokens, Split.VALIDATION)
+    sets = held_out_sets(worker, spec.eval_sets, spec.best_by, report=found is None)
+    named = named_sets(sets, tokens)
     prm, accelerator = loaded.prm, accelerator_of(worker, spec.precision)
     weights = class_weights(rows.balance(Split.TRAIN)) if spec.balance is Balance.WEIGHTS else None
     objective = StepObjective(prm, spec.language_loss, weights)
@@ -61,7 +65,7 @@ def train(
         objective,
         parameter_groups(prm, head_rate=spec.head_rate, body_rate=spec.body_rate, weight_decay=spec.weight_decay),
         tokens.rows[Split.TRAIN],
-        (lambda: validate(worker, accelerator, prm, held_out)) if held_out.rows else None,
+        (lambda: validate(worker, accelerator, prm, held_out, sets, named)) if held_out.rows else None,
     )
     objective.head_only = lambda: training.state.step < spec.head_first * training.total
     if found:
@@ -209,6 +213,16 @@ def held(worker: Worker, tokens: Tokens, split: Split) -> HeldOut:
     return HeldOut(tokens.rows[split], tokens.rows[Split.TRAIN], budget=EVAL_TOKENS)
 
 
+def named_sets(sets: HeldOutSets, tokens: Tokens) -> dict[str, HeldOut]:
+    """The rows of every set, each with its own baselines. Raises RunFailed when the deciding set has no label."""
+    known = {row.row.id: row for part in tokens.rows.values() for row in part}
+    found = {name: [known[id] for id in ids if id in known] for name, ids in sets.rows.items()}
+    if sets.best_by and not found.get(sets.best_by):
+        raise RunFailed(f"no row of the set {sets.best_by!r} has a label; choose other rows")
+    train = tokens.rows[Split.TRAIN]
+    return {name: HeldOut(rows, train, budget=EVAL_TOKENS) for name, rows in found.items() if rows}
+
+
 def judge(worker: Worker, accelerator: Accelerator, prm: Prm, held_out: HeldOut, phase: str) -> Judged:
     """Score held-out rows with the weights of now."""
     count = len(held_out.rows)
@@ -216,8 +230,15 @@ def judge(worker: Worker, accelerator: Accelerator, prm: Prm, held_out: HeldOut,
         return held_out.judge(prm, lambda done: worker.progress(phase, done, count, unit="rows"))
 
 
-def validate(worker: Worker, accelerator: Accelerator, prm: Prm, held_out: HeldOut) -> Validation:
-    """Judge the validation rows and show a few of them; weights are compared by AUC, or by loss where it has none."""
+def validate(
+    worker: Worker,
+    accelerator: Accelerator,
+    prm: Prm,
+    held_out: HeldOut,
+    sets: HeldOutSets,
+    named: Mapping[str, HeldOut],
+) -> Validation:
+    """Judge the validation rows and every set, and show a few rows; weights are compared by AUC, else by loss."""
     judged = judge(worker, accelerator, prm, held_out, "validating")
     for row, scores in list(zip(held_out.rows, judged.scores, strict=True))[:EXAMPLES]:
         worker.say(
@@ -228,6 +249,12 @@ def validate(worker: Worker, accelerator: Accelerator, prm: Prm, held_out: HeldO
             scores=scores,
             targets=targets_within(row),
         )
+    found = {name: compared(judge(worker, accelerator, prm, each, name)) for name, each in named.items()}
+    return sets.judged(compared(judged), found)
+
+
+def compared(judged: Judged) -> Validation:
+    """What weights are compared by: AUC, or loss where the labels are all on one side."""
     values = judged.values
     return Validation(values, values["auc"] if math.isfinite(values["auc"]) else -values["loss"])
 

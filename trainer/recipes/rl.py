@@ -46,6 +46,7 @@ from trainer.rl.rewarder import (
 )
 from trainer.rl.train import RlTraining
 from trainer.runtime.distributed import Processes
+from trainer.runtime.held_out import HeldOutSets, held_out_sets
 from trainer.runtime.loop import Validation, accelerator_of, begin
 from trainer.runtime.policy_card import write_policy
 from trainer.runtime.user_code import load_function, load_step_scorer
@@ -129,6 +130,8 @@ def build(
     if report:
         warn(worker, spec, author)
     held_out = problems[Split.VALIDATION][: spec.eval_problems]
+    sets = held_out_sets(worker, spec.eval_sets, spec.best_by, report=report)
+    named = rows_of(sets, problems, spec.eval_problems)
     training = RlTraining(
         worker,
         spec,
@@ -138,7 +141,7 @@ def build(
         groups_of(spec, learning),
         author,
         problems[Split.TRAIN],
-        (lambda: validate(worker, author, held_out)) if held_out else None,
+        (lambda: validate(worker, author, held_out, sets, named)) if held_out or named else None,
     )
     return Frame(loaded, learning, author, training)
 
@@ -217,12 +220,33 @@ def warn(worker: Worker, spec: RlSpec, author: Author) -> None:
         worker.notice(Level.WARNING, "few_problems", text)
 
 
-def validate(worker: Worker, author: Author, rows: Sequence[InputRow]) -> Validation:
-    """Greedy answers to held-out problems; weights are compared by accuracy."""
+def rows_of(sets: HeldOutSets, problems: dict[Split, list[InputRow]], most: int) -> dict[str, list[InputRow]]:
+    """The problems of every set, at most so many each. Raises RunFailed when the deciding set has none left."""
+    known = {row.id: row for part in problems.values() for row in part}
+    found = {name: [known[id] for id in ids if id in known][:most] for name, ids in sets.rows.items()}
+    if sets.best_by and not found.get(sets.best_by):
+        raise RunFailed(f"no problem of the set {sets.best_by!r} has a reference answer; choose other rows")
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def validate(
+    worker: Worker,
+    author: Author,
+    held_out: Sequence[InputRow],
+    sets: HeldOutSets,
+    named: dict[str, list[InputRow]],
+) -> Validation:
+    """Greedy answers to held-out problems, each written once; weights are compared by accuracy."""
+    rows = list({row.id: row for part in (held_out, *named.values()) for row in part}.values())
     worker.progress("evaluating", 0, len(rows), unit="problems", force=True)
     author.judge_at(worker.step)
-    values = figures_of(author.greedy(rows, worker.check))
-    return Validation(values, values["accuracy"])
+    answers = {row.id: one for row, one in zip(rows, author.greedy(rows, worker.check), strict=True)}
+
+    def of(part: Sequence[InputRow]) -> Validation:
+        values = figures_of([answers[row.id] for row in part])
+        return Validation(values, values["accuracy"])
+
+    return sets.judged(of(held_out or rows), {name: of(part) for name, part in named.items()})
 
 
 def figures_of(found: Sequence[tuple[Generated, Written, Earned]]) -> dict[str, float]:

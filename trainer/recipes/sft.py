@@ -36,6 +36,7 @@ from trainer.prompts import (
 from trainer.reasoning.budget import with_budget
 from trainer.runtime import sharding
 from trainer.runtime.distributed import Processes
+from trainer.runtime.held_out import HeldOutSets, held_out_sets
 from trainer.runtime.loop import Training, Validation, accelerator_of, begin
 from trainer.runtime.memory import is_out_of_memory, release
 from trainer.runtime.policy_card import SftResult, card_text, write_policy
@@ -59,6 +60,8 @@ def run(worker: Worker) -> dict[str, float]:
     if sharding.is_asked():
         sharding.shard(language, layers_of(language.blocks), accelerator.device)
     validation = made.rows[Split.VALIDATION]
+    sets = held_out_sets(worker, spec.eval_sets, spec.best_by, report=found is None)
+    named = rows_of(sets, made)
     weights = tuple(weight for _, weight in trained(language))
     training = Training(
         worker,
@@ -68,7 +71,7 @@ def run(worker: Worker) -> dict[str, float]:
         DemonstrationObjective(language, packing=packing),
         [ParameterGroup("learning_rate", weights, spec.rate, spec.weight_decay)],
         made.rows[Split.TRAIN],
-        (lambda: validate(worker, accelerator, language, validation)) if validation else None,
+        (lambda: validate(worker, accelerator, language, validation, sets, named)) if validation or named else None,
         packed_passes if packing else padded_passes,
     )
     if found:
@@ -210,10 +213,31 @@ def one_pass(accelerator: Accelerator, language: Language, rows: Sequence[Demons
         return None
 
 
-def validate(worker: Worker, accelerator: Accelerator, language: Language, rows: Sequence[Demonstration]) -> Validation:
-    """Measure the validation rows; weights are compared by loss."""
-    values = measure(worker, accelerator, language, rows, "validating")
-    return Validation(values, -values["loss"])
+def rows_of(sets: HeldOutSets, made: Demonstrations) -> dict[str, list[Demonstration]]:
+    """The demonstrations of every set. Raises RunFailed when the deciding set teaches nothing."""
+    known = {one.row.id: one for part in made.rows.values() for one in part}
+    found = {name: [known[id] for id in ids if id in known] for name, ids in sets.rows.items()}
+    if sets.best_by and not found.get(sets.best_by):
+        raise RunFailed(f"no row of the set {sets.best_by!r} demonstrates anything; choose other rows")
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def validate(
+    worker: Worker,
+    accelerator: Accelerator,
+    language: Language,
+    validation: Sequence[Demonstration],
+    sets: HeldOutSets,
+    named: dict[str, list[Demonstration]],
+) -> Validation:
+    """Measure the validation rows and every set; weights are compared by loss."""
+
+    def of(rows: Sequence[Demonstration]) -> Validation:
+        values = measure(worker, accelerator, language, rows, "validating")
+        return Validation(values, -values["loss"])
+
+    found = {name: of(rows) for name, rows in named.items()}
+    return sets.judged(of(validation) if validation else next(iter(found.values())), found)
 
 
 def finish(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Generic, Protocol
 
@@ -73,10 +73,14 @@ class LoopSpec(LearnSpec, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Figures of a pass over held-out rows, and the one by which weights are compared: greater is better."""
+    """Figures of a pass over held-out rows, and the one by which weights are compared: greater is better.
+
+    `sets` are the figures of named parts of the held-out rows, see `runtime.held_out`.
+    """
 
     values: Mapping[str, float]
     goal: float
+    sets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def begin(worker: Worker) -> Found | None:
@@ -220,6 +224,8 @@ class Training(Generic[AnyRow]):
         assert self._measure is not None
         found = self.processes.agree(self._measure())
         self.worker.metrics(Split.VALIDATION, found.values)
+        for name, values in found.sets.items():
+            self.worker.metrics(f"eval/{name}", values)
         best = self.state.best_value is None or found.goal > self.state.best_value
         kept = {"best_step": self.state.step, "best_value": found.goal} if best else {}
         since = 0 if best else self.state.validations_since_best + 1

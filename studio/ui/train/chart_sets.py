@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from studio.ui.widgets.charts import Baseline, ChartSpec, Line
@@ -93,6 +94,22 @@ LABELLING = ChartSet(
 )
 
 
-def charts_of(recipe: str) -> ChartSet:
-    """The charts of a recipe; those of a reward model where it has none of its own."""
-    return {"sft": TEACHING, "rl": REINFORCEMENT, "autolabel": LABELLING}.get(recipe, REWARD_MODEL)
+def charts_of(recipe: str, names: Iterable[str] = ()) -> ChartSet:
+    """The charts of a recipe, those of a reward model where it has none of its own; `names`: what its runs tell.
+
+    Every named held-out set has a chart of its own.
+    """
+    own = {"sft": TEACHING, "rl": REINFORCEMENT, "autolabel": LABELLING}.get(recipe, REWARD_MODEL)
+    figure, words = _OF_SET.get(recipe, ("auc", "AUC"))
+    sets = sorted(key for key in names if key.startswith("eval/") and key.endswith(f"/{figure}"))
+    if not sets:
+        return own
+    low, high = (None, None) if figure == "loss" else (0.0, 1.0)
+    charts = (
+        ChartSpec(f"{words}: {key.split('/', 1)[1].rpartition('/')[0]}", (Line(key, points=True),), low=low, high=high)
+        for key in sets
+    )
+    return ChartSet((*own.charts, *charts), own.hint)
+
+
+_OF_SET = {"rl": ("accuracy", "Right answers"), "sft": ("loss", "Loss")}

@@ -76,7 +76,7 @@ class CurvesTab(QWidget):
         )
         self._chosen = chosen
         if chosen in known:
-            self._use(charts_of(known[chosen].recipe))
+            self._use(charts_of(known[chosen].recipe, jobs.curves(chosen)))
         any_points = any(not self._set.keys.isdisjoint(d.curves) for d in self._drawn)
         self._stack.setCurrentIndex(1 if any_points else 0)
         if any_points and self._ready:
@@ -88,7 +88,7 @@ class CurvesTab(QWidget):
 
     def _use(self, charts: ChartSet) -> None:
         """Have the charts of the chosen run's recipe; others are taken down."""
-        if charts is self._set:
+        if charts == self._set:
             return
         self._set, self._ready = charts, False
         self._on_charts.clear()

@@ -122,6 +122,19 @@ class RewardSpec:
         advanced=True,
     )
     eval_every: int = setting(50, "Optimiser steps between two validations", low=1, high=1_000_000, group="Watching")
+    eval_sets: str = setting(
+        "",
+        "Held-out sets measured apart, by project, split or difficulty (steps): easy: difficulty=..2; hard: "
+        "difficulty=3..; exam: project=NAME, split=test",
+        group="Watching",
+        advanced=True,
+    )
+    best_by: str = setting(
+        "",
+        "The set that decides which weights are best and when to stop; empty = all validation rows",
+        group="Watching",
+        advanced=True,
+    )
     checkpoint_every: int = setting(
         50, "Optimiser steps between two checkpoints", low=1, high=1_000_000, group="Watching"
     )

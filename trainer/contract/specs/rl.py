@@ -147,6 +147,19 @@ class RlSpec:
     )
 
     eval_every: int = setting(10, "Updates between two evaluations", low=1, high=1_000_000, group="Watching")
+    eval_sets: str = setting(
+        "",
+        "Held-out sets measured apart, by project, split or difficulty (steps): easy: difficulty=..2; hard: "
+        "difficulty=3..; exam: project=NAME, split=test",
+        group="Watching",
+        advanced=True,
+    )
+    best_by: str = setting(
+        "",
+        "The set that decides which weights are best and when to stop; empty = all validation rows",
+        group="Watching",
+        advanced=True,
+    )
     eval_problems: int = setting(256, "Held-out problems in one evaluation", low=1, high=1_000_000, group="Watching")
     checkpoint_every: int = setting(10, "Updates between two checkpoints", low=1, high=1_000_000, group="Watching")
     keep_last: int = setting(2, "Checkpoints kept besides the best", low=1, high=100, group="Watching", advanced=True)
