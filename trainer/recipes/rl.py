@@ -236,7 +236,7 @@ def validate(
     sets: HeldOutSets,
     named: dict[str, list[InputRow]],
 ) -> Validation:
-    """Greedy answers to held-out problems, each written once; weights are compared by accuracy."""
+    """Greedy answers to held-out problems, each written once; weights are compared by accuracy, with budgets by what they are paid."""
     rows = list({row.id: row for part in (held_out, *named.values()) for row in part}.values())
     worker.progress("evaluating", 0, len(rows), unit="problems", force=True)
     author.judge_at(worker.step)
@@ -244,7 +244,7 @@ def validate(
 
     def of(part: Sequence[InputRow]) -> Validation:
         values = figures_of([answers[row.id] for row in part])
-        return Validation(values, values["accuracy"])
+        return Validation(values, values.get("paid", values["accuracy"]))
 
     return sets.judged(of(held_out or rows), {name: of(part) for name, part in named.items()})
 
@@ -267,6 +267,7 @@ def figures_of(found: Sequence[tuple[Generated, Written, Earned]]) -> dict[str, 
         forced = [made.thinking_ended is ThinkingEnded.FORCED for made, _ in asked]
         kept = budget_figures([m.thinking_tokens for m, _ in asked], [t.budget or 0 for _, t in asked], forced)
         out |= {"budget_deviation": kept.deviation, "budget_overrun": kept.overrun, "budget_forced": kept.forced}
+        out |= {"paid": sum(earned.outcome or 0.0 for _, _, earned in found) / len(found)}
     return out
 
 

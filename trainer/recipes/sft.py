@@ -15,6 +15,7 @@ import torch
 from accelerate import Accelerator
 
 from trainer.contract.events import Level
+from trainer.contract.forms import BudgetReward
 from trainer.contract.records import InputRow, Split
 from trainer.contract.spec import SftSpec
 from trainer.data import split_by_tokens
@@ -84,7 +85,9 @@ def load(worker: Worker, spec: SftSpec, rows: Sequence[InputRow]) -> LoadedPolic
     """The model, and which of its weights are trained."""
     worker.progress("loading the model", 0, 1, unit="models", force=True)
     source = str(worker.folder.path / worker.spec.models[0].path) if worker.spec.models else spec.model
-    budgets = [with_budget("", budget, spec.budget) for budget in range(1, 10)]
+    said = [*range(1, spec.max_length)] * 2  # a number that stands twice becomes one token
+    told = range(1, 10) if spec.budget is BudgetReward.NONE else said
+    budgets = [with_budget("", budget, spec.budget) for budget in told]
     texts = (text for row in rows for text in (row.problem, response_of(row), *budgets))
     settings = PromptSettings(spec.prompt, spec.budget)
     loaded = load_policy(source, settings, texts if source == TINY else (), seed=spec.seed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -171,15 +172,18 @@ class Author:
         return [found[start : start + spec.traces] for start in range(0, len(found), spec.traces)]
 
     def greedy(self, rows: Sequence[InputRow], check: Check) -> list[tuple[Generated, Written, Earned]]:
-        """What the policy writes when it always takes the most probable token, judged."""
+        """What the policy writes when it always takes the most probable token, judged.
+
+        Where budgets are said, a problem's own text chooses its budget between the smallest and the largest.
+        """
         mine = [rows[place] for place in self._processes.places(len(rows))]
         return self._processes.gathered(self._greedy(mine, check) if mine else [], len(rows))
 
     def _greedy(self, rows: Sequence[InputRow], check: Check) -> list[tuple[Generated, Written, Earned]]:
-        budget = (self.spec.budget_low + self.spec.budget_high) // 2 if self._says_budget else None
-        prompts = [self._prompts.ids_of(row.problem, budget) for row in rows]
+        budgets = [self._drawn(int.from_bytes(sha256(row.problem.encode()).digest()[:8])) for row in rows]
+        prompts = [self._prompts.ids_of(row.problem, budget) for row, budget in zip(rows, budgets, strict=True)]
         made = self._decoder.generate(prompts, replace(self._sampling(), temperature=0.0), check=check)
-        traces = [self._read(row, one[0], budget) for row, one in zip(rows, made, strict=True)]
+        traces = [self._read(row, one[0], budget) for row, one, budget in zip(rows, made, budgets, strict=True)]
         earned = self._rewarder.earned(traces, check)
         return [(one[0], trace, paid) for one, trace, paid in zip(made, traces, earned, strict=True)]
 
@@ -198,9 +202,12 @@ class Author:
         return rows
 
     def _budget_of(self, update: int, place: int) -> int | None:
+        return self._drawn(self.spec.seed, update, place)
+
+    def _drawn(self, *seed: int) -> int | None:
         if not self._says_budget:
             return None
-        draw = np.random.Generator(np.random.PCG64([self.spec.seed, update, place]))
+        draw = np.random.Generator(np.random.PCG64([*seed]))
         low = max(1, min(self.spec.budget_low, self.spec.budget_high))
         return int(draw.integers(low, self.spec.budget_high + 1))
 
