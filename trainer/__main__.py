@@ -40,14 +40,17 @@ def set_environment(spec: RunSpec) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse the command line and run: `RUN_DIR`, or `serve MODEL`."""
+    """Parse the command line and run: `RUN_DIR`, `serve MODEL`, or `serve-policy MODEL`."""
     given = sys.argv[1:] if argv is None else argv
     if given[:1] == ["serve"]:
         return _serve(given[1:])
+    if given[:1] == ["serve-policy"]:
+        return _serve_policy(given[1:])
     parser = argparse.ArgumentParser(
         prog="steplens-trainer",
         description="Run one attempt of a run.",
-        epilog="steplens-trainer serve MODEL answers step scores over HTTP on this machine.",
+        epilog="steplens-trainer serve MODEL answers step scores over HTTP on this machine; "
+        "steplens-trainer serve-policy MODEL lets a policy write for OpenAI-compatible clients.",
     )
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="the run folder, with spec.json and input.jsonl")
     path = parser.parse_args(given).run.resolve()
@@ -69,6 +72,27 @@ def _serve(given: list[str]) -> int:
     args = parser.parse_args(given)
     try:
         return serve(args.model, port=args.port, device=args.device)
+    except ServeError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+def _serve_policy(given: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="steplens-trainer serve-policy", description="Let a policy write for OpenAI-compatible clients."
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a folder with a policy")
+    parser.add_argument("--port", type=int, default=8378, help="port on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--key-env", default="", metavar="NAME", help="environment variable with the key to ask for")
+    args = parser.parse_args(given)
+    if args.key_env and not os.environ.get(args.key_env):
+        sys.stderr.write(f"there is no environment variable {args.key_env}; set it to the key\n")
+        return 2
+    from trainer.serve_policy import ServeError, serve
+
+    try:
+        return serve(args.model, port=args.port, device=args.device, key=os.environ.get(args.key_env, ""))
     except ServeError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -25,9 +25,11 @@ class PackedTrace(msgspec.Struct, frozen=True, kw_only=True):
 
     `prompt` and `tokens` [T] are little-endian int32, `logprobs`, `entropy` and `advantages` [T] float32, `forced` and
     `separators` [T] one byte a token (1 = a budget wrote it; it stands between steps). `reference_logprobs`, `values`
-    and `returns` [T] are empty where the run has none. `step_ends[k]` is the token that ends step k, `step_spans[k]`
-    the code points of step k in `text`, `scores[k]` the PRM's P(step k is correct). `correct` is the verifier's word,
-    None when it could not decide, `outcome` what is paid for it (less what the length costs), `own` the user's reward.
+    and `returns` [T] are empty where the run has none, `server_logprobs` [T] where the trainer wrote the trace itself
+    (`logprobs` are always the trainer's). `policy_version` are the optimiser steps that the policy had seen which
+    wrote it. `step_ends[k]` is the token that ends step k, `step_spans[k]` the code points of step k in `text`,
+    `scores[k]` the PRM's P(step k is correct). `correct` is the verifier's word, None when it could not decide,
+    `outcome` what is paid for it (less what the length costs), `own` the user's reward.
     """
 
     id: str
@@ -46,6 +48,8 @@ class PackedTrace(msgspec.Struct, frozen=True, kw_only=True):
     reference_logprobs: bytes = b""
     values: bytes = b""
     returns: bytes = b""
+    server_logprobs: bytes = b""
+    policy_version: int = 0
     step_ends: tuple[int, ...]
     step_spans: tuple[tuple[int, int], ...]
     separators: bytes

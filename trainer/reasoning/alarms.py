@@ -45,6 +45,7 @@ class AlarmCode(StrEnum):
     DIVERGENCE = "process reward rises while held-out accuracy falls"
     KL = "distance from the reference policy out of range"
     ENTROPY = "entropy out of range"
+    MISMATCH = "server and trainer disagree about the policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ class Update:
     """One policy update. `process_reward` is the mean step score, KL and entropy are means a token in nats.
 
     `held_out` is the share of `held_out_count` held-out problems answered right, None where this update was not
-    evaluated; `kl` and `entropy` are None where they were not measured.
+    evaluated; `kl` and `entropy` are None where they were not measured. `mismatch` is the mean |difference| of the
+    log-probs of server and trainer, None where no server wrote.
     """
 
     update: int
@@ -84,6 +86,7 @@ class Update:
     held_out_count: int = 0
     kl: float | None = None
     entropy: float | None = None
+    mismatch: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,9 @@ class Limits:
     """What is tolerable. Shares are absolute; `rise` is how far a share must lie above the run's own beginning.
 
     KL and entropy are nats a token. Entropy is too low under `entropy_low`, too high over `entropy_times` that of the
-    beginning and `entropy_above` more than it. `held_out_errors` are standard errors of a difference of shares.
+    beginning and `entropy_above` more than it. Server and trainer may differ by `mismatch_times` what they did at the
+    beginning, when both surely had the same weights, but by `mismatch_least` at least and by `mismatch` at most.
+    `held_out_errors` are standard errors of a difference of shares.
     """
 
     repetition: float = 0.35
@@ -104,6 +109,9 @@ class Limits:
     entropy_low: float = 0.002
     entropy_times: float = 3.0
     entropy_above: float = 0.5
+    mismatch: float = 0.1
+    mismatch_least: float = 0.01
+    mismatch_times: float = 5.0
     held_out_drop: float = 0.05
     held_out_errors: float = 4.0
     process_rise: float = 0.01
@@ -272,8 +280,27 @@ def entropy_range(history: Sequence[Update], limits: Limits) -> Alarm | None:
     return None
 
 
+def mismatch(history: Sequence[Update], limits: Limits) -> Alarm | None:
+    """The server that writes has other weights, or another arithmetic, than the trainer that learns from it."""
+    seen = [u.mismatch for u in history if u.mismatch is not None]
+    if seen and not math.isfinite(seen[-1]):
+        return Alarm(AlarmCode.MISMATCH, "The server's log-probs are not numbers.", {"now": seen[-1]})
+    if len(seen) < RECENT:
+        return None
+    begun = min(seen[:BEGINNING])
+    limit = min(limits.mismatch, max(limits.mismatch_least, limits.mismatch_times * begun))
+    now = min(seen[-RECENT:])
+    if now <= limit:
+        return None
+    message = (
+        f"Server and trainer disagree by {now:.3f} nats a token (at the start {begun:.4f}; tolerable {limit:.3f}): the "
+        "server writes with older weights, or calculates otherwise (precision, temperature, log-prob mode)."
+    )
+    return Alarm(AlarmCode.MISMATCH, message, {"now": now, "beginning": begun, "limit": limit})
+
+
 def alarms(history: Sequence[Update], limits: Limits | None = None) -> tuple[Alarm, ...]:
     """Every alarm that the history raises after its last update, the plainest sign first."""
     bounds = limits or Limits()
-    checks = (repetition, empty_steps, giant_steps, filler, divergence, kl_range, entropy_range)
+    checks = (repetition, empty_steps, giant_steps, filler, divergence, kl_range, entropy_range, mismatch)
     return tuple(alarm for check in checks if (alarm := check(history, bounds)) is not None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,9 +17,10 @@ import numpy as np
 import torch
 
 from trainer.contract.events import Level
+from trainer.contract.keys import Keys
 from trainer.contract.records import InputRow, ModelRef, Split, record_id
 from trainer.contract.spec import is_code
-from trainer.contract.specs.rl import RlSpec
+from trainer.contract.specs.rl import Generation, RlSpec, ServerKind
 from trainer.contract.specs.setting import Adapt
 from trainer.models.learn import ParameterGroup, trained
 from trainer.models.load import ModelError
@@ -30,6 +32,7 @@ from trainer.reasoning.grader import GradeForm, Grader
 from trainer.reasoning.metrics import bootstrap
 from trainer.reasoning.recorded import record_of
 from trainer.rl.author import Author, Reference
+from trainer.rl.author_server import ServerWriter
 from trainer.rl.card import RlResult, card_text
 from trainer.rl.judges import PRM, Judges
 from trainer.rl.objective import Learning, PolicyObjective, longest_of, needs_value
@@ -125,8 +128,10 @@ def build(
         budget=spec.budget_reward,
         budget_rate=spec.budget_rate,
     )
-    processes = Processes(accelerator)
-    author = Author(spec, worker.spec.run, loaded, learning, problems[Split.TRAIN], rewarder, reference, processes)
+    processes, server = Processes(accelerator), server_of(worker, spec, loaded)
+    author = Author(
+        spec, worker.spec.run, loaded, learning, problems[Split.TRAIN], rewarder, reference, processes, server
+    )
     if report:
         warn(worker, spec, author)
     held_out = problems[Split.VALIDATION][: spec.eval_problems]
@@ -178,6 +183,13 @@ def path_of(worker: Worker, role: str) -> str:
     return next((str(worker.folder.path / model.path) for model in found), "")
 
 
+def server_of(worker: Worker, spec: RlSpec, loaded: LoadedPolicy) -> ServerWriter | None:
+    """The server that writes the rollouts, if one shall. Raises RunFailed."""
+    if spec.generation is Generation.OWN:
+        return None
+    return ServerWriter(worker, spec, loaded, Keys.handed(sys.stdin.buffer))
+
+
 def reference_of(spec: RlSpec, learning: Learning) -> Reference | None:
     """The policy as it is before the first update, where the distance from it counts."""
     if spec.kl_weight == 0:
@@ -213,6 +225,10 @@ def warn(worker: Worker, spec: RlSpec, author: Author) -> None:
         worker.notice(Level.WARNING, "credit", text)
     if spec.process_weight > 0 and author.credit.process_weight == 0:
         worker.notice(Level.WARNING, "no_prm", "no PRM chosen: the outcome alone pays")
+    if spec.generation is Generation.SERVER and spec.server_kind is ServerKind.VLLM:
+        text = f"vLLM keeps {spec.max_thinking + spec.max_answer} tokens in all, not thinking and answer apart"
+        more = "; start it with --logprobs-mode processed_logprobs" if (spec.temperature, spec.top_p) != (1, 1) else ""
+        worker.notice(Level.WARNING, "server", text + more)
     if spec.traces == 1 and not needs_value(spec):
         raise RunFailed(f"{spec.algorithm.value} compares the traces of a problem; write at least 2 of each")
     if len(author.problems) < spec.prompts:

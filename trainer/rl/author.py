@@ -26,6 +26,7 @@ from trainer.reasoning.credit import CreditSettings, advantages, token_rewards
 from trainer.reasoning.response import read_response
 from trainer.reasoning.what_if import rewards_of
 from trainer.rl.advantages import gae, padded, whiten
+from trainer.rl.author_server import ServerWriter, importance, read_again
 from trainer.rl.losses import kl
 from trainer.rl.objective import Learning, PolicyRow, laid, longest_of, prompt_passes
 from trainer.rl.rewarder import Earned, Rewarder, Written
@@ -38,7 +39,11 @@ READ_TOKENS = 4096  # padded tokens in one pass that only reads
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rollout:
-    """One trace with all that was found out about it; `advantages` [T] over its response."""
+    """One trace with all that was found out about it; `advantages` [T] over its response.
+
+    `server` [T] are the log-probs of the server that wrote it, None where the trainer did; `weights` [T] what its
+    tokens count for that reason, None where they all count alike. `version`: see `PackedTrace.policy_version`.
+    """
 
     row: InputRow
     group: int
@@ -51,6 +56,9 @@ class Rollout:
     reference: Floats | None = None
     values: Floats | None = None
     returns: Floats | None = None
+    server: Floats | None = None
+    weights: Floats | None = None
+    version: int = 0
 
     @property
     def learned(self) -> NDArray[np.bool_]:
@@ -64,8 +72,8 @@ class Rollout:
             ids,
             len(self.prompt),
             self.learned,
-            self.made.logprobs,
-            self.advantages,
+            self.made.logprobs if self.server is None or self.weights is not None else self.server,
+            self.advantages if self.weights is None else self.advantages * self.weights,
             self.reference,
             self.values,
             self.returns,
@@ -112,10 +120,12 @@ class Author:
         rewarder: Rewarder,
         reference: Reference | None,
         processes: Processes,
+        server: ServerWriter | None = None,
     ) -> None:
         self.spec, self.problems, self._run, self._rewarder = spec, problems, run, rewarder
         self._learning, self._reference, self._processes = learning, reference, processes
-        self._decoder = Decoder(loaded.language.model, loaded.tokenizer, rows=max(64, spec.traces))
+        self._server = server
+        self._decoder = server or Decoder(loaded.language.model, loaded.tokenizer, rows=max(64, spec.traces))
         self._prompts: Prompts = loaded.prompts
         self._tokens = ResponseTokens(loaded.tokenizer)
         self._says_budget = spec.budget_high > 0
@@ -152,7 +162,9 @@ class Author:
             for place in self._processes.places(len(rows))
         ]
         groups = self._processes.gathered(self._write_for(mine, check) if mine else [], len(rows))
-        return self._credited([one for group in groups for one in group], check)
+        confirmed = None if self._server is None else self._server.serving
+        version = update * spec.passes * spec.parts if confirmed is None else confirmed.version
+        return self._credited([replace(one, version=version) for group in groups for one in group], check)
 
     def _write_for(self, asked: Sequence[Asked], check: Check) -> list[list[Rollout]]:
         """Rollouts of these prompts, judged and compared with the reference policy, prompt by prompt."""
@@ -168,8 +180,20 @@ class Author:
             Rollout(each.row, each.place, tuple(prompt), one, trace, paid, np.zeros(trace.length, np.float32), 0.0)
             for (each, prompt, one), trace, paid in zip(flat, traces, earned, strict=True)
         ]
-        found = self._compared(found, check)
+        found = self._compared(self._by_server(found, check), check)
         return [found[start : start + spec.traces] for start in range(0, len(found), spec.traces)]
+
+    def _by_server(self, found: list[Rollout], check: Check) -> list[Rollout]:
+        """After a server has written: with what the trainer itself makes of every token."""
+        if self._server is None:
+            return found
+        return [self._weighed(one) for one in read_again(self._learning, found, self.spec.temperature, check)]
+
+    def _weighed(self, one: Rollout) -> Rollout:
+        """With the importance weights of its tokens, where a server wrote it and weights are asked for."""
+        if one.server is None or not self.spec.server_ratio_cap:
+            return one
+        return replace(one, weights=importance(one.made.logprobs, one.server, self.spec.server_ratio_cap))
 
     def greedy(self, rows: Sequence[InputRow], check: Check) -> list[tuple[Generated, Written, Earned]]:
         """What the policy writes when it always takes the most probable token, judged.
@@ -309,6 +333,8 @@ class Author:
             reference_logprobs=b"" if one.reference is None else pack_floats(one.reference),
             values=b"" if one.values is None else pack_floats(one.values),
             returns=b"" if one.returns is None else pack_floats(one.returns),
+            server_logprobs=b"" if one.server is None else pack_floats(one.server),
+            policy_version=one.version,
             step_ends=tuple(int(end) for end in trace.step_ends),
             step_spans=tuple((span.start, span.end) for span in trace.response.steps),
             separators=np.asarray(trace.separators, np.uint8).tobytes(),
@@ -343,7 +369,7 @@ class Author:
             thinking_ended=ThinkingEnded(one.thinking_ended) if one.thinking_ended else None,
         )
         trace = self._written(one.problem, one.reference, ids, one.thinking_tokens, one.budget)
-        return Rollout(
+        found = Rollout(
             row,
             one.group,
             tuple(ints(one.prompt).tolist()),
@@ -355,7 +381,10 @@ class Author:
             floats(one.reference_logprobs) if one.reference_logprobs else None,
             floats(one.values) if one.values else None,
             floats(one.returns) if one.returns else None,
+            floats(one.server_logprobs) if one.server_logprobs else None,
+            version=one.policy_version,
         )
+        return self._weighed(found)
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from trainer.reasoning.alarms import Signs, signs_of
 from trainer.reasoning.behaviour import behaviour
 from trainer.reasoning.budget import budget_figures
 from trainer.rl.author import Rollout
+from trainer.rl.author_server import mismatch_figures
 from trainer.runtime.distributed import Processes
 
 SIGNS = {field.name: f"signs/{field.name}" for field in fields(Signs)}
@@ -29,6 +30,7 @@ def rollout_figures(found: Sequence[Rollout], spec: RlSpec) -> dict[str, float]:
     out["behaviour/backtracks"] = float(np.mean([one.backtracking for one in seen]))
     out["behaviour/verifications"] = float(np.mean([one.verification for one in seen]))
     out["steps_unread"] = float(sum(one.earned.unread for one in found))
+    out |= mismatch_figures(found, spec.server_ratio_cap)
     if spec.reward:
         out["rewards/own/mean"] = float(np.mean([one.earned.own for one in found]))
     return out

@@ -208,7 +208,14 @@ class RlTraining(Training[PolicyRow]):
 def update_of(step: int, figures: Mapping[str, float]) -> Update:
     """An update from its train metrics."""
     signs = Signs(**{name: figures[metric] for name, metric in SIGNS.items()})
-    return Update(step, figures["rewards/process/mean"], signs, kl=figures.get("kl"), entropy=figures.get("entropy"))
+    return Update(
+        step,
+        figures["rewards/process/mean"],
+        signs,
+        kl=figures.get("kl"),
+        entropy=figures.get("entropy"),
+        mismatch=figures.get("sampling/sampling_logp_difference/mean"),
+    )
 
 
 def with_held_out(update: Update, values: Mapping[str, float]) -> Update:

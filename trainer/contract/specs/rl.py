@@ -42,6 +42,20 @@ class OnAlarm(StrEnum):
     TELL = "only tell"
 
 
+class Generation(StrEnum):
+    """Who writes the rollouts."""
+
+    OWN = "own"
+    SERVER = "server"
+
+
+class ServerKind(StrEnum):
+    """How a server takes new weights and says which ones it serves; see docs/endpoints.md."""
+
+    STEPLENS = "Steplens"
+    VLLM = "vLLM"
+
+
 @dataclass(frozen=True, slots=True)
 class RlSpec:
     """Improve a policy: it writes traces, the PRM scores every step, the verifier checks the answer, both pay."""
@@ -68,6 +82,39 @@ class RlSpec:
     )
     temperature: float = setting(1.0, "Temperature of the rollouts", low=0.01, high=5.0, group="Rollouts")
     top_p: float = setting(1.0, "Nucleus of the rollouts", low=0.01, high=1.0, group="Rollouts", advanced=True)
+    generation: Generation = setting(
+        Generation.OWN,
+        "Who writes: the trainer itself, or a server that confirms the new weights after every update",
+        group="Rollouts",
+        advanced=True,
+    )
+    server: str = setting("", "Address of that server: http://127.0.0.1:8378", group="Rollouts", advanced=True)
+    server_kind: ServerKind = setting(
+        ServerKind.STEPLENS,
+        "What it is: `steplens-trainer serve-policy`, or vLLM with our worker extension",
+        group="Rollouts",
+        advanced=True,
+    )
+    server_key: str = setting(
+        "", "Name of its key: in the keyring, or an environment variable", group="Rollouts", advanced=True
+    )
+    server_folder: str = setting(
+        "",
+        "Folder in which the server finds the new weights; empty = in the run's own folder",
+        group="Rollouts",
+        advanced=True,
+    )
+    server_minutes: float = setting(
+        30.0, "Longest wait for one answer", low=0.01, high=10_000, group="Rollouts", advanced=True, unit="minutes"
+    )
+    server_ratio_cap: float = setting(
+        2.0,
+        "A token weighs as much more as the trainer finds it more probable than the server, up to this; 0 = no weights",
+        low=0.0,
+        high=1000.0,
+        group="Rollouts",
+        advanced=True,
+    )
 
     credit: CreditForm = setting(
         CreditForm.MIN,
