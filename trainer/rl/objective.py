@@ -18,6 +18,8 @@ from trainer.rl.advantages import padded
 from trainer.rl.logprobs import LogProbs, head_of, token_logprobs
 from trainer.rl.losses import Clip, Counts, kl, kl_by_token, policy_loss, value_loss
 
+WIDTHS = 16  # lines are as wide as a multiple of it: products of new sizes are dear (see `products.rounded`)
+
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
@@ -116,7 +118,7 @@ def laid(rows: Sequence[PolicyRow], device: torch.device | str = "cpu", *, share
     """Rows to a batch; `shares`: rows with the same prompt lie on one line."""
     lines = _by_prompt(rows) if shares else [[index] for index in range(len(rows))]
     lengths = [rows[line[0]].prompt + sum(rows[i].length - rows[i].prompt for i in line) for line in lines]
-    width = max(lengths)
+    width = -(-max(lengths) // WIDTHS) * WIDTHS
     ids, positions = np.zeros((len(lines), width), np.int64), np.zeros((len(lines), width), np.int64)
     owner = np.full((len(lines), width), -1, np.int64)  # 0: the prompt; k: the line's k-th row; -1: padding
     places: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(rows)
@@ -179,20 +181,29 @@ def _seen(owner: Tensor) -> Tensor:
 
 def prompt_passes(rows: Sequence[PolicyRow], most: int, budget: int | None) -> list[list[PolicyRow]]:
     """A batch into passes of at most `most` rows, or of about `budget` tokens; rows of a prompt stay together."""
-    groups = sorted((([rows[i] for i in line]) for line in _by_prompt(rows)), key=lambda line: -_line_length(line))
+    parts = [line[i : i + most] for line in _grouped(rows) for i in range(0, len(line), most)]
+    parts.sort(key=lambda part: -_line_length(part))
+    whole = sum(map(_line_length, parts))
+    share = whole / max(1, -(-whole // budget)) if budget is not None else 0.0  # passes alike: the largest needs least
     passes: list[list[PolicyRow]] = []
-    room = 0
-    for line in groups:
-        for start in range(0, len(line), most):
-            part = line[start : start + most]
-            length = _line_length(part)
-            fits = length <= room if budget is not None else bool(passes) and len(passes[-1]) + len(part) <= most
-            if not (passes and fits):
-                passes.append([])
-                room = (budget or 0) if budget is not None else 0
-            passes[-1] += part
-            room -= length
+    tokens = 0
+    for part in parts:
+        length = _line_length(part)
+        if budget is not None:
+            fits = tokens < share and tokens + length <= budget
+        else:
+            fits = bool(passes) and len(passes[-1]) + len(part) <= most
+        if not (passes and fits):
+            passes.append([])
+            tokens = 0
+        passes[-1] += part
+        tokens += length
     return passes
+
+
+def _grouped(rows: Sequence[PolicyRow]) -> list[list[PolicyRow]]:
+    """Rows by prompt."""
+    return [[rows[i] for i in line] for line in _by_prompt(rows)]
 
 
 def _line_length(rows: Sequence[PolicyRow]) -> int:
