@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     _add_tour(verbs)
     _add_ingest(verbs)
     _add_sample(verbs)
+    _add_key(verbs)
     return top
 
 
@@ -189,3 +190,10 @@ def _add_sample(verbs: Verbs) -> None:
         "--demonstrations", action="store_true", help="instead: 20,000 demonstrations to teach a small policy on"
     )
     _progress(made)
+
+
+def _add_key(verbs: Verbs) -> None:
+    about = "Keep a key of a model server in the system's keyring; settings then name it, and hold it nowhere."
+    made = _verb(verbs, "key", "studio.secrets:verb", about, workspace=False)
+    made.add_argument("what", choices=("set", "forget", "check"), help="set reads the key from a prompt, or from stdin")
+    made.add_argument("name", metavar="NAME", help="such as MY_SERVER_KEY")

@@ -9,6 +9,7 @@ SteplensError                 what went wrong, where, and what to do
 │   └── FindError             what was looked for cannot be looked for
 ├── ImportFormatError         a row of a foreign file; carries file and line
 ├── CancelledError            a person cancelled
+├── KeyringError              a key cannot be kept, read or forgotten
 └── RunError                  a run cannot be made, started or resumed
 """
 
@@ -55,6 +56,10 @@ class ImportFormatError(SteplensError):
 
 class CancelledError(SteplensError):
     """A person cancelled; nothing half-done is left."""
+
+
+class KeyringError(SteplensError):
+    """The system's keyring refused, or a name is none."""
 
 
 class RunError(SteplensError):

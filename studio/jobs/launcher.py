@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 import trainer
-from studio.errors import RunError
+from studio import secrets
+from studio.errors import KeyringError, RunError
 from studio.jobs import processes
-from studio.jobs.states import may_write
+from studio.jobs.states import why_not_write
 from studio.store import holds, runs
 from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
+from trainer.contract import keys
+from trainer.contract.launch import kept, modules
 from trainer.contract.run_folder import Process, RunFolder, boot_id, host_name, last_attempt
 
 log = logging.getLogger(__name__)
@@ -52,16 +57,31 @@ def launch(workspace: Workspace, run: StoredRun, interpreter: str) -> Launched |
         workspace.database.run(lambda c: holds.release(c, name, me))
 
 
+def claim_elsewhere(workspace: Workspace, run: StoredRun) -> int | None:
+    """Take a run that a launch template starts: the number of its attempt; None when another studio was faster.
+
+    Raises RunError when another writer may live in its folder.
+    """
+    folder = RunFolder(workspace.path / run.folder)
+    why_not = why_not_write(folder)
+    if why_not:
+        raise RunError(f"run {run.name!r} cannot be started: {why_not}")
+    if workspace.database.run(lambda c: runs.claim(c, run.id, before=lambda: _announce(folder))) is None:
+        return None
+    announced = folder.read_process()
+    return 1 if announced is None else announced.attempt
+
+
 def _launch_alone(workspace: Workspace, run: StoredRun, interpreter: str) -> Launched | None:
     folder = RunFolder(workspace.path / run.folder)
-    why_not = may_write(folder.read_process(), folder.last_beat())
+    why_not = why_not_write(folder)
     if why_not:
         raise RunError(f"run {run.name!r} cannot be started: {why_not}")
     attempt = workspace.database.run(lambda c: runs.claim(c, run.id, before=lambda: _announce(folder)))
     if attempt is None:
         return None
     try:
-        child = start_worker(folder, interpreter, _path_of_trainer(workspace, interpreter))
+        child = start_worker(folder, interpreter, _path_of_trainer(workspace, interpreter), keys_for(folder))
         child.returncode = 0  # it outlives this object, which is told so; `reap` collects it by its number
         _name(folder, child.pid)
     except (OSError, psutil.Error) as error:
@@ -73,21 +93,44 @@ def _launch_alone(workspace: Workspace, run: StoredRun, interpreter: str) -> Lau
     return Launched(run.id, attempt, child.pid)
 
 
-def start_worker(folder: RunFolder, interpreter: str, path: Path) -> subprocess.Popen[bytes]:
-    """`INTERPRETER -m trainer RUN_DIR` in a session of its own. Raises OSError."""
-    environment = dict(os.environ)
+def keys_for(folder: RunFolder) -> dict[str, str]:
+    """The keys that the run names and the keyring has; the worker looks for others in its environment."""
+    found: dict[str, str] = {}
+    for name in keys.names_in(folder.read_spec().parameters):
+        try:
+            key = secrets.get(name)
+        except KeyringError as error:
+            log.warning("%s", error)
+            continue
+        if key:
+            found[name] = key
+    return found
+
+
+def start_worker(
+    folder: RunFolder, interpreter: str, path: Path, handed: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """`INTERPRETER -m trainer RUN_DIR` in a session of its own, keys handed over on its stdin. Raises OSError."""
+    environment = {name: value for name, value in os.environ.items() if name != keys.FROM_STDIN}
+    if handed:
+        environment[keys.FROM_STDIN] = "stdin"
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(path), environment.get("PYTHONPATH"))))
     environment["PYTHONUNBUFFERED"] = "1"
     with folder.log.open("ab") as out:
-        return subprocess.Popen(
-            [interpreter, "-m", "trainer", str(folder.path)],
-            stdin=subprocess.DEVNULL,
+        child = subprocess.Popen(
+            [interpreter, *modules(kept(folder.path), str(folder.path))],
+            stdin=subprocess.PIPE if handed else subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd=folder.path,
             env=environment,
         )
+    if handed:
+        assert child.stdin is not None
+        with contextlib.suppress(BrokenPipeError), child.stdin as stdin:  # one that has died already is seen elsewhere
+            stdin.write(keys.pack(handed))
+    return child
 
 
 def _announce(folder: RunFolder) -> None:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import msgspec
 
 ENDING = "_key"
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 FROM_STDIN = "STEPLENS_KEYS"
 """The environment variable that tells a worker to read its keys from stdin: one line of JSON, name to key."""
 
@@ -24,7 +24,7 @@ class KeyMissing(LookupError):
 
 
 def is_name(text: str) -> bool:
-    """Whether this may name a key; a key pasted in its place mostly may not be told from one, so names are short."""
+    """Whether this may name a key: as an environment variable is called, and as no key of a provider looks."""
     return NAME.fullmatch(text) is not None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from trainer.contract import keys
 from trainer.contract.records import CONTRACT_VERSION, ModelRef
 from trainer.contract.specs import eval_sets
 from trainer.contract.specs.autolabel import AutolabelSpec
@@ -129,6 +130,8 @@ def _convert(recipe: str, f: dataclasses.Field[typing.Any], kind: type, raw: obj
     except msgspec.ValidationError as error:
         allowed = [m.value for m in kind] if issubclass(kind, StrEnum) else kind.__name__
         raise SpecError(f"{where} = {raw!r} is not valid ({error}); allowed: {allowed}") from None
+    if f.name.endswith(keys.ENDING) and value and not keys.is_name(str(value)):
+        raise SpecError(f"{where} is no name of a key; store the key with `steplens key set NAME` and give that name")
     low, high = f.metadata["low"], f.metadata["high"]
     if isinstance(value, int | float) and not isinstance(value, bool):
         if value != value:
