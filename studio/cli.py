@@ -103,6 +103,14 @@ def _add_run(verbs: Verbs) -> None:
     made.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="a parameter; repeatable"
     )
+    made.add_argument(
+        "--grid",
+        action="append",
+        default=[],
+        metavar="KEY=V1,V2",
+        help="one run for each value; repeatable, multiplies",
+    )
+    made.add_argument("--dry-run", action="store_true", help="say how many runs and what they will take; make none")
     made.add_argument("--project", metavar="NAME", help="rows of this project only (default: all)")
     made.add_argument("--name", default="", help="what to call the run")
     made.add_argument("--device", default="cpu", help="default: cpu")

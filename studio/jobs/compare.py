@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from trainer.contract.run_folder import RunFolder, RunFolderError
 from trainer.contract.spec import RunSpec
 
 NOTHING = "–"  # what a run does not have
+_SEED = re.compile(r" seed=\d+$")  # as a grid names its runs
 PREFIX = 4  # digits of a uid that name a run
 
 
@@ -219,7 +221,7 @@ def _families(sides: Sequence[Side]) -> Iterator[Family]:
     for seeds in alike.values():
         if len(seeds) > 1:
             members = tuple(seeds.values())
-            name = f"{len(members)} seeds of {sides[members[0]].run.name}"
+            name = f"{len(members)} seeds of {_SEED.sub('', sides[members[0]].run.name)}"
             yield Family(name, members, tuple(seeds), bands([sides[i].curves for i in members]))
 
 

@@ -203,6 +203,7 @@ class Follower:
             folder=run.folder,
             resident=run.resident,
             idle_end=idle_end,
+            group=run.group,
             alarm=track.alarm if track is not None and derived.state is RunState.PAUSED else "",
             asked=derived.asked,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -14,8 +14,8 @@ import msgspec
 from studio.errors import CancelledError, RunError
 from studio.exchange.telling import CANCELLED, Stop, Teller, cancellable
 from studio.jobs import export as exporting
+from studio.jobs import grid, prepare, user_code
 from studio.jobs import ingest as ingesting
-from studio.jobs import prepare, user_code
 from studio.jobs.follower import Follower
 from studio.jobs.service import Jobs
 from studio.jobs.steering import start_if_free
@@ -23,6 +23,7 @@ from studio.jobs.values import RunOrder, RunView
 from studio.settings import Settings
 from studio.store import runs as run_store
 from studio.store.rows import Origin, Resolution, Selection
+from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
 from trainer.contract.records import RunState
 from trainer.contract.spec import SpecError
@@ -39,15 +40,16 @@ def run(args: argparse.Namespace) -> int:
     teller = Teller(args.progress)
     try:
         with Workspace.open(args.workspace) as workspace, cancellable() as stop:
-            uid = prepare.create_run(workspace, _order(args), _guarded(teller, stop))
-            with workspace.database.read() as c:
-                made = run_store.by_uid(c, uid)
-            if args.wait:
-                return _wait(workspace, made.id, teller, stop)
-            if not args.order:
-                start_if_free(workspace, made.id)
-            teller.report(Queued(uid, made.id, made.name, made.rows))
-            return 0
+            orders = _orders(args)
+            if args.dry_run or len(orders) > 1:
+                _tell_needs(workspace, orders, teller)
+            made = [] if args.dry_run else _create(workspace, orders, _guarded(teller, stop))
+            for each in made:
+                if not args.order and not args.wait:
+                    start_if_free(workspace, each.id)
+                if not args.wait:
+                    teller.report(Queued(each.uid, each.id, each.name, each.rows))
+            return max((_wait(workspace, each.id, teller, stop) for each in made if args.wait), default=0)
     except SpecError as error:
         raise RunError(str(error)) from error
     except CancelledError as error:
@@ -101,6 +103,27 @@ class Queued:
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """What runs will take together; None = nobody can say."""
+
+    runs: int
+    rows: int
+    seconds: float | None
+    memory_bytes: int | None
+    disk_bytes: int | None
+    basis: str
+
+    def sentences(self) -> Iterator[str]:
+        """For a person."""
+        time = "an unknown time" if self.seconds is None else f"about {self.seconds:,.0f} s"
+        memory = "unknown" if self.memory_bytes is None else f"{self.memory_bytes / 2**20:,.0f} MiB"
+        disk = "unknown" if self.disk_bytes is None else f"{self.disk_bytes / 2**20:,.0f} MiB"
+        runs = "1 run" if self.runs == 1 else f"{self.runs} runs"
+        yield f"{runs} on {self.rows:,} rows: {time} in all, memory {memory}, disk {disk}"
+        yield self.basis
+
+
+@dataclass(frozen=True, slots=True)
 class Over:
     """A run that was waited for."""
 
@@ -135,9 +158,46 @@ def selection_of(settings: dict[str, str]) -> Selection:
         raise RunError(f"{error}; {choices}") from None
 
 
-def _order(args: argparse.Namespace) -> RunOrder:
+def _create(workspace: Workspace, orders: Sequence[RunOrder], tell: Callable[[str, int, int], None]) -> list[StoredRun]:
+    """Every run, or none: those that were made before one could not be are cancelled."""
+    made: list[StoredRun] = []
+    try:
+        for order in orders:
+            uid = prepare.create_run(workspace, order, tell)
+            with workspace.database.read() as c:
+                made.append(run_store.by_uid(c, uid))
+    except BaseException:
+        for each in made:
+            workspace.database.run(lambda c, id=each.id: run_store.stop_waiting(c, id, StoredState.CANCELLED))  # type: ignore[misc]
+        raise
+    return made
+
+
+def _tell_needs(workspace: Workspace, orders: Sequence[RunOrder], teller: Teller) -> None:
+    """How many runs, and what all of them will take. Raises RunError when one cannot start."""
+    found = grid.preview(workspace, orders)
+    if found.problems:
+        raise RunError(f"cannot start: {'; '.join(found.problems)}")
+    needs = found.estimate
+    teller.report(
+        Needs(found.runs, found.counts.rows, needs.seconds, needs.memory_bytes, needs.disk_bytes, needs.basis)
+    )
+
+
+def _orders(args: argparse.Namespace) -> tuple[RunOrder, ...]:
     if args.order:
-        return msgspec.json.decode(sys.stdin.buffer.read(), type=RunOrder)
+        return (msgspec.json.decode(sys.stdin.buffer.read(), type=RunOrder),)
+    return tuple(
+        _consenting(order) if args.trust_code else order
+        for order in grid.points(_order(args), grid.axes_of(args.recipe, args.grid))
+    )
+
+
+def _consenting(order: RunOrder) -> RunOrder:
+    return replace(order, consents=tuple(code.sha256 for code in user_code.codes_of(order)))
+
+
+def _order(args: argparse.Namespace) -> RunOrder:
     settings: dict[str, str] = {}
     for each in args.settings:
         key, equals, value = each.partition("=")
@@ -147,10 +207,7 @@ def _order(args: argparse.Namespace) -> RunOrder:
     if args.project:
         settings.setdefault("projects", args.project)
     selection = selection_of(settings)
-    order = RunOrder(args.recipe, dict(settings), selection, args.name, args.device)
-    if not args.trust_code:
-        return order
-    return replace(order, consents=tuple(code.sha256 for code in user_code.codes_of(order)))
+    return RunOrder(args.recipe, dict(settings), selection, args.name, args.device)
 
 
 def _wait(workspace: Workspace, run_id: int, teller: Teller, stop: Stop) -> int:

@@ -117,6 +117,7 @@ def _freeze(
             code=tuple(code.reference() for code in codes),
             selection=msgspec.to_builtins(order.selection),
             left_out=dict(left_out),
+            group=order.group,
             created_at=now(),
         )
         spec = folder.create(spec, () if without_rows else _noting(c, order.selection, sources, tell))

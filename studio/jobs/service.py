@@ -10,14 +10,13 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from studio.errors import RunError
-from studio.jobs import checks, children, labelling, pins, prepare, processes, refresh, roles
+from studio.jobs import children, grid, labelling, pins, prepare, processes, refresh
 from studio.jobs.devices import CPU, Machine, machine
-from studio.jobs.estimate import estimate
 from studio.jobs.follower import TICK_SECONDS, Follower, Listener
 from studio.jobs.labelling import Sent
 from studio.jobs.pins import Pinned
@@ -25,7 +24,7 @@ from studio.jobs.resident import Residents
 from studio.jobs.scheduler import Scheduler
 from studio.jobs.states import may_write
 from studio.jobs.values import Curve, Example, Preview, Reply, RunNotice, RunOrder, RunView
-from studio.store import rows, runs
+from studio.store import runs
 from studio.store.models import StoredModel
 from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
@@ -70,16 +69,11 @@ class Jobs:
 
     def preview(self, order: RunOrder, progress: Callable[[int, int], None] | None = None) -> Preview:
         """Count the rows and estimate the run. Raises SpecError, NotFoundError. Background thread."""
-        order = prepare.checked(order)
-        with self.workspace.database.read() as c:
-            counts = rows.count(c, order.selection, progress)
-            problems = list(checks.objections(order, counts))
-            try:
-                roles.find_models(self.workspace, c, order)
-            except RunError as error:
-                problems.append(str(error))
-        needs = estimate(self.workspace, order, counts)
-        return Preview(counts, needs, tuple(problems), checks.warnings(order, counts), checks.facts(order, counts))
+        return self.preview_all((order,), progress)
+
+    def preview_all(self, orders: Sequence[RunOrder], progress: Callable[[int, int], None] | None = None) -> Preview:
+        """The same for all runs of a grid, added up. Background thread."""
+        return grid.preview(self.workspace, orders, progress)
 
     def create(self, order: RunOrder, progress: Callable[[str, int, int], None] | None = None) -> RunView:
         """Freeze the rows and queue the run, in a child process; `progress(phase, done, total)` may raise to cancel.
@@ -92,6 +86,26 @@ class Jobs:
         self._follower.reload()
         self._table_due = 0.0
         return self.view(int(report["id"]))
+
+    def create_all(
+        self, orders: Sequence[RunOrder], progress: Callable[[str, int, int], None] | None = None
+    ) -> tuple[RunView, ...]:
+        """Create every run of a grid; when one cannot be made, or `progress` raises, those before it are cancelled."""
+        made: list[RunView] = []
+        try:
+            for number, order in enumerate(orders, 1):
+                lead = f"run {number} of {len(orders)}: " if len(orders) > 1 else ""
+
+                def tell(phase: str, done: int, total: int, lead: str = lead) -> None:
+                    if progress is not None:
+                        progress(f"{lead}{phase}", done, total)
+
+                made.append(self.create(order, tell))
+        except BaseException:
+            for view in made:
+                self.cancel(view.id)
+            raise
+        return tuple(made)
 
     def score_trace(
         self, model: StoredModel, trace: str, listener: Callable[[Reply], None], *, device: str = CPU

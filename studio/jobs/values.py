@@ -41,6 +41,7 @@ class RunOrder:
     selection: Selection = field(default_factory=Selection)
     name: str = ""
     device: str = "cpu"
+    group: str = ""  # what the runs of one grid have in common
     consents: tuple[str, ...] = ()  # sha256 of each file of the user's own code that may run
 
 
@@ -63,6 +64,7 @@ class Preview:
     problems: tuple[str, ...] = ()  # sentences that forbid a start; empty = it can start
     warnings: tuple[str, ...] = ()  # what a person should know before a start
     facts: Mapping[str, int] = field(default_factory=dict)  # what else is known of the rows, in words
+    runs: int = 1  # how many runs the estimate is of
 
 
 class Stage(StrEnum):
@@ -148,6 +150,7 @@ class RunView:
     folder: str = ""  # relative to the workspace
     resident: bool = False  # it stays and answers requests
     idle_end: float | None = None  # Unix time at which it ends when nothing is asked; None while it is not idle
+    group: str = ""  # the same for all runs of one grid
     alarm: str = ""  # what the alarm says that paused it, until it is resumed
     asked: str = ""  # "pause" or "cancel" while the worker has not yet obeyed
 

@@ -59,6 +59,7 @@ class StoredRun:
     ended_at: str | None
     model_folder: str | None
     resident: bool = False  # it stays and answers requests
+    group: str = ""  # the same for all runs of one grid
     idle_minutes: float = 0.0  # after which a resident run ends
 
     @property
@@ -311,8 +312,9 @@ def _rows(c: Connection, where: Any) -> tuple[StoredRun, ...]:  # noqa: ANN401 -
     rows = func.coalesce(func.json_extract(run.c.spec, "$.input_rows"), 0).label("rows")
     resident = func.coalesce(func.json_extract(run.c.spec, "$.parameters.resident"), 0).label("resident")
     idle = func.coalesce(func.json_extract(run.c.spec, "$.parameters.idle_minutes"), 0.0).label("idle_minutes")
-    query = select(*columns, rows, made.label("model_folder"), resident, idle).where(where).order_by(run.c.id.desc())
-    return tuple(_run(row) for row in c.execute(query))
+    group = func.coalesce(func.json_extract(run.c.spec, "$.group"), "").label("group")
+    query = select(*columns, rows, made.label("model_folder"), resident, idle, group).where(where)
+    return tuple(_run(row) for row in c.execute(query.order_by(run.c.id.desc())))
 
 
 def _run(row: Any) -> StoredRun:  # noqa: ANN401 - a Row of all columns

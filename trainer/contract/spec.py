@@ -66,7 +66,10 @@ class CodeRef(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """spec.json: the frozen job. `parameters` are those of the recipe's dataclass, every one of them."""
+    """spec.json: the frozen job. `parameters` are those of the recipe's dataclass, every one of them.
+
+    `group` is the same for all runs of one grid, empty for a run of its own.
+    """
 
     contract: int = CONTRACT_VERSION
     run: str
@@ -80,6 +83,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     code: tuple[CodeRef, ...] = ()
     selection: dict[str, typing.Any] = {}
     left_out: dict[str, int] = {}
+    group: str = ""
     created_at: str = ""
 
     def typed(self) -> RecipeSpec:

@@ -15,11 +15,12 @@ from studio.ui.train.compare_dialog import CompareDialog
 from studio.ui.train.compare_lineage import LineageDialog
 
 if TYPE_CHECKING:
+    from studio.jobs.values import RunView
     from studio.ui.context import Context
     from studio.ui.train.run_table import RunModel, RunTable
 
 EXPORTS = ("export_runs_csv", "export_runs_tensorboard")
-COMMANDS = ("compare_runs", "run_lineage", *EXPORTS)
+COMMANDS = ("tick_grid", "compare_runs", "run_lineage", *EXPORTS)
 
 
 class TickedRuns(QObject):
@@ -31,6 +32,7 @@ class TickedRuns(QObject):
         self.dialog: CompareDialog | None = None
         self.lineage: LineageDialog | None = None
         context.actions.on("compare_runs", self.compare)
+        context.actions.on("tick_grid", self.tick_grid)
         context.actions.on("export_runs_csv", self._asking(ExportFormat.CSV))
         context.actions.on("export_runs_tensorboard", self._asking(ExportFormat.TENSORBOARD))
         model.tickedChanged.connect(self.enable)
@@ -43,7 +45,23 @@ class TickedRuns(QObject):
         self._context.actions.enable("compare_runs", ticked > 1)
         for id in EXPORTS:
             self._context.actions.enable(id, ticked > 0)
+        self._context.actions.enable("tick_grid", bool(self._group()))
         self._context.actions.enable("run_lineage", self._table.run_id is not None)
+
+    def tick_grid(self) -> None:
+        """Tick all runs of the grid that the chosen run belongs to, and no others."""
+        wanted = {view.id for view in self._group()}
+        for ticked in self._model.ticked():
+            if ticked.run_id not in wanted:
+                self._model.tick(ticked.run_id, False)
+        for run in sorted(wanted):
+            self._model.tick(run, True)
+
+    def _group(self) -> tuple[RunView, ...]:
+        """The runs of the chosen run's grid; none for a run of its own."""
+        views = self._context.jobs.runs()
+        group = next((view.group for view in views if view.id == self._table.run_id), "")
+        return tuple(view for view in views if group and view.group == group)
 
     def compare(self) -> CompareDialog:
         """Open the comparison of the ticked runs."""

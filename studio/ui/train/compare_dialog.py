@@ -8,7 +8,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QStackedLayout, QTabWidget, QVBoxLayout, QWidget
 
 from studio.jobs.compare import Comparison, compare, named_runs, read_side
+from studio.jobs.grid_table import grid_table
 from studio.ui.train.compare_chart import CompareChart
+from studio.ui.train.compare_grid import GridTab
 from studio.ui.train.compare_tables import FactsTable, FiguresTable
 from studio.ui.train.run_table import Ticked
 from studio.ui.widgets.charts import import_library
@@ -31,6 +33,7 @@ class CompareDialog(QDialog):
         self.facts: FactsTable | None = None
         self.figures: FiguresTable | None = None
         self.curves: CompareChart | None = None
+        self.grid: GridTab | None = None
         self.setWindowTitle(f"Compare {len(ticked)} runs")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(980, 640)
@@ -71,6 +74,10 @@ class CompareDialog(QDialog):
         self.tabs.addTab(self.facts, "&What differs")
         self.tabs.addTab(self.figures, "What &came out")
         self.tabs.addTab(self.curves, "C&urves")
+        table = grid_table(made)
+        if table is not None:
+            self.grid = GridTab(made, table, self)
+            self.tabs.addTab(self.grid, "&Grid")
         self._stack.setCurrentWidget(self.tabs)
 
     def _on_failed(self, error: Exception) -> None:

@@ -149,6 +149,9 @@ class PreviewPanel(QWidget):
                 "disk": "unknown" if e.disk_bytes is None else size_text(e.disk_bytes),
             }
         )
+        self._parts["estimate"][0].setText(
+            "It will take about" if preview.runs == 1 else f"All {preview.runs} runs will take about"
+        )
         self.basis.setText(e.basis)
         self._show_parts(True)
 

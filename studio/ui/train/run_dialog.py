@@ -19,8 +19,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.errors import CancelledError
+from studio.errors import CancelledError, RunError
 from studio.jobs import user_code
+from studio.jobs.grid import axes_of, points
 from studio.jobs.prepare import LEARN_FROM_RATINGS
 from studio.jobs.roles import roles_of
 from studio.jobs.user_code import UserCode
@@ -32,9 +33,9 @@ from studio.ui.train.presets import PRESETS
 from studio.ui.train.preview_panel import PreviewPanel
 from studio.ui.train.selection_form import SelectionForm
 from studio.ui.train.words import RECIPE_ABOUT, RECIPE_NAMES, local_time
-from studio.ui.widgets.fields import ChoiceField, ModelField
-from studio.ui.widgets.parts import MARGIN, Quiet, align_labels, button, heading
-from studio.ui.widgets.spec_form import SpecForm
+from studio.ui.widgets.fields import ChoiceField, ModelField, mark_invalid
+from studio.ui.widgets.parts import MARGIN, Quiet, align_labels, button, heading, plural
+from studio.ui.widgets.spec_form import SpecForm, label_of
 from trainer.contract.spec import Value, is_code
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ class RunDialog(QDialog):
         self.about = Quiet("", self)
         self.name = QLineEdit(self)
         self.name.setPlaceholderText("named by its recipe and number unless you name it")
+        self.grid = QLineEdit(self)
+        self.grid.setPlaceholderText("one run; or a grid of them: rate=1e-4, 3e-4; seed=0, 1, 2")
+        self.grid_about = Quiet("", self)
         self.device = QComboBox(self)
         self.device.addItems([*devices])
         self.preset = QComboBox(self)
@@ -151,6 +155,7 @@ class RunDialog(QDialog):
         self.recipes.currentIndexChanged.connect(lambda _index: self._on_recipe())
         self.preset.currentIndexChanged.connect(lambda _index: self._on_preset())
         self.device.currentIndexChanged.connect(lambda _index: self._on_changed())
+        self.grid.textEdited.connect(lambda _text: self._on_changed())
         self._context.packages.changed.connect(self._show_start)
 
     def order(self) -> RunOrder:
@@ -162,6 +167,10 @@ class RunDialog(QDialog):
             self.name.text().strip(),
             self.device.currentText(),
         )
+
+    def orders(self) -> tuple[RunOrder, ...]:
+        """All runs that the form asks for now: one, or every point of the grid. Raises RunError."""
+        return points(self.order(), axes_of(self.recipe, (self.grid.text(),)))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """While the rows are being frozen, closing cancels that."""
@@ -206,20 +215,37 @@ class RunDialog(QDialog):
     def _on_changed(self) -> None:
         self._asked += 1
         self._preview = None
+        wrong = self._check_grid()
         invalid = self.form.invalid()
-        if invalid:
+        if invalid or wrong:
             self._timer.stop()
-            self.panel.show_problem("Nothing can be counted until this is mended:\n" + invalid[0].problem)
+            why = invalid[0].problem if invalid else wrong
+            self.panel.show_problem(f"Nothing can be counted until this is mended:\n{why}")
         else:
             self.panel.show_busy()
             self._timer.start()
         self._show_start()
 
+    def _check_grid(self) -> str:
+        """Say how many runs the grid makes; what is wrong with it, empty when nothing is."""
+        try:
+            axes = axes_of(self.recipe, (self.grid.text(),))
+            count = len(points(self.order(), axes))
+        except RunError as error:
+            self._top.setRowVisible(self.grid_about, False)
+            mark_invalid(self.grid, True)
+            return str(error)
+        mark_invalid(self.grid, False)
+        self._top.setRowVisible(self.grid_about, bool(axes))
+        ways = " x ".join(f"{len(axis.values)} of {label_of(axis.name)}" for axis in axes)
+        self.grid_about.setText(f"{plural(count, 'run')}: {ways}. Compare them with C when they have ended.")
+        return ""
+
     def _on_preview_due(self) -> None:
-        asked, order, jobs = self._asked, self.order(), self._context.jobs
+        asked, orders, jobs = self._asked, self.orders(), self._context.jobs
         self._context.background.call(
             self,
-            lambda: jobs.preview(order, lambda _done, _total: self._still_wanted(asked)),
+            lambda: jobs.preview_all(orders, lambda _done, _total: self._still_wanted(asked)),
             lambda preview: self._on_preview(asked, preview),
             lambda error: self._on_preview_failed(asked, error),
         )
@@ -248,28 +274,30 @@ class RunDialog(QDialog):
         self.cancel.setText("Cancel" if self._creating else "Close")
 
     def _on_start(self) -> None:
-        order = self.order()
-        if not any(is_code(str(order.parameters.get(role, ""))) for role in user_code.ROLES):
-            self._create(order)
+        orders = self.orders()
+        if not any(is_code(str(each.parameters.get(role, ""))) for each in orders for role in user_code.ROLES):
+            self._create(orders)
             return
         self.start.setEnabled(False)  # until the files are read
         self._context.background.call(
-            self, lambda: user_code.codes_of(order), lambda codes: self._ask_consent(order, codes), self._on_failed
+            self, lambda: _codes_of(orders), lambda codes: self._ask_consent(orders, codes), self._on_failed
         )
 
-    def _ask_consent(self, order: RunOrder, codes: tuple[UserCode, ...]) -> None:
+    def _ask_consent(self, orders: tuple[RunOrder, ...], codes: tuple[UserCode, ...]) -> None:
         self._show_start()
         self.consent = ConsentDialog(codes, self)
-        self.consent.agreed.connect(lambda sums: self._create(replace(order, consents=sums)))
+        self.consent.agreed.connect(lambda sums: self._create(tuple(replace(o, consents=sums) for o in orders)))
         self.consent.open()
 
-    def _create(self, order: RunOrder) -> None:
+    def _create(self, orders: tuple[RunOrder, ...]) -> None:
         self._creating = True
         self._stop = False
         self._show_start()
         self.status.setText("Freezing the rows into the run folder…")
         jobs = self._context.jobs
-        self._context.background.call(self, lambda: jobs.create(order, self._tell), self._on_created, self._on_failed)
+        self._context.background.call(
+            self, lambda: jobs.create_all(orders, self._tell), self._on_created, self._on_failed
+        )
 
     def _tell(self, phase: str, done: int, total: int) -> None:
         """Called in the thread that creates the run; raising there stops it, and leaves nothing."""
@@ -277,9 +305,9 @@ class RunDialog(QDialog):
             raise CancelledError("cancelled; no run was made")
         self._told.emit(f"{phase}: {done:,} of {total:,}" if total else phase)
 
-    def _on_created(self, view: RunView) -> None:
+    def _on_created(self, views: tuple[RunView, ...]) -> None:
         self._creating = False
-        self.created.emit(view)
+        self.created.emit(views[0])
         self.accept()
 
     def _on_failed(self, error: Exception) -> None:
@@ -300,6 +328,9 @@ class RunDialog(QDialog):
         top.addRow("", self.about)
         top.addRow("Name", self.name)
         top.addRow("Device", self.device)
+        top.addRow("Grid", self.grid)
+        top.addRow("", self.grid_about)
+        top.setRowVisible(self.grid_about, False)
         top.addRow("Start from", self.preset)
         top.addRow("", self.preset_about)
         align_labels(top)
@@ -327,6 +358,11 @@ class RunDialog(QDialog):
         outer.setSpacing(MARGIN)
         outer.addWidget(_scrolled(left), 3)
         outer.addLayout(right, 2)
+
+
+def _codes_of(orders: tuple[RunOrder, ...]) -> tuple[UserCode, ...]:
+    """The user's files that any point of a grid names, each once."""
+    return tuple(dict.fromkeys(code for order in orders for code in user_code.codes_of(order)))
 
 
 def _place() -> QVBoxLayout:
