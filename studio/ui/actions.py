@@ -202,6 +202,9 @@ ACTIONS: tuple[Action, ...] = (
         "inspect_source", "Show &source", ("V",), page=Page.INSPECT, menu="Inspect", tip="Steps as they were written"
     ),
     Action("search_traces", "Search &traces", ("/", "Ctrl+F"), "search", Page.INSPECT, "Inspect"),
+    Action("find_in_traces", "Find in &all traces", ("Ctrl+Shift+F",), "search", Page.INSPECT, "Inspect"),
+    Action("find_next", "Next found te&xt", ("F3",), page=Page.INSPECT, menu="Inspect"),
+    Action("find_previous", "Previous found tex&t", ("Shift+F3",), page=Page.INSPECT, menu="Inspect"),
     Action("copy_latex", "Copy step as LaTe&X", ("Ctrl+Shift+C",), "copy", Page.INSPECT, "Inspect"),
     Action("new_run", "&New run…", ("N",), "plus", Page.TRAIN, "Train"),
     Action("score_traces", "&Score traces…", ("S",), "score", Page.TRAIN, "Train"),

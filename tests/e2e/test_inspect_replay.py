@@ -187,3 +187,65 @@ def test_every_character_of_the_source_can_be_brought_to_sight(sit_down: Callabl
         for part in (QUESTION, THINKING, RESULT, AFTER, ANSWER, "</think>", "EncryptedReasoning/"):
             assert "".join(part.split()) in "".join(covered.split())
         assert opened.structure.blocks[-1].kind is BlockKind.ANSWER
+
+
+def test_each_lane_says_how_far_it_can_be_trusted(sit_down: Callable[[], Seat]) -> None:
+    with sit_down() as seat:
+        page = go_to_inspect(seat)
+        opened = page.shown
+        assert opened is not None
+        lanes = page.lanes
+        assert page.strip.note.text() == "○ absent: no PRM has scored this trace"
+        values = tokens_of(opened.trace.text)
+        assert values.logprob is not None
+        mean = -float(values.logprob.astype("float64").mean())
+        assert lanes.tokens.words.text() == (
+            f"● measured: log-probability of {len(values):,} tokens, mean {mean:.2f} nats"
+        )
+        assert lanes.tokens.button.isHidden()
+        said = lanes.timeline.words.text()
+        assert said.startswith("● measured: thinking ")
+        assert "wait 31 s" in said  # 30 s for the tool to begin, 1 s before the last turn
+        assert "tokens/s" in said
+        for panel, name in ((lanes.tokens, "tokens"), (lanes.timeline, "timeline")):
+            lanes.setCurrentWidget(panel)
+            seat.picture(f"conversation lane {name}")
+
+
+def test_a_click_on_a_lane_moves_the_cursor(sit_down: Callable[[], Seat]) -> None:
+    with sit_down() as seat:
+        page = go_to_inspect(seat)
+        opened = page.shown
+        assert opened is not None
+        assert opened.tokens is not None
+        lanes = page.lanes
+        lanes.setCurrentWidget(lanes.tokens)
+        plot = lanes.tokens.lane.plot_rect()
+        seat.wait(lambda: lanes.tokens.lane.plot_rect().width() > 100)
+        QTest.mouseClick(lanes.tokens.lane, Qt.MouseButton.LeftButton, pos=plot.center().toPoint())
+        assert page.place.position.token == pytest.approx(len(opened.tokens) / 2, abs=2)
+        seat.press("Right", lanes.tokens.lane)
+        seat.press("Home", lanes.tokens.lane)
+        assert page.place.position.token == 0
+        lanes.setCurrentWidget(lanes.timeline)
+        plot = lanes.timeline.lane.plot_rect()
+        middle = QPoint(int(plot.left() + plot.width() / 2), int(plot.center().y()))
+        QTest.mouseClick(lanes.timeline.lane, Qt.MouseButton.LeftButton, pos=middle)
+        assert page.player.second == pytest.approx(opened.clock.length / 2, rel=0.02)
+        assert page.place.position.message == 3
+
+
+def test_the_map_shows_tools_between_the_steps(sit_down: Callable[[], Seat]) -> None:
+    with sit_down() as seat:
+        page = go_to_inspect(seat)
+        assert page.shown is not None
+        words = [page.map.words(row) for row in range(len(page.map._rows))]
+        assert words[:3] == [
+            "other content, as the source has it · 1 line",
+            "other content, as the source has it · 1 line",
+            "step 1",
+        ]
+        row = next(row for row, said in enumerate(words) if "python: tool result" in said)
+        page.map.rowJumped.emit(row)
+        assert page.place.position.message == 3
+        assert any("debug line 39" in line for line in page.steps.lines), "it is unfolded"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject
 
 from studio.ui.actions import Page
+from studio.ui.inspect.find_panel import FindPanel
 from studio.ui.inspect.heat import Heat
 from studio.ui.inspect.opened import LOW, Opened
 from trainer.reasoning.behaviour import backtracking_in
@@ -70,6 +71,7 @@ class InspectCommands(QObject):
         on("label_this", self._label)
         on("inspect_source", self._toggle_source)
         on("copy_latex", lambda: page.steps.copy_text(latex=True))
+        on("find_in_traces", self._find)
         on("search_traces", page.traces.search.setFocus)
         self.enable()
 
@@ -141,12 +143,19 @@ class InspectCommands(QObject):
             return
         wanted = Heat.NONE if view.text.heat is heat else heat
         view.set_heat(wanted)
+        self._page.lanes.set_heat(wanted)
         self._context.say("tokens are not coloured" if wanted is Heat.NONE else f"tokens coloured by {heat.value}")
 
     def _label(self) -> None:
         opened = self._page.shown
         if opened is not None:
             self._context.open_trace(Page.LABEL, opened.trace.id, self._page.place.position.step)
+
+    def _find(self) -> None:
+        panel = self._page.show_panel("Find")
+        if isinstance(panel, FindPanel):
+            panel.form.text.setFocus()
+            panel.form.text.selectAll()
 
     def _toggle_source(self) -> None:
         page = self._page

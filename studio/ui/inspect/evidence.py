@@ -20,7 +20,7 @@ from studio.ui.widgets.step_model import WORDS
 from trainer.contract.records import FinishReason, Rating
 
 SHOWN_HISTORY = 200
-VALUES_WIDTH = 112
+VALUES_WIDTH = 104
 FINISHES = {
     FinishReason.FOUND_ERROR: "found an error",
     FinishReason.SOLUTION: "rated all steps",
@@ -175,6 +175,7 @@ class EvidencePanel(QTreeWidget):
         if fact.hatched:
             item.setBackground(1, QBrush(self._theme.colours.q("border"), Qt.BrushStyle.BDiagPattern))
             item.setForeground(1, self._theme.colours.q("secondary"))
+        item.setFirstColumnSpanned(not fact.value)
         if fact.span is not None:
             item.setData(0, SPAN_ROLE, fact.span)
         if fact.tip:
@@ -236,11 +237,11 @@ def _tokens(opened: Opened, ordinal: int) -> Iterable[Fact]:
     if first == last:
         return
     yield Fact("tokens", f"{last - first:,}")
-    for name, values in (("mean log-probability", tokens.logprob), ("mean entropy", tokens.entropy)):
+    for name, values in (("log-probability", tokens.logprob), ("entropy", tokens.entropy)):
         known = np.zeros(0, np.float32) if values is None else values[first:last]
         known = known[~np.isnan(known)]
         if len(known):
-            yield Fact(name, f"{known.mean(dtype=np.float64):.3f}")
+            yield Fact(name, f"{known.mean(dtype=np.float64):.3f}", tip="mean over the tokens of the step, in nats")
 
 
 def _flag(flag: Flagged) -> Fact:

@@ -19,7 +19,7 @@ from studio.store.token_values import TokenArrays
 from studio.ui.inspect.clock import Clock, clock_of
 from studio.ui.inspect.structure import Structure, structure
 from studio.ui.widgets.step_model import StepRow
-from studio.ui.widgets.trace_values import ScoreLine, StepSigns
+from studio.ui.widgets.trace_values import ScoreLine
 from trainer.contract.records import Rating
 
 LOW = 0.5  # a step with a lower score is a hit: the PRM thinks it is wrong
@@ -137,10 +137,6 @@ class Opened:
     def is_hit(self, ordinal: int) -> bool:
         """Whether n stops here: a low score, a disagreement, a negative rating or a flag."""
         return bool(self.marks.hits[ordinal])
-
-    def signs(self) -> tuple[StepSigns, ...]:
-        """The steps for the map."""
-        return tuple(StepSigns(self.standing(n), self.score(n), self.is_disputed(n)) for n in range(self.count))
 
     def row(self, ordinal: int) -> StepRow:
         """A step for the transcript."""

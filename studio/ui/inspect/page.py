@@ -20,7 +20,10 @@ from studio.ui.inspect.cursor import Cursor, Position
 from studio.ui.inspect.disagreements import DisagreementPanel
 from studio.ui.inspect.empty import EmptyPanel
 from studio.ui.inspect.evidence import EvidencePanel
+from studio.ui.inspect.find_panel import FindPanel
+from studio.ui.inspect.lanes import Lanes
 from studio.ui.inspect.list_panel import ListPanel
+from studio.ui.inspect.map_rows import block_of_row, map_rows
 from studio.ui.inspect.opened import Opened, read_trace
 from studio.ui.inspect.page_frame import PageFrame
 from studio.ui.inspect.player import Player
@@ -42,6 +45,7 @@ SIDE_PANELS: tuple[tuple[str, Callable[[Context, Cursor], QWidget]], ...] = (
     # A panel beside the transcript is one line here: its tab's name and its class. It is made with the context and the
     # cursor, is told `show_trace(Opened | None)`, and may have a signal `spanChosen(int, int)` to show code points.
     ("Evidence", EvidencePanel),
+    ("Find", FindPanel),
 )
 
 
@@ -76,6 +80,7 @@ class InspectPage(QWidget):
         self.steps.setObjectName("steps")
         self.map = TraceMap(context.theme)
         self.strip = StripPanel(context)
+        self.lanes = Lanes(context, self.place, self.player, self.strip)
         self.side = QTabWidget()
         self.panels = {name: make(context, self.place) for name, make in SIDE_PANELS}
         self.replay = ReplayBar(context, self.place, self.player)
@@ -105,6 +110,11 @@ class InspectPage(QWidget):
         panel = self.panels["Evidence"]
         assert isinstance(panel, EvidencePanel)
         return panel
+
+    def show_panel(self, name: str) -> QWidget:
+        """Bring a side panel to the front."""
+        self.side.setCurrentWidget(self.panels[name])
+        return self.panels[name]
 
     def activate(self) -> None:
         """The page is shown: bring the list up to date if something changed while it was not."""
@@ -170,7 +180,7 @@ class InspectPage(QWidget):
         self.turns.turnChosen.connect(self.place.go_turn)
         self.turns.blockChosen.connect(self._go_block)
         self.map.jumped.connect(self.go)
-        self.strip.strip.jumped.connect(self.go)
+        self.map.rowJumped.connect(self._go_row)
         self.strip.scoreAsked.connect(self._score)
         self.strip.cancelAsked.connect(self._cancel_scoring)
         for panel in self.panels.values():
@@ -256,7 +266,8 @@ class InspectPage(QWidget):
         self._place_chip()
 
     def _show_lanes(self, opened: Opened) -> None:
-        self.map.set_steps(opened.signs())
+        self.map.set_rows(map_rows(opened))
+        self.lanes.show_trace(opened)
         self.strip.show_trace(opened, self.scorer.scoring(opened.trace.id))
         for panel in self.panels.values():
             panel.show_trace(opened)  # type: ignore[attr-defined]
@@ -265,13 +276,16 @@ class InspectPage(QWidget):
         self.steps.set_position(position)
         step = position.step if position.step >= 0 else None
         self.map.set_current(step)
-        self.strip.strip.set_current(step)
         self.stepMoved.emit(position.step)
 
     def _go_block(self, block: int) -> None:
         if self._shown is not None:
             self.steps.reveal(self._shown.structure.blocks[block].start)
             self.place.go_block(block)
+
+    def _go_row(self, row: int) -> None:
+        if self._shown is not None:
+            self._go_block(block_of_row(self._shown, row))
 
     def _go_below(self) -> None:
         self.below.hide()

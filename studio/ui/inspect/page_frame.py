@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QStackedWidget, QV
 if TYPE_CHECKING:
     from studio.ui.inspect.page import InspectPage
 
-TURNS_WIDTH = 150
+TURNS_WIDTH = 134
 
 
 class PageFrame(QObject):
@@ -71,7 +71,7 @@ class PageFrame(QObject):
         column = QVBoxLayout(centre)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(10)
-        for widget, stretch in ((self._problem, 0), (steps, 1), (card(page.strip), 0)):
+        for widget, stretch in ((self._problem, 0), (steps, 1), (card(page.lanes), 0)):
             column.addWidget(widget, stretch)
         return centre
 

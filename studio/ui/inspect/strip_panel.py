@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QS
 
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
+from studio.ui.inspect.lane import LaneSays, LaneState
 from studio.ui.inspect.opened import Opened
 from studio.ui.inspect.scoring import Scoring
 from studio.ui.widgets.score_strip import ScoreStrip
@@ -38,13 +39,10 @@ class StripPanel(QWidget):
         self.words = QLabel()
         self.note = QLabel()
         set_role(self.words, "caption")
-        set_role(self.note, "warning")
+        set_role(self.note, "caption")
         head = QHBoxLayout()
         head.setContentsMargins(10, 4, 8, 0)
-        title = QLabel("Scores")
-        set_role(title, "caption")
         head.setSpacing(10)
-        head.addWidget(title)
         head.addWidget(self.note, 1)
         head.addWidget(self.words, 2)
         self.words.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -65,11 +63,13 @@ class StripPanel(QWidget):
 
     def show_trace(self, opened: Opened, scoring: Scoring | None = None) -> None:
         """Show another trace's scores and ratings, and how its scoring stands."""
-        ratings = tuple(opened.standing(ordinal) for ordinal in range(opened.count))
-        self.strip.set_trace(opened.lines, ratings, empty=NOT_SCORED)
+        marks = opened.marks
+        self.strip.set_trace(opened.lines, marks.standing, disputed=marks.disputed, empty=NOT_SCORED)
+        says = _says(opened)
+        self.note.setText(says.text)
+        set_role(self.note, "warning" if says.state is LaneState.FOREIGN else "caption")
         notes = [f"{line.name}: {line.note}" for line in opened.lines if line.note]
-        self.note.setText("▨ " + notes[0] if notes else "")
-        self.note.setToolTip("\n".join(notes))
+        self.note.setToolTip("\n".join(notes) or says.text)
         self.words.clear()
         self._show_running(False)
         if scoring is not None:
@@ -77,6 +77,8 @@ class StripPanel(QWidget):
 
     def show_scoring(self, scoring: Scoring) -> None:
         """Show how the scoring of this trace stands."""
+        if scoring.running:
+            self.note.setText(LaneSays(LaneState.SCORING, "").text)
         self.words.setText(scoring.text)
         self.words.setToolTip(scoring.text)
         self.bar.setRange(0, scoring.total)
@@ -87,3 +89,13 @@ class StripPanel(QWidget):
         self.bar.setVisible(on)
         self.cancel.setVisible(on)
         self.button.setVisible(not on)
+
+
+def _says(opened: Opened) -> LaneSays:
+    """How far the first scorer's scores can be trusted here."""
+    if not opened.lines:
+        return LaneSays(LaneState.ABSENT, "no PRM has scored this trace")
+    foreign = [line for line in opened.lines if line.note]
+    if foreign:
+        return LaneSays(LaneState.FOREIGN, f"{foreign[0].name}: {foreign[0].note}")
+    return LaneSays(LaneState.MEASURED, f"by {', '.join(line.name for line in opened.lines)}")

@@ -109,7 +109,9 @@ class TranscriptPainter:
     def text_box(self, line: int | None) -> QRectF:
         """Where the text of a line is in its row; the height means nothing."""
         px = self._view.theme.px
-        left, right = px(78), self._view.viewport().width() - px(92)
+        opened = self._view.opened
+        signs = opened is not None and bool(opened.lines or opened.flags)
+        left, right = px(78), self._view.viewport().width() - px(92 if signs else 14)
         return QRectF(left, self.padding(line), max(right - left, 60), 0)
 
     def mark_look(self) -> QTextCharFormat:

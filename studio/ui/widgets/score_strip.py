@@ -1,9 +1,14 @@
-"""Step scores along a trace: a line a scorer, people's ratings above it as signs; a click jumps."""
+"""Step scores along a trace: a line a scorer, people's ratings above it as signs; a click jumps.
+
+Where steps are finer than pixels a column shows the lowest and the highest of its scores, and the worst of its ratings.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
@@ -14,7 +19,9 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QPen,
+    QPixmap,
     QPolygonF,
+    QResizeEvent,
 )
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
@@ -27,6 +34,8 @@ from trainer.contract.records import Rating
 HEIGHT = 148
 PEN_STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
 LEGEND_LINES, LEGEND = 4, 236
+NO_RATING = 2
+FINEST = 5.0  # pixels a step: below, signs become bars
 
 
 class ScoreStrip(QWidget):
@@ -42,20 +51,41 @@ class ScoreStrip(QWidget):
         super().__init__(parent)
         self._theme = theme
         self._lines: tuple[ScoreLine, ...] = ()
-        self._ratings: tuple[Rating | None, ...] = ()
+        self._values: tuple[NDArray[np.float32], ...] = ()
+        self._summaries: tuple[str, ...] = ()
+        self._ratings: NDArray[np.int8] = np.zeros(0, np.int8)
+        self._disputed: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self._picture: QPixmap | None = None
         self._current: int | None = None
         self._empty = ""
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(self.tr("Scores over the steps"))
         theme.switched.connect(self.updateGeometry)
-        theme.switched.connect(self.update)
+        theme.switched.connect(self._redraw)
 
-    def set_trace(self, lines: Sequence[ScoreLine], ratings: Sequence[Rating | None], *, empty: str = "") -> None:
-        """Show these scorers (`values` in step order) and ratings; `empty` is said when there is no scorer."""
-        self._lines, self._ratings, self._empty = tuple(lines), tuple(ratings), empty
+    def set_trace(
+        self,
+        lines: Sequence[ScoreLine],
+        ratings: Sequence[Rating | None] | NDArray[np.int8],
+        *,
+        disputed: NDArray[np.bool_] | None = None,
+        empty: str = "",
+    ) -> None:
+        """Show these scorers (`values` in step order) and ratings (an array: NO_RATING = none) with what is disputed.
+
+        `empty` is said when there is no scorer.
+        """
+        self._lines, self._empty = tuple(lines), empty
+        self._values = tuple(np.array([np.nan if v is None else v for v in line.values], np.float32) for line in lines)
+        self._summaries = tuple(summary(line) for line in lines)
+        if isinstance(ratings, np.ndarray):
+            self._ratings = ratings
+        else:
+            self._ratings = np.array([NO_RATING if rating is None else rating for rating in ratings], np.int8)
+        self._disputed = np.zeros(0, np.bool_) if disputed is None else disputed
+        self._redraw()
         self._describe()
-        self.update()
 
     def set_current(self, ordinal: int | None) -> None:
         """Mark the current step."""
@@ -98,22 +128,23 @@ class ScoreStrip(QWidget):
     # -- Qt -----------------------------------------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw grid, lines, ratings and the legend."""
+        """Draw the place, and over it grid, lines, ratings and legend, which are kept as a picture."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.fillRect(self.rect(), self._theme.colours.q("surface"))
-        self._grid(painter)
-        if not self._lines:
-            self._say(painter, self._empty)
-        for place, line in enumerate(self._lines):
-            self._draw_line(painter, line, place)
-        self._draw_ratings(painter)
-        self._legend(painter)
+        self._place(painter)
+        painter.drawPixmap(0, 0, self._drawn())
+        self._number(painter, self._current)
         if self.hasFocus():
             painter.setPen(QPen(self._theme.colours.q("focus"), 1.2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 4, 4)
         painter.end()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Draw anew."""
+        super().resizeEvent(event)
+        self._redraw()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Jump to the step under the pointer."""
@@ -147,9 +178,11 @@ class ScoreStrip(QWidget):
     def words(self, ordinal: int) -> str:
         """What the strip says of a step, in words."""
         said = [f"step {ordinal + 1}"]
-        rating = self._ratings[ordinal] if ordinal < len(self._ratings) else None
-        if rating is not None:
-            said.append(f"rated {WORDS[rating]}")
+        rating = int(self._ratings[ordinal]) if ordinal < len(self._ratings) else NO_RATING
+        if rating != NO_RATING:
+            said.append(f"rated {WORDS[Rating(rating)]}")
+        if ordinal < len(self._disputed) and self._disputed[ordinal]:
+            said.append("disputed")
         for line in self._lines:
             value = line.values[ordinal] if ordinal < len(line.values) else None
             if value is not None:
@@ -163,6 +196,28 @@ class ScoreStrip(QWidget):
         colours = self._theme.colours
         return colours.q(("accent", "unsure", "secondary", "positive")[place % 4])
 
+    def _redraw(self) -> None:
+        self._picture = None
+        self.update()
+
+    def _drawn(self) -> QPixmap:
+        if self._picture is None:
+            ratio = self.devicePixelRatioF()
+            self._picture = QPixmap(max(1, round(self.width() * ratio)), max(1, round(self.height() * ratio)))
+            self._picture.setDevicePixelRatio(ratio)
+            self._picture.fill(Qt.GlobalColor.transparent)
+            painter = QPainter(self._picture)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            self._grid(painter)
+            if not self._lines:
+                self._say(painter, self._empty)
+            for place in range(len(self._lines)):
+                self._draw_line(painter, place)
+            self._draw_ratings(painter)
+            self._legend(painter)
+            painter.end()
+        return self._picture
+
     def _grid(self, painter: QPainter) -> None:
         colours, plot = self._theme.colours, self.plot_rect()
         painter.setFont(self._theme.font(8.5))
@@ -173,36 +228,71 @@ class ScoreStrip(QWidget):
             painter.setPen(colours.q("secondary"))
             box = QRectF(0, y - 8, plot.left() - self._theme.px(6), 16)
             painter.drawText(box, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, f"{value:g}")
-        if self._current is not None and self._current < self.count:
-            middle = self.point(self._current, 0).x()
-            half = max(4.0, plot.width() / self.count / 2)
-            painter.fillRect(
-                QRectF(middle - half, plot.top() - 4, 2 * half, plot.height() + 8), colours.q("accent_soft")
-            )
         self._numbers(painter, plot)
+
+    def _place(self, painter: QPainter) -> None:
+        if self._current is None or self._current >= self.count:
+            return
+        plot, middle = self.plot_rect(), self.point(self._current, 0).x()
+        half = max(4.0, plot.width() / self.count / 2)
+        box = QRectF(middle - half, plot.top() - 4, 2 * half, plot.height() + 8)
+        painter.fillRect(box, self._theme.colours.q("accent_soft"))
+        if half == 4.0:  # too narrow for the soft ground alone
+            painter.setPen(QPen(self._theme.colours.q("accent"), 1.2))
+            painter.drawLine(QPointF(middle, box.top()), QPointF(middle, box.bottom()))
 
     def _numbers(self, painter: QPainter, plot: QRectF) -> None:
         if not self.count:
             return
-        room = QFontMetricsF(painter.font()).horizontalAdvance("0000")
-        every = next((n for n in (1, 2, 5, 10, 20, 50, 100, 200, 500) if plot.width() / self.count * n >= room), 1000)
-        for ordinal in range(self.count):
-            if ordinal == self._current or (ordinal + 1) % every == 0 or (every > 1 and ordinal == 0):
-                here = ordinal == self._current
-                painter.setPen(self._theme.colours.q("accent" if here else "secondary"))
-                x = self.point(ordinal, 0).x()
-                box = QRectF(x - room, plot.bottom() + self._theme.px(4), 2 * room, self._theme.px(16))
-                painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, str(ordinal + 1))
+        room = QFontMetricsF(painter.font()).horizontalAdvance("0" * (len(str(self.count)) + 2))
+        each = plot.width() / self.count
+        steps = (n * 10**power for power in range(8) for n in (1, 2, 5))
+        every = next((n for n in steps if each * n >= room), self.count)
+        painter.setPen(self._theme.colours.q("secondary"))
+        wanted = [0] if every > 1 else []
+        for ordinal in [*wanted, *range(every - 1, self.count, every)]:
+            self._write_number(painter, ordinal)
 
-    def _draw_line(self, painter: QPainter, line: ScoreLine, place: int) -> None:
-        points = [self.point(n, value) for n, value in enumerate(line.values) if value is not None]
+    def _number(self, painter: QPainter, ordinal: int | None) -> None:
+        """The current step's number, over what stands there."""
+        if ordinal is None or ordinal >= self.count:
+            return
+        painter.setFont(self._theme.font(8.5, self._theme.font().weight().DemiBold))
+        wide = QFontMetricsF(painter.font()).horizontalAdvance(str(ordinal + 1)) + 6
+        x, top = self.point(ordinal, 0).x(), self.plot_rect().bottom() + self._theme.px(4)
+        painter.fillRect(QRectF(x - wide / 2, top, wide, self._theme.px(16)), self._theme.colours.q("surface"))
+        painter.setPen(self._theme.colours.q("accent"))
+        self._write_number(painter, ordinal)
+
+    def _write_number(self, painter: QPainter, ordinal: int) -> None:
+        x = self.point(ordinal, 0).x()
+        box = QRectF(x - 40, self.plot_rect().bottom() + self._theme.px(4), 80, self._theme.px(16))
+        painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, str(ordinal + 1))
+
+    def _points(self, values: NDArray[np.float32]) -> list[QPointF]:
+        """A line's points; of steps finer than half a pixel the lowest and highest of each column."""
+        plot, count = self.plot_rect(), self.count
+        known = np.flatnonzero(~np.isnan(values))
+        x = plot.left() + plot.width() * (known + 0.5) / max(1, count)
+        y = plot.bottom() - plot.height() * values[known].astype(np.float64)
+        if len(known) > 2 * plot.width():
+            starts = np.flatnonzero(np.diff(np.floor(x), prepend=-1.0))
+            x = np.repeat(np.floor(x[starts]), 2)
+            y = np.stack([np.maximum.reduceat(y, starts), np.minimum.reduceat(y, starts)], axis=1).ravel()
+        return [QPointF(a, b) for a, b in zip(x.tolist(), y.tolist(), strict=True)]
+
+    def _draw_line(self, painter: QPainter, place: int) -> None:
+        line = self._lines[place]
+        points = self._points(self._values[place])
         if not points:
             return
         colour = self.line_colour(place)
         if line.note:
             self._hatch(painter, points, colour)
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(colour, 1.8 if not line.note else 1.2, PEN_STYLES[place % 4]))
+        dense = len(points) > self.plot_rect().width()
+        style = Qt.PenStyle.SolidLine if dense else PEN_STYLES[place % 4]  # dashes of a dense line cost and say nothing
+        painter.setPen(QPen(colour, 1.8 if not line.note and not dense else 1.2, style))
         painter.drawPolyline(QPolygonF(points))
         if self.plot_rect().width() / self.count >= 7:
             painter.setPen(QPen(self._theme.colours.q("surface"), 1.2))
@@ -227,9 +317,11 @@ class ScoreStrip(QWidget):
     def _draw_ratings(self, painter: QPainter) -> None:
         px, colours, plot = self._theme.px, self._theme.colours, self.plot_rect()
         size = min(float(px(13)), plot.width() / max(1, self.count))
-        for ordinal, rating in enumerate(self._ratings):
-            if rating is None:
-                continue
+        if size < FINEST:
+            self._draw_dense_ratings(painter, plot)
+            return
+        for ordinal in np.flatnonzero(self._ratings != NO_RATING).tolist():
+            rating = Rating(int(self._ratings[ordinal]))
             box = QRectF(self.point(ordinal, 0).x() - size / 2, px(8), size, size)
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(colours.rating(rating))
@@ -238,6 +330,22 @@ class ScoreStrip(QWidget):
                 painter.setPen(colours.q("on_rating"))
                 painter.setFont(self._theme.font(8, self._theme.font().weight().Bold))
                 painter.drawText(box, Qt.AlignmentFlag.AlignCenter, faces.SIGNS[rating])
+        painter.setPen(QPen(colours.q("unsure"), 1.4))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        for ordinal in np.flatnonzero(self._disputed).tolist():
+            x, tip = self.point(ordinal, 0).x(), px(24)
+            painter.drawPolygon(QPolygonF([QPointF(x - 4, tip + 5), QPointF(x + 4, tip + 5), QPointF(x, tip - 2)]))
+
+    def _draw_dense_ratings(self, painter: QPainter, plot: QRectF) -> None:
+        """The worst rating of each column: low, middle or high bars."""
+        said = np.flatnonzero(self._ratings != NO_RATING)
+        columns = np.floor(plot.width() * (said + 0.5) / max(1, self.count))
+        for value in (Rating.POSITIVE, Rating.NEUTRAL, Rating.NEGATIVE):
+            found = np.unique(columns[self._ratings[said] == value])
+            tall = {Rating.POSITIVE: 4, Rating.NEUTRAL: 8, Rating.NEGATIVE: 14}[value]
+            for column in found.tolist():
+                box = QRectF(plot.left() + column, self._theme.px(22 - tall), 1.5, self._theme.px(tall))
+                painter.fillRect(box, self._theme.colours.rating(value))
 
     def _legend(self, painter: QPainter) -> None:
         px, colours, plot = self._theme.px, self._theme.colours, self.plot_rect()
@@ -255,7 +363,7 @@ class ScoreStrip(QWidget):
             painter.drawText(QPointF(left + px(24), y + px(12)), name)
             painter.setPen(colours.q("secondary"))
             painter.setFont(self._theme.font(8.5))
-            painter.drawText(QPointF(left + px(24), y + px(26)), summary(line))
+            painter.drawText(QPointF(left + px(24), y + px(26)), self._summaries[place])
 
     def _say(self, painter: QPainter, words: str) -> None:
         painter.setPen(self._theme.colours.q("secondary"))
@@ -263,7 +371,8 @@ class ScoreStrip(QWidget):
         painter.drawText(self.plot_rect(), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, words)
 
     def _describe(self) -> None:
-        said = [f"{line.name}: {summary(line)}" + (f", {line.note}" if line.note else "") for line in self._lines]
+        lines = zip(self._lines, self._summaries, strict=True)
+        said = [f"{line.name}: {words}" + (f", {line.note}" if line.note else "") for line, words in lines]
         here = [] if self._current is None else [self.words(self._current).replace("\n", ", ")]
         self.setAccessibleDescription("; ".join([*said, *here]) or self._empty)
 
