@@ -79,9 +79,23 @@ def _progress(made: argparse.ArgumentParser) -> None:
 
 def _add_import(verbs: Verbs) -> None:
     made = _verb(verbs, "import", "studio.filling:import_", "Bring rows of files into a project.")
-    made.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    made.add_argument("--project", metavar="NAME", help="made if there is none (default: the first file's name)")
-    made.add_argument("--format", choices=("auto", "prm800k"), default="auto", help="default: auto")
+    made.add_argument("files", nargs="+", type=Path, metavar="PATH", help="a file, or a folder of files")
+    made.add_argument(
+        "--project",
+        metavar="NAME",
+        help="made if there is none (default: for PRM800K the first file's name, for other traces none)",
+    )
+    made.add_argument(
+        "--format", choices=("auto", "prm800k", "traces"), default="auto", help="default: auto, by content"
+    )
+    made.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="FIELD=NAME",
+        help="what a field of unknown JSON means; repeatable",
+    )
+    made.add_argument("--copy", action="store_true", help="keep the bytes of the files in the workspace too")
     made.add_argument("--dry-run", action="store_true", help="say what would come in and what is wrong; write nothing")
     _progress(made)
 
@@ -113,7 +127,12 @@ def _add_run(verbs: Verbs) -> None:
     made.add_argument("--dry-run", action="store_true", help="say how many runs and what they will take; make none")
     made.add_argument("--project", metavar="NAME", help="rows of this project only (default: all)")
     made.add_argument("--name", default="", help="what to call the run")
-    made.add_argument("--device", default="cpu", help="default: cpu")
+    made.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N, there where it runs; default: cpu")
+    made.add_argument("--where", default="", metavar="TEMPLATE", help="a launch template (default: this machine)")
+    made.add_argument("--host", default="", help="of --where: the machine to speak to (default: the template's)")
+    made.add_argument("--processes", type=int, default=1, metavar="N", help="on each machine; default: 1")
+    made.add_argument("--machines", type=int, default=1, metavar="N", help="default: 1")
+    made.add_argument("--share", choices=("DDP", "FSDP"), default="DDP", help="what each process holds; default: DDP")
     made.add_argument(
         "--trust-code", action="store_true", help="let the reward or verifier of your own, FILE.py:function, run"
     )

@@ -33,6 +33,7 @@ class ImportReport(msgspec.Struct):
     broken: int = 0
     problems: int = 0
     traces: int = 0
+    steps: int = 0
     ratings: dict[str, int] = {}
     finish_reasons: dict[str, int] = {}
     traps: dict[str, int] = {}
@@ -48,12 +49,15 @@ class ImportReport(msgspec.Struct):
     def sentences(self) -> Iterator[str]:
         """The report for a person, a line each."""
         would = "would be " if self.dry_run else ""
-        yield f"{self.rows:,} rows: {self.imported:,} {would}imported into {self.project!r} in {self.seconds:.1f} s"
+        into = f" into {self.project!r}" if self.project else ""
+        yield f"{self.rows:,} rows: {self.imported:,} {would}imported{into} in {self.seconds:.1f} s"
         if self.known:
             yield f"  {self.known:,} rows are known already and were left as they are" + (
                 "; nothing was added" if not self.imported else ""
             )
-        yield f"  new: {self.problems:,} problems, {self.traces:,} traces"
+        yield f"  new: {self.problems:,} problems, {self.traces:,} traces" + (
+            f", {self.steps:,} steps" if self.steps else ""
+        )
         for title, counts in (
             ("ratings", self.ratings),
             ("finish reasons", self.finish_reasons),

@@ -18,6 +18,8 @@ from studio.domain import Changes, Project, Topic, changed, new_uid
 from studio.errors import CancelledError, ImportFormatError, NotFoundError, SteplensError, StoreError
 from studio.exchange import exporter
 from studio.exchange.exporter import ExportQuery, Origin
+from studio.exchange.files import look
+from studio.exchange.foreign_import import SUFFIXES, ForeignImporter, Spread, files_of, in_this_process
 from studio.exchange.importer import Importer
 from studio.exchange.prm800k import looks_like
 from studio.exchange.report import ExportReport, ImportReport
@@ -47,20 +49,28 @@ def import_files(
     *,
     format: str = "auto",
     dry_run: bool = False,
+    copy: bool = False,
+    fields: tuple[str, ...] = (),
+    spread: Spread = in_this_process,
     progress: Progress = quiet,
     stop: Stop = never,
 ) -> ImportReport:
-    """Bring PRM800K files into a project, made if there is none; each file appears as a whole or not at all.
+    """Bring files in; each file appears as a whole or not at all.
+
+    PRM800K comes into a project, made if there is none; traces of other formats into the workspace, and into a project
+    if one is named. `copy` keeps the bytes of these, `fields` says what their fields mean, `spread` who reads them.
 
     Without a workspace (dry run only) nothing is known already. Broken rows stand in the report. Raises
     CancelledError, ConflictError, and ImportFormatError for a file that cannot be read or is none.
     """
     began = time.perf_counter()
-    name = project_name.strip() or files[0].stem
+    files = files_of(files)
+    if not files:
+        raise SteplensError(f"no files to import; a folder is searched for {', '.join(sorted(SUFFIXES))}")
+    plain = {path for path in files if format == "prm800k" or (format == "auto" and is_prm800k(path))}
+    sources = {path: look(path, fields) for path in files if path not in plain}
+    name = project_name.strip() or (files[0].stem if plain else "")
     report = ImportReport(name, dry_run, [str(path) for path in files])
-    if format == "auto":
-        for path in files:
-            check_format(path)
     sizes = [path.stat().st_size for path in files]
 
     def removing(rows: int) -> None:  # whoever cancelled sees that something goes on, and does not kill it
@@ -69,8 +79,14 @@ def import_files(
     with _refusals_named(workspace), _place(workspace, name, make=not dry_run) as place:
         for at, path in enumerate(files):
             told = _told(progress, "check" if dry_run else "import", sum(sizes[:at]), sum(sizes), path)
-            importer = Importer(place.database, place.project, report, progress=told, removing=removing, stop=stop)
-            importer.run(path, dry_run=dry_run)
+            if path in plain:
+                importer = Importer(place.database, place.project, report, progress=told, removing=removing, stop=stop)
+                importer.run(path, dry_run=dry_run)
+                continue
+            database = None if dry_run else place.database
+            project = place.project.id if name else None
+            foreign = ForeignImporter(database, project, report, copy, spread, told, removing, stop)
+            foreign.run(sources[path])
     report.seconds = time.perf_counter() - began
     return report
 
@@ -79,8 +95,8 @@ def _told(progress: Progress, phase: str, before: int, total: int, path: Path) -
     return lambda bytes_read, rows: progress(phase, before + bytes_read, total, f"{path.name}: {rows:,} rows")
 
 
-def check_format(path: Path) -> None:
-    """Raise ImportFormatError unless one of the first lines that are JSON is a PRM800K record."""
+def is_prm800k(path: Path) -> bool:
+    """Whether one of the first lines that are JSON is a PRM800K record. Raises ImportFormatError."""
     try:
         with path.open("rb") as stream:
             lines = [line for _, line in zip(range(LINES_LOOKED_AT), stream, strict=False)]
@@ -88,9 +104,7 @@ def check_format(path: Path) -> None:
         raise ImportFormatError(
             path, 0, f"cannot be read ({error.strerror})", "check the path and your rights"
         ) from error
-    if not any(map(looks_like, lines)):
-        remedy = 'the format prm800k has one object with "question" and "label" on each line'
-        raise ImportFormatError(path, 1, "no PRM800K record in the first lines", remedy)
+    return any(map(looks_like, lines))
 
 
 @contextmanager
@@ -110,8 +124,8 @@ def _refusals_named(workspace: Workspace | None) -> Iterator[None]:
 @contextmanager
 def _place(workspace: Workspace | None, name: str, *, make: bool) -> Iterator[_Place]:
     """The project of this name. One that is made for an import which brings nothing goes again."""
-    if workspace is None:
-        yield _Place(None, Project(0, new_uid(), name))
+    if workspace is None or not name:
+        yield _Place(None if workspace is None else workspace.database, Project(0, new_uid(), name))
         return
     database = workspace.database
     with database.read() as c:
@@ -168,7 +182,7 @@ def nothing(_workspace: Workspace, _progress: Progress, _stop: Stop) -> None:
     """Nothing follows."""
 
 
-def import_(args: argparse.Namespace, afterwards: Afterwards = nothing) -> int:
+def import_(args: argparse.Namespace, afterwards: Afterwards = nothing, spread: Spread = in_this_process) -> int:
     """`steplens import`: exit code 0 when every row came in or was known, 1 with broken rows, 130 when cancelled."""
     teller = Teller(args.progress)
     nothing_there = args.dry_run and not (args.workspace / "workspace.toml").exists()
@@ -183,6 +197,9 @@ def import_(args: argparse.Namespace, afterwards: Afterwards = nothing) -> int:
                 args.project or "",
                 format=args.format,
                 dry_run=args.dry_run,
+                copy=args.copy,
+                fields=tuple(args.map),
+                spread=spread,
                 progress=teller,
                 stop=stop,
             )
