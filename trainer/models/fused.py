@@ -161,22 +161,32 @@ class FusedEngine:
         kv.reserve(length)
         mask = _mask(kv, length, real)
         cos, sin = self._rotation(kv, length, real)
-        end = kv.used + length
-        block = kv.block(0, 2 * len(self._layers), self._keys, self._width, self._embedding.dtype)
-        joint, fresh = block[:, :, :, :end].unflatten(0, (-1, 2)), block[:, :, :, kv.used : end].unflatten(0, (-1, 2))
+        keys, values = self._kept(kv, kv.used + length)
         x = F.embedding(ids, self._embedding).flatten(0, 1)
         for number, layer in enumerate(self._layers):
             y = F.rms_norm(x, self._norm_shape, layer.before, self._epsilon)
             qkv = layer.heads(y).view(rows, length, -1, self._width)
-            turned, values = self._turn(qkv, layer, cos, sin), qkv[:, :, self._queries + self._keys :]
-            fresh[number, 0] = turned[:, :, self._queries :].transpose(1, 2)
-            fresh[number, 1] = values.transpose(1, 2)
-            seen = self._attend(turned[:, :, : self._queries], joint[number, 0], joint[number, 1], mask)
+            turned = self._turn(qkv, layer, cos, sin).transpose(1, 2)
+            keys[number, :, :, kv.used :] = turned[:, self._queries :]
+            values[number, :, :, kv.used :] = qkv[:, :, self._queries + self._keys :].transpose(1, 2)
+            seen = self._attend(turned[:, : self._queries], keys[number], values[number], mask)
             x = layer.out.plus(seen.flatten(0, 1), x)
             y = F.rms_norm(x, self._norm_shape, layer.after, self._epsilon)
             x = layer.down.plus(layer.up.times(y, layer.gate.silu(y)), x)
         kv.advance(length, real)
         return F.rms_norm(x, self._norm_shape, self._norm, self._epsilon).view(rows, length, -1)
+
+    def _kept(self, kv: Kv, end: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of all layers [layers, rows, key heads, end, width], views of the buffers.
+
+        On a processor keys lie as columns: one query's product with them then runs along the memory.
+        """
+        layers, dtype = len(self._layers), self._embedding.dtype
+        values = kv.block(1, layers, self._keys, self._width, dtype)[:, :, :, :end]
+        if not self._packed:
+            return kv.block(0, layers, self._keys, self._width, dtype)[:, :, :, :end], values
+        columns = kv.block(0, layers, self._keys * self._width, 1, dtype)[:, :, :, :end, 0]
+        return columns.unflatten(2, (self._keys, self._width)).transpose(3, 4), values
 
     def _turn(self, qkv: Tensor, layer: _Layer, cos: Tensor, sin: Tensor) -> Tensor:
         """Rotated queries and keys [rows, length, heads, width]."""
@@ -189,14 +199,15 @@ class FusedEngine:
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """Attention [rows, length, queries x width]; the queries that share a key head are read as its rows."""
-        rows, length = q.shape[:2]
+        rows, _, length, _ = q.shape
         if length == 1:
             return self._attend_one(q.reshape(rows, self._keys, -1, self._width), k, v, mask).reshape(rows, 1, -1)
         shared = self._queries // self._keys
+        k = k.contiguous()
         if shared > 1:
             k, v = k.repeat_interleave(shared, 1), v.repeat_interleave(shared, 1)
         fresh = mask is None
-        out = F.scaled_dot_product_attention(q.transpose(1, 2), k, v, mask, is_causal=fresh, scale=self._scale)
+        out = F.scaled_dot_product_attention(q, k, v, mask, is_causal=fresh, scale=self._scale)
         return out.transpose(1, 2).reshape(rows, length, -1)
 
     def _attend_one(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainer.models.engines import body_of, engine_for
 from trainer.models.kv import Kv
@@ -21,6 +22,7 @@ __all__ = [
 CHECK_EVERY = 16  # tokens between two calls of `check`
 ROWS = 64  # traces written at once
 ROOM = 256  # slots made beyond the prompt at first
+SMALL_PRODUCT = 10e6  # floating-point operations that one thread does before a second has woken up
 
 Prompt = Sequence[int] | Prefix
 
@@ -63,6 +65,8 @@ class Decoder:
         self._pieces = None if tokenizer is None else Pieces(tokenizer)
         with _evaluating(model):
             self._engine = engine_for(body_of(model), model)
+        linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
+        self._product = 2.0 * sum(module.weight.numel() for module in linears) / max(1, len(linears))
         self._memory = PrefixMemory(self._engine, self.device, kept_bytes)
         self._fresh = True
         self.tokens_drawn = 0  # all tokens ever drawn, kept or not
@@ -128,7 +132,9 @@ class Decoder:
             self._fresh = self._frozen
             for first in range(0, len(lanes), self._rows):
                 writing = _Writing(self, lanes[first : first + self._rows], sources, sampling, check, on_tokens, keep)
-                for lane, made in writing.write():
+                with _threads_for(self._product * len(writing), self.device):
+                    written = writing.write()
+                for lane, made in written:
                     done[lane.prompt].append(made)
             self._memory.shrink()
         return done
@@ -181,6 +187,10 @@ class _Writing:
         self._decoder, self._all, self._live, self._sources = decoder, lanes, list(lanes), sources
         self._sampling, self._check, self._on_tokens, self._keep = sampling, check, on_tokens, keep
         self._prefixes: dict[int, Prefix] = {}
+
+    def __len__(self) -> int:
+        """Lanes that are still written."""
+        return len(self._live)
 
     def write(self) -> list[tuple[Lane, Generated]]:
         """Draw until every lane has ended."""
@@ -253,6 +263,20 @@ class _Writing:
 
     def _result(self, lane: Lane) -> Generated:
         return lane.result(self._prefixes.get(id(lane)))
+
+
+@contextmanager
+def _threads_for(product: float, device: torch.device) -> Iterator[None]:
+    """One thread while products are too small to wake others for."""
+    threads = torch.get_num_threads()
+    alone = device.type == "cpu" and product <= SMALL_PRODUCT
+    if alone:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if alone:
+            torch.set_num_threads(threads)
 
 
 def _delta(lane: Lane, token: int, logprob: float) -> Delta:

