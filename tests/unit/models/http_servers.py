@@ -28,7 +28,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def do_GET(self) -> None:
-        self.json({"status": "ready"})
+        self.json(self.server.listed)
 
     def json(self, value: object, status: int = 200, **headers: str) -> None:
         self.raw(json.dumps(value).encode(), status, **{"Content_Type": "application/json"} | headers)
@@ -67,6 +67,8 @@ class Scripted(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.script, self.lock, self.hung_up = script, threading.Lock(), threading.Event()
         self.seen: list[tuple[str, dict[str, str], dict[str, Any]]] = []
+        self.listed: object = {"status": "ready"}
+        """What every GET answers."""
         self.free = threading.Event()
         """Set when the test is over: a script that hangs waits for it."""
 
