@@ -242,3 +242,24 @@ def test_arguments_that_do_not_fit_together_are_refused(llama):
         decoder.generate([[1]], Sampling(stop_texts=("x",)))
     with pytest.raises(ValueError, match="temperature at least 0"):
         Sampling(temperature=-1)
+
+
+def test_small_products_take_one_thread_and_give_the_others_back(llama):
+    decoder, threads, seen = Decoder(llama), torch.get_num_threads(), []
+
+    def stopping() -> None:
+        seen.append(torch.get_num_threads())
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            decoder.generate(PROMPTS, Sampling(max_new_tokens=64, stop_ids=()), check=stopping)
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 2
+        wide = Decoder(random_model("Llama", SMALL | {"vocab_size": 60_000}), rows=64)
+        wide.generate(PROMPTS[:1], Sampling(max_new_tokens=2), n=64, check=lambda: seen.append(torch.get_num_threads()))
+        assert seen[-1] == 2
+    finally:
+        torch.set_num_threads(threads)

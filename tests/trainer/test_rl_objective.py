@@ -105,3 +105,10 @@ def test_passes_hold_every_row_once_within_their_bounds(most: int, budget: int |
         assert all(len(part) <= most for part in passes)
     elif budget >= 1000 and most >= 100:
         assert len(passes) == 1
+
+
+def test_passes_of_a_batch_are_alike_in_length() -> None:
+    rows = rows_of([[1, *range(20, 28), k] for k in range(6)], seed=5)
+    lengths = [sum(row.length for row in part) for part in prompt_passes(rows, 100, 80)]
+    assert len(lengths) > 1
+    assert max(lengths) <= 1.6 * min(lengths)

@@ -183,7 +183,7 @@ class FusedEngine:
         """
         layers, dtype = len(self._layers), self._embedding.dtype
         values = kv.block(1, layers, self._keys, self._width, dtype)[:, :, :, :end]
-        if not self._packed:
+        if not self._packed or dtype != torch.float32:
             return kv.block(0, layers, self._keys, self._width, dtype)[:, :, :, :end], values
         columns = kv.block(0, layers, self._keys * self._width, 1, dtype)[:, :, :, :end, 0]
         return columns.unflatten(2, (self._keys, self._width)).transpose(3, 4), values

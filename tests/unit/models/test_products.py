@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from trainer.models.products import Product, multiply_fast, product
+from trainer.models.products import Product, multiply_fast, product, rounded
 
 
 def made(bias: bool = True) -> nn.Linear:
@@ -83,7 +83,29 @@ def test_layers_of_another_class_and_copies_stay_what_they_are() -> None:
     multiply_fast(model)
     assert [type(layer) for layer in model] == [Product, Own]
     twin = copy.deepcopy(model)
+    first, second = next(iter(model)), next(iter(twin))
+    assert isinstance(first, Product)
+    assert isinstance(second, Product)
     with torch.no_grad():
-        model[0].weight.zero_()
-    assert type(twin[0]) is Product
-    assert bool(twin[0](torch.ones(1, 4)).abs().sum() > 0)
+        first.weight.zero_()
+    assert bool(second(torch.ones(1, 4)).abs().sum() > 0)
+
+
+def test_products_have_few_shapes_and_waste_little() -> None:
+    assert rounded(1) == 1
+    assert len({rounded(rows) for rows in range(1, 2049)}) <= 45
+    assert all(rows <= rounded(rows) <= max(16, rows * 1.25 + 16) for rows in range(2, 5000))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 16, 33, 130])
+def test_rows_that_fill_up_a_product_add_nothing(rows: int) -> None:
+    layer = made()
+    x = torch.randn(rows, 24, requires_grad=True)
+    layer(x).square().sum().backward()
+    got = [layer.weight.grad, layer.bias.grad, x.grad]
+    assert all(value is not None for value in got)
+    there = x.detach().double().requires_grad_()
+    weight, bias = (value.detach().double().requires_grad_() for value in (layer.weight, layer.bias))
+    F.linear(there, weight, bias).square().sum().backward()
+    for ours, theirs in zip(got, (weight.grad, bias.grad, there.grad), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-4, check_dtype=False)
