@@ -60,7 +60,7 @@ class Query:
     project: int | None = None
     outcome: int | None = None
     flagged: str = ""  # a category of the monitor
-    scorer: int | None = None
+    scorer: int | None = None  # has scores of this one
     score_below: float | None = None  # the lowest step score
 
 
@@ -172,9 +172,13 @@ def _filters(query: Query) -> Iterator[ColumnElement[bool]]:
         yield exists().where(
             flag.c.trace_id == trace.c.id, flag.c.category == query.flagged, flag.c.state != "rejected"
         )
-    if query.score_below is not None:
-        low = and_(score.c.trace_id == trace.c.id, score.c.low < query.score_below, batches.visible(score.c.batch_id))
-        yield exists().where(low if query.scorer is None else and_(low, score.c.scorer_id == query.scorer))
+    if query.score_below is not None or query.scorer is not None:
+        scored = [score.c.trace_id == trace.c.id, batches.visible(score.c.batch_id)]
+        if query.score_below is not None:
+            scored.append(score.c.low < query.score_below)
+        if query.scorer is not None:
+            scored.append(score.c.scorer_id == query.scorer)
+        yield exists().where(*scored)
 
 
 @dataclass(frozen=True, slots=True)

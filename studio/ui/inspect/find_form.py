@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from sqlalchemy import Connection, distinct, select
+from sqlalchemy import Connection, select
 
 from studio.store import batches, saved_filters, scores
 from studio.store.find_pattern import Mode
@@ -49,7 +49,7 @@ class Choices:
 
 def read_choices(c: Connection) -> Choices:
     """Models, scorers and saved searches."""
-    models = select(distinct(trace.c.model)).where(trace.c.model != "", batches.visible(trace.c.batch_id))
+    models = select(trace.c.model).where(trace.c.model != "", batches.visible(trace.c.batch_id)).distinct()
     return Choices(tuple(sorted(c.scalars(models))), scores.scorers(c), saved_filters.every(c))
 
 

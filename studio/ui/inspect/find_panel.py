@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFont, QPainter, QPen, QTextCharFormat, QTextLayout, QTextOption
+from PySide6.QtGui import QFont, QPainter, QPen, QShowEvent, QTextCharFormat, QTextLayout, QTextOption
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -166,7 +166,7 @@ class FindPanel(QWidget):
         self._more: int | None = None
         self._stop = threading.Event()
         self._words: Vocabulary | None = None
-        self._stale, self._reading_words = True, False
+        self._stale, self._reading_words, self._unread = True, False, True
         self._shown: Opened | None = None
         self._wanted: tuple[int, Span] | None = None
         self.form = FindForm()
@@ -184,7 +184,12 @@ class FindPanel(QWidget):
         context.background.changed.connect(self._on_changed)
         context.actions.on("find_next", lambda: self._step(1))
         context.actions.on("find_previous", lambda: self._step(-1))
-        self._read_choices()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Ask what there is to filter by when somebody first looks."""
+        super().showEvent(event)
+        if self._unread:
+            self._read_choices()
 
     def show_trace(self, opened: Opened | None) -> None:
         """Another trace is open: when a hit asked for it, show the hit."""
@@ -284,8 +289,9 @@ class FindPanel(QWidget):
 
     def _on_changed(self, changes: Changes) -> None:
         if changes.touches(Topic.TRACES):
-            self._stale = True
-            self._read_choices()
+            self._stale = self._unread = True
+            if self.isVisible():
+                self._read_choices()
 
     # -- choosing -----------------------------------------------------------------------------------------------------
 
@@ -307,6 +313,7 @@ class FindPanel(QWidget):
     # -- saved searches -----------------------------------------------------------------------------------------------
 
     def _read_choices(self) -> None:
+        self._unread = False
         self._context.background.read(self, read_choices, self._on_choices)
 
     def _on_choices(self, choices: Choices) -> None:
