@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PySide6.QtCore import QEvent
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from studio.jobs.compare import Band, Comparison, Family, bands
 from studio.jobs.values import Curve
@@ -19,6 +19,7 @@ from studio.ui.widgets.series import Smoothed
 FIRST = ("validation/auc", "test/exact_match", "validation/loss", "train/reward", "train/loss")
 _BAND_ALPHA = 60
 DECAY = 0.9  # of moving averages
+LEGEND_COLUMNS = 3
 
 
 class CompareChart(QWidget):
@@ -35,8 +36,9 @@ class CompareChart(QWidget):
         self.seeds = QCheckBox("Seeds of one spec as &mean and band", self)
         self.seeds.setChecked(True)
         self.seeds.setVisible(bool(made.families))
-        self._legend = QHBoxLayout()
-        self._legend.setSpacing(16)
+        self._legend = QGridLayout()
+        self._legend.setHorizontalSpacing(16)
+        self._legend.setColumnStretch(LEGEND_COLUMNS, 1)
         self.hint = Quiet("", self)
         self._column = QVBoxLayout(self)
         self._column.setSpacing(GAP)
@@ -97,15 +99,19 @@ class CompareChart(QWidget):
     def _draw_families(self, name: str, *, smooth: bool) -> list[tuple[str, QColor]]:
         assert self.chart is not None
         entries = []
-        for family in self._made.families:
+        all_in_families = sum(len(family.members) for family in self._made.families) == len(self._made.sides)
+        for number, family in enumerate(self._made.families):
             if name not in family.bands:
                 continue
             band = self._band(family, name, smooth=smooth)
             first = family.members[0]
-            self._fill_between(self.chart, band, self._colour(first))
-            self.chart.show_run(first, self._colours[first], {name: Curve(band.steps, family.bands[name].mean)})
+            # Bands alone count their own colours, of which there are few; beside single runs each keeps its first's.
+            own = number if all_in_families else self._colours[first]
+            colour = series_colour(own, self.palette())
+            self._fill_between(self.chart, band, colour)
+            self.chart.show_run(first, own, {name: Curve(band.steps, family.bands[name].mean)})
             self.bands[family.name] = band
-            entries.append((family.name, self._colour(first)))
+            entries.append((family.name, colour))
         return entries
 
     def _fill_between(self, chart: Chart, band: Band, colour: QColor) -> None:
@@ -139,7 +145,7 @@ class CompareChart(QWidget):
             if (old := item.widget()) is not None:
                 old.hide()
                 old.deleteLater()
-        for name, colour in entries:
+        for number, (name, colour) in enumerate(entries):
             text = name.replace("&", "&amp;").replace("<", "&lt;")
-            self._legend.addWidget(QLabel(f'<span style="color:{colour.name()}">●</span>&nbsp; {text}', self))
-        self._legend.addStretch(1)
+            label = QLabel(f'<span style="color:{colour.name()}">●</span>&nbsp; {text}', self)
+            self._legend.addWidget(label, *divmod(number, LEGEND_COLUMNS))

@@ -37,6 +37,8 @@ class GridTab(QWidget):
         self.table.setAccessibleName("Grid of runs")
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setTabKeyNavigation(False)
+        self.table.setCornerButtonEnabled(False)
+        self.table.setStyleSheet("QTableCornerButton::section { background: transparent; border: none; }")
         self.hint = Quiet("", self)
         self.hint.setWordWrap(True)
         top = QHBoxLayout()
@@ -93,7 +95,7 @@ class GridTab(QWidget):
 
     def _item(self, cell: Cell | None, share: float) -> QTableWidgetItem:
         item = QTableWidgetItem(NOTHING if cell is None else cell_text(cell))
-        item.setTextAlignment(int(Qt.AlignmentFlag.AlignCenter))
+        item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
         if cell is not None:
             palette = self.palette()
             accent, base = palette.color(QPalette.ColorRole.Accent), palette.color(QPalette.ColorRole.Base)

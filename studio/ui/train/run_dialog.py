@@ -237,7 +237,7 @@ class RunDialog(QDialog):
             return str(error)
         mark_invalid(self.grid, False)
         self._top.setRowVisible(self.grid_about, bool(axes))
-        ways = " x ".join(f"{len(axis.values)} of {label_of(axis.name)}" for axis in axes)
+        ways = " by ".join(f"{len(axis.values)} of {label_of(axis.name)}" for axis in axes)
         self.grid_about.setText(f"{plural(count, 'run')}: {ways}. Compare them with C when they have ended.")
         return ""
 

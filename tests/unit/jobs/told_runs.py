@@ -23,10 +23,16 @@ def story_house(folder: Path, count: int = 12) -> Workspace:
 
 
 def made_run(
-    workspace: Workspace, name: str, figures: Mapping[int, float], *, selection: Selection | None = None, **more: object
+    workspace: Workspace,
+    name: str,
+    figures: Mapping[int, float],
+    *,
+    selection: Selection | None = None,
+    group: str = "",
+    **more: object,
 ) -> StoredRun:
     """A run that was ordered and has told of `train/loss` at these steps."""
-    order = RunOrder("prm", dict(more), selection or Selection(), name)
+    order = RunOrder("prm", dict(more), selection or Selection(), name, group=group)
     uid = create_run(workspace, order)
     book = Book(workspace.runs / uid)
     for step, value in figures.items():
