@@ -26,7 +26,7 @@ class SympyAlgebra:
             return True
         x, y = to_sympy(a), to_sympy(b)
         if x == y:
-            return True
+            return not _is_undefined(x)  # 1/0 and 2/0 (a time, 1:00 and 2:00, read as ratios) are one sign to sympy
         if _is_infinite(x) or _is_infinite(y):
             return False
         found = is_zero(x - y)
@@ -130,6 +130,12 @@ def _point(expression: Sympy, number: int) -> dict[Sympy, Sympy]:
         sign = -1 if number == POINTS - 1 and place % 2 == 0 else 1
         values[name] = sign * (size + sympy.Rational(1, 97 + 10 * place))
     return values
+
+
+def _is_undefined(expression: Sympy) -> bool:
+    import sympy
+
+    return bool(expression.has(sympy.zoo, sympy.nan))
 
 
 def _is_infinite(expression: Sympy) -> bool:

@@ -63,6 +63,8 @@ def test_strict_never_says_equal_of_what_is_not(grader: Grader):
         ("(1,2)", "(1,2)", True, True),
         ("[1,2]", "(1,2)", False, False),
         ("x+1", "1+x", True, True),
+        ("1:00", "12:00", False, False),  # nothing over zero has a value
+        ("\\frac{1}{0}", "\\frac{2}{0}", False, False),
         (None, "3", False, False),
         ("  ", "3", False, False),
         ("3", "", None, None),
