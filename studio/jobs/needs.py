@@ -13,9 +13,11 @@ from studio.jobs.values import RunOrder
 from studio.store.rows import Counts
 from studio.workspace import Workspace
 from trainer.contract.spec import Adapt, Precision
+from trainer.reasoning.estimate import BASE_BYTES as TRAINING_BASE_BYTES
 from trainer.reasoning.estimate import Estimate, ModelShape, estimate_prm, tokens_in_a_pass
 
 CHARACTERS_A_TOKEN = 2.6  # mathematical text under common vocabularies has 2 to 3.5
+RL_BASE_BYTES = 460 << 20  # of a worker of rl with next to no model, measured; its imports alone are 375 MiB
 BASE_BYTES = 450 << 20  # torch and transformers without a model
 TINY_WEIGHTS = 400_000
 BYTES_A_ROW, BYTES_A_STEP = 260, 30  # of input.jsonl, beside the text itself
@@ -83,7 +85,8 @@ def _of_reinforcement(workspace: Workspace, order: RunOrder, counts: Counts, wei
     if judge is None:
         return None
     length, traces = longest_trace(order, counts), int(said["prompts"]) * int(said["traces"])
-    need = _training(shape, order, batch=traces // int(said["parts"]) or 1, length=length, language=False)
+    batch = traces // int(said["parts"]) or 1
+    need = _training(shape, order, batch=batch, length=length, language=False, base=RL_BASE_BYTES)
     copies = 1 if float(said["kl_weight"]) and said["adapt"] != Adapt.LORA.value else 0
     together = min(traces, max(DECODED_TOGETHER, int(said["traces"])))
     cache = together * length * cache_bytes(workspace, order, shape)
@@ -110,7 +113,9 @@ def longest_trace(order: RunOrder, counts: Counts) -> float:
     return prompt + int(order.parameters["max_thinking"]) + int(order.parameters["max_answer"])
 
 
-def _training(shape: ModelShape, order: RunOrder, *, batch: int, length: float, language: bool) -> Estimate:
+def _training(
+    shape: ModelShape, order: RunOrder, *, batch: int, length: float, language: bool, base: int = TRAINING_BASE_BYTES
+) -> Estimate:
     """Of one optimiser step over `batch` rows of `length` tokens."""
     said = order.parameters
     layers = _trained_layers(order, shape)
@@ -126,6 +131,7 @@ def _training(shape: ModelShape, order: RunOrder, *, batch: int, length: float, 
         bf16=said["precision"] == Precision.BF16.value,
         language_loss=language,
         checkpointing=bool(said["gradient_checkpointing"]),
+        base_bytes=base,
     )
 
 
