@@ -252,7 +252,7 @@ def validate(
     sets: HeldOutSets,
     named: dict[str, list[InputRow]],
 ) -> Validation:
-    """Greedy answers to held-out problems, each written once; weights are compared by accuracy, with budgets by what they are paid."""
+    """Greedy answers to held-out problems, each written once; weights are compared by accuracy, or what budgets pay."""
     rows = list({row.id: row for part in (held_out, *named.values()) for row in part}.values())
     worker.progress("evaluating", 0, len(rows), unit="problems", force=True)
     author.judge_at(worker.step)
