@@ -12,7 +12,7 @@ from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from studio.ui.train.chart_sets import REWARD_MODEL
+from studio.ui.train.chart_sets import REWARD_MODEL, charts_of
 from studio.ui.widgets.charts import Chart, ChartGrid, series_colour
 
 
@@ -117,3 +117,15 @@ def _contrast(one: QColor, other: QColor) -> float:
 def _luminance(colour: QColor) -> float:
     parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour.getRgbF()[:3]]
     return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+def test_every_named_held_out_set_has_a_chart_of_its_own():
+    names = ("train/loss", "eval/hard/accuracy", "eval/easy/accuracy", "eval/easy/n_problems", "validation/accuracy")
+    found = charts_of("rl", names)
+    own = charts_of("rl")
+    assert found.charts[: len(own.charts)] == own.charts
+    added = found.charts[len(own.charts) :]
+    assert [chart.title for chart in added] == ["Right answers: easy", "Right answers: hard"]
+    assert [line.key for chart in added for line in chart.lines] == ["eval/easy/accuracy", "eval/hard/accuracy"]
+    assert charts_of("sft", ("eval/exam/loss", "eval/exam/accuracy")).charts[-1].title == "Loss: exam"
+    assert charts_of("prm", names) == charts_of("prm"), "what a recipe does not compare by has no chart"
