@@ -45,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
     _add_steering(verbs)
     _add_lists(verbs)
     _add_contamination(verbs)
+    _add_find(verbs)
+    _add_diff(verbs)
     _add_tour(verbs)
     _add_ingest(verbs)
     _add_sample(verbs)
@@ -196,6 +198,39 @@ def _add_contamination(verbs: Verbs) -> None:
     )
     made.add_argument("--json", action="store_true", help="one JSON document with every pair")
     _progress(made)
+
+
+def _add_find(verbs: Verbs) -> None:
+    about = "Find words or an expression in all traces, and where; exit code 1 when nothing is found."
+    made = _verb(verbs, "find", "studio.exchange.finding:find_", about)
+    made.add_argument("text", metavar="TEXT")
+    made.add_argument("--regex", action="store_true", help="TEXT is a regular expression")
+    made.add_argument("--match-case", action="store_true", help="capitals count")
+    made.add_argument(
+        "--in",
+        dest="places",
+        action="append",
+        default=[],
+        choices=("problem", "thinking", "answer", "tool", "other"),
+        help="only there; repeatable",
+    )
+    made.add_argument("--role", default="", help="only what this role said: user, assistant, tool, system")
+    made.add_argument("--model", default="", help="only traces of this model")
+    made.add_argument("--project", metavar="NAME", help="only traces of this project")
+    made.add_argument("--outcome", choices=("right", "wrong"), help="only traces with this outcome")
+    made.add_argument("--flag", default="", metavar="CATEGORY", help="only traces with such a flag")
+    made.add_argument("--score-below", type=float, metavar="P", help="only traces whose lowest step score is below")
+    made.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many traces (default: 50)")
+    made.add_argument("--json", action="store_true", help="one JSON document with every span")
+
+
+def _add_diff(verbs: Verbs) -> None:
+    about = "Put two traces, or the traces of two models, side by side; exit code 1 when they differ."
+    made = _verb(verbs, "diff", "studio.exchange.finding:diff", about)
+    made.add_argument("left", metavar="LEFT", help="a trace by its number, or with --models a model's name")
+    made.add_argument("right", metavar="RIGHT")
+    made.add_argument("--models", action="store_true", help="compare outcomes on the problems that both models tried")
+    made.add_argument("--json", action="store_true", help="one JSON document")
 
 
 def _add_tour(verbs: Verbs) -> None:

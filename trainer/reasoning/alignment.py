@@ -101,7 +101,7 @@ def _similarities(a: Sequence[Sequence[str]], b: Sequence[Sequence[str]], least:
     left, right = _marks(a), _marks(b)
     shared = left @ right.T
     total = np.add.outer(left.sum(1), right.sum(1))
-    alike = np.divide(2 * shared, total, out=np.ones_like(shared), where=total > 0)
+    alike: NDArray[np.float32] = np.divide(2 * shared, total, out=np.ones_like(shared), where=total > 0)
     alike[alike < least] = 0
     names = {step: at for at, step in enumerate(dict.fromkeys(map(tuple, [*a, *b])))}
     alike += 0.5 * np.equal.outer([names[tuple(s)] for s in a], [names[tuple(s)] for s in b])

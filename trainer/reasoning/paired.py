@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,13 +37,18 @@ def paired(left: Sequence[bool], right: Sequence[bool], *, rounds: int = 2_000, 
     right_only = sum(b and not a for a, b in zip(one, other, strict=True))
     both = sum(a and b for a, b in zip(one, other, strict=True))
     neither = len(one) - both - left_only - right_only
-    gains = np.asarray(other, np.float64) - np.asarray(one, np.float64)
-
-    def mean_gain(weights: NDArray[np.float64]) -> float:
-        return float((gains * weights).sum() / weights.sum())
-
-    difference = bootstrap(np.arange(len(one)), mean_gain, rounds=rounds, seed=seed)
+    difference = bootstrap(range(len(one)), gain(one, other), rounds=rounds, seed=seed)
     return Paired(both, left_only, right_only, neither, mcnemar(left_only, right_only), difference)
+
+
+def gain(left: Sequence[float], right: Sequence[float]) -> Callable[[NDArray[np.float64]], float]:
+    """The figure for `bootstrap`: mean of right minus left under the weights of the problems."""
+    gains = np.asarray(right, np.float64) - np.asarray(left, np.float64)
+
+    def mean(weights: NDArray[np.float64]) -> float:
+        return float((gains * weights).sum()) / float(weights.sum())
+
+    return mean
 
 
 def mcnemar(left_only: int, right_only: int) -> float:

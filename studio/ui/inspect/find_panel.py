@@ -43,6 +43,7 @@ Index = QModelIndex | QPersistentModelIndex
 ROW_ROLE = int(Qt.ItemDataRole.UserRole)
 NO_PARENT = QModelIndex()
 PAGE = 50
+SNIPPET_LINES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,10 @@ class HitDelegate(QStyledItemDelegate):
         layout.setFormats([marked])
         layout.beginLayout()
         top = 0.0
-        while (line := layout.createLine()).isValid() and top + line.height() <= box.height():
+        for _ in range(SNIPPET_LINES):
+            line = layout.createLine()
+            if not line.isValid():
+                break
             line.setLineWidth(box.width())
             line.setPosition(QPointF(0.0, top))
             top += line.height()

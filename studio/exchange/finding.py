@@ -1,0 +1,167 @@
+"""The verbs find and diff: the window's numbers without the window."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from studio.errors import NotFoundError
+from studio.store import find, find_spans, projects, trace_diff
+from studio.store.find_pattern import Mode
+from studio.store.find_spans import EVERYWHERE, Place, Query, Results
+from studio.store.trace_diff import Group, GroupDiff, TraceDiff
+from studio.workspace import Workspace
+from trainer.reasoning.alignment import Change
+
+MARKS = {Change.SAME: " ", Change.CHANGED: "~", Change.LEFT: "<", Change.RIGHT: ">"}
+
+
+def find_(args: argparse.Namespace) -> int:
+    """`steplens find`: 0 when something was found, 1 when not."""
+    with Workspace.open(args.workspace) as workspace, workspace.database.read() as c:
+        results = find_spans.search(c, _query(c, args), limit=args.limit)
+    if args.json:
+        _write(_found(results))
+    else:
+        for hit in results.hits:
+            text = " ".join(hit.snippet.split()).replace(find.MARK_START, "[").replace(find.MARK_END, "]")
+            count = f"{len(hit.spans)}{'+' if hit.more else ''}"
+            sys.stdout.write(f"{hit.trace_id:>8}  {hit.spans[0].place:<8}  {count:>4}  {text}\n")
+        if results.after is not None:
+            sys.stderr.write(f"the first {len(results.hits)} traces; --limit asks for more\n")
+    return 0 if results.hits else 1
+
+
+def diff(args: argparse.Namespace) -> int:
+    """`steplens diff`: 0 when both are the same, 1 when they differ."""
+    with Workspace.open(args.workspace) as workspace, workspace.database.read() as c:
+        if args.models:
+            return _diff_models(trace_diff.compare_groups(c, Group(args.left), Group(args.right)), json=args.json)
+        made = trace_diff.compare(c, _number(args.left), _number(args.right))
+    if args.json:
+        _write(_document(made))
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _lines(made))
+    return 0 if made.diverges is None else 1
+
+
+def _query(c: Connection, args: argparse.Namespace) -> Query:
+    project = None
+    if args.project is not None:
+        found = projects.by_name(c, args.project)
+        if found is None:
+            raise NotFoundError(f"there is no project {args.project!r} in {args.workspace}")
+        project = found.id
+    return Query(
+        args.text,
+        Mode.REGEX if args.regex else Mode.WORDS,
+        args.match_case,
+        frozenset(map(Place, args.places)) or EVERYWHERE,
+        role=args.role,
+        model=args.model,
+        project=project,
+        outcome=None if args.outcome is None else int(args.outcome == "right"),
+        flagged=args.flag,
+        score_below=args.score_below,
+    )
+
+
+def _found(results: Results) -> dict[str, Any]:
+    return {
+        "traces": [
+            {
+                "trace": hit.trace_id,
+                "spans": [asdict(span) for span in hit.spans],
+                "more": hit.more,
+                "snippet": hit.snippet.replace(find.MARK_START, "").replace(find.MARK_END, ""),
+            }
+            for hit in results.hits
+        ],
+        "read": results.read,
+        "candidates": results.candidates,
+        "after": results.after,
+    }
+
+
+def _number(text: str) -> int:
+    if not text.isdigit():
+        raise NotFoundError(f"{text!r} is not the number of a trace; `steplens traces` lists them")
+    return int(text)
+
+
+def _document(made: TraceDiff) -> dict[str, Any]:
+    return {
+        "left": made.left.id,
+        "right": made.right.id,
+        "same_problem": made.same_problem,
+        "diverges": made.diverges,
+        "answers": [made.left.answer, made.right.answer],
+        "outcomes": [made.left.outcome, made.right.outcome],
+        "pairs": [
+            {
+                "left": pair.left,
+                "right": pair.right,
+                "change": pair.change.value,
+                "similarity": pair.similarity,
+                "edits": [asdict(edit) for edit in made.edits(pair)] if pair.change is Change.CHANGED else [],
+            }
+            for pair in made.pairs
+        ],
+        "scores": [asdict(scored) for scored in made.scored],
+    }
+
+
+def _lines(made: TraceDiff) -> Iterator[str]:
+    for pair in made.pairs:
+        left, right = (" ".join(text.split()) for text in made.text(pair))
+        at = f"{_place(pair.left)} {_place(pair.right)}"
+        if pair.change in (Change.SAME, Change.LEFT):
+            yield f"{MARKS[pair.change]} {at}  {left}"
+        elif pair.change is Change.RIGHT:
+            yield f"{MARKS[pair.change]} {at}  {right}"
+        else:
+            yield f"~ {at}  {left}"
+            yield f"~ {' ' * len(at)}  {right}"
+    for scored in made.scored:
+        yield f"lowest score of {scored.scorer}: {_low(scored.left)} and {_low(scored.right)}"
+    if made.left.answer != made.right.answer:
+        yield f"answers: {made.left.answer or 'none'} and {made.right.answer or 'none'}"
+
+
+def _place(step: int | None) -> str:
+    return "   ·" if step is None else f"{step + 1:>4}"
+
+
+def _low(values: tuple[float | None, ...]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{min(known):.2f}" if known else "none"
+
+
+def _diff_models(made: GroupDiff, *, json: bool) -> int:
+    if json:
+        _write(asdict(made))
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in group_lines(made))
+    return 1 if made.changed else 0
+
+
+def group_lines(made: GroupDiff) -> Iterator[str]:
+    """What came out of comparing two groups, for people."""
+    yield f"{made.problems} problems that both tried"
+    yield f"{made.left.name}: {made.left_mean:.3f}    {made.right.name}: {made.right_mean:.3f}"
+    d = made.difference
+    yield f"difference {d.value:+.3f}  95 % [{d.low:+.3f}, {d.high:+.3f}]"
+    if made.paired is not None:
+        p = made.paired
+        yield f"only left right {p.left_only}, only right right {p.right_only}, McNemar p = {p.p:.3g}"
+    yield f"{len(made.changed)} problems came out differently"
+
+
+def _write(document: dict[str, Any]) -> None:
+    sys.stdout.write(msgspec.json.encode(document).decode() + "\n")

@@ -1,0 +1,105 @@
+"""The verbs find and diff say what the store says, with exit codes a script can use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from studio.cli import main
+from studio.store import batches, projects, traces
+from studio.store import schema as s
+from studio.workspace import Workspace
+
+STEPS = (
+    ["Let x = 2.", "So 5x = 6x - 7.", "Done: 7."],
+    ["Let x = 2.", "So 5x = 6x - 14.", "Wait.", "Done: 14."],
+    ["Let x = 2.", "So 5x = 6x - 7.", "Done: 7."],
+)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """Three traces of one problem in a project; two models tried twelve others."""
+    folder = tmp_path / "workspace"
+    with Workspace.open(folder, create=True) as opened, opened.database.write() as c:
+        project = projects.create(c, "Here").id
+        batch = batches.begin(c, "sample", project)
+        for steps in STEPS:
+            traces.add(c, traces.from_steps("What is x?", steps), batch_id=batch, project_id=project)
+        for k in range(12):
+            for model in ("small", "large"):
+                new = traces.from_steps(f"Problem {k}", [f"{model} says {k}"])
+                id = traces.add(c, new, batch_id=batch, project_id=None).trace_id
+                right = k % 3 == 0 if model == "small" else k % 3 != 1
+                c.execute(update(s.trace).where(s.trace.c.id == id).values(model=model, outcome=int(right)))
+        batches.publish(c, batch, {})
+    return folder
+
+
+def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
+    code = main([str(word) for word in words])
+    return code, capsys.readouterr().out
+
+
+def test_find_prints_traces_and_spans(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = call(capsys, "find", "--workspace", workspace, "--json", "6x 14")
+    document = json.loads(out)
+    assert code == 0
+    assert [hit["trace"] for hit in document["traces"]] == [2]
+    text = traces.from_steps("", STEPS[1]).text
+    assert [text[x["start"] : x["end"]] for x in document["traces"][0]["spans"]] == ["6x", "14", "14"]
+    code, out = call(capsys, "find", "--workspace", workspace, "--regex", r"Done: \d\b", "--project", "Here")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["1", "3"]
+    assert "[Done: 7]" in out
+    assert call(capsys, "find", "--workspace", workspace, "absent")[0] == 1
+    assert (
+        call(capsys, "find", "--workspace", workspace, "says", "--model", "small", "--outcome", "right", "--json")[
+            1
+        ].count('"trace":')
+        == 4
+    )
+
+
+def test_find_says_what_is_wrong(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["find", "--workspace", str(workspace), "--regex", "("]) == 1
+    assert "Not a regular expression" in capsys.readouterr().err
+    assert main(["find", "--workspace", str(workspace), "x", "--project", "Nowhere"]) == 1
+    assert "there is no project 'Nowhere'" in capsys.readouterr().err
+
+
+def test_diff_aligns_two_traces(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = call(capsys, "diff", "--workspace", workspace, 1, 2, "--json")
+    document = json.loads(out)
+    assert code == 1
+    assert document["diverges"] == 1
+    assert document["same_problem"] is True
+    assert [(p["left"], p["right"]) for p in document["pairs"]] == [(0, 0), (1, 1), (None, 2), (2, 3)]
+    changed = [e for e in document["pairs"][1]["edits"] if not e["same"]]
+    assert [(STEPS[0][1][e["left"]["start"] : e["left"]["end"]], STEPS[1][1][e["right"]["start"] : e["right"]["end"]])
+            for e in changed] == [("7", "14")]  # fmt: skip
+    code, out = call(capsys, "diff", "--workspace", workspace, 1, 2)
+    assert "Wait." in out
+    assert code == 1
+    assert call(capsys, "diff", "--workspace", workspace, 1, 3)[0] == 0
+    assert main(["diff", "--workspace", str(workspace), "1", "999"]) == 1
+    assert main(["diff", "--workspace", str(workspace), "1", "x"]) == 1
+
+
+def test_diff_of_models_is_paired_by_problem(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = call(capsys, "diff", "--workspace", workspace, "--models", "small", "large", "--json")
+    document = json.loads(out)
+    assert code == 1
+    assert document["problems"] == 12
+    assert document["left_mean"] == pytest.approx(4 / 12)
+    assert document["right_mean"] == pytest.approx(8 / 12)
+    assert document["paired"]["right_only"] == 4
+    assert document["paired"]["left_only"] == 0
+    assert document["paired"]["p"] == pytest.approx(2 * 0.5**4)
+    assert len(document["changed"]) == 4
+    assert "McNemar" in call(capsys, "diff", "--workspace", workspace, "--models", "small", "large")[1]
+    assert main(["diff", "--workspace", str(workspace), "--models", "small", "none"]) == 1
+    assert "no problem in common" in capsys.readouterr().err
