@@ -242,6 +242,13 @@ class TraceRow:
     first_error: int | None
     low_score: float | None
     project_ids: tuple[int, ...] = field(default=())
+    log: str = ""
+    sample: str = ""
+    epoch: int | None = None
+    model: str = ""
+    outcome: int | None = None
+    tokens: int | None = None  # used, as the source counts
+    ended: str = ""
 
 
 def new_uid() -> str:

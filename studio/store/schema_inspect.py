@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
 
-from studio.store.schema import metadata
+from studio.store.schema import metadata, trace
 
 # -- safety monitors --------------------------------------------------------------------------------------------------
 
@@ -113,3 +113,7 @@ source_record = Table(
     Column("skeleton", LargeBinary),  # `studio.exchange.skeleton`; None: the one of an equal record before
     UniqueConstraint("batch_id", "ordinal"),
 )
+
+# -- lists of traces --------------------------------------------------------------------------------------------------
+
+Index("ix_trace_list", trace.c.log_id, trace.c.outcome, trace.c.model, trace.c.batch_id)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, select
+from sqlalchemy import Connection, Select, and_, case, exists, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from studio.domain import TraceRow
 from studio.store import batches, find
-from studio.store.schema import annotation, problem, project_trace, rating, score, segmentation, step, trace
+from studio.store.conversations import budget_of
+from studio.store.schema import annotation, log, problem, project_trace, rating, score, segmentation, step, trace
 from trainer.contract.records import FinishReason
 
 TITLE_LENGTH = 160
@@ -24,6 +26,7 @@ class TraceOrder(StrEnum):
 
     POSITION = "position"  # as they stand in the project
     NEWEST = "newest"
+    SAMPLE = "by sample and epoch"
     LOW_SCORE = "lowest score first"
     FIRST_ERROR = "earliest error first"
 
@@ -37,6 +40,26 @@ class ErrorFilter(StrEnum):
     UNRATED = "unrated"
 
 
+class OutcomeFilter(StrEnum):
+    """Which traces by whether the answer is right."""
+
+    ANY = ""
+    RIGHT = "right"
+    WRONG = "wrong"
+    UNKNOWN = "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """A log with how many traces of it there are, and how many are right and wrong."""
+
+    id: int
+    name: str
+    traces: int
+    right: int
+    wrong: int
+
+
 @dataclass(frozen=True, slots=True)
 class TraceQuery:
     """Which traces, in which order. `text` is found as in `studio.store.find`."""
@@ -47,13 +70,37 @@ class TraceQuery:
     annotator: int | None = None
     first_error: ErrorFilter = ErrorFilter.ANY
     order: TraceOrder = TraceOrder.POSITION
+    log: int | None = None
+    outcome: OutcomeFilter = OutcomeFilter.ANY
+    model: str = ""
+
+
+def logs(c: Connection) -> tuple[LogRow, ...]:
+    """Every log that has traces, the newest first."""
+    t = trace.c
+    query = (
+        select(log.c.id, log.c.path, func.count().label("traces"))
+        .add_columns(func.sum(case((t.outcome == 1, 1), else_=0)).label("right"))
+        .add_columns(func.sum(case((t.outcome == 0, 1), else_=0)).label("wrong"))
+        .join(log, log.c.id == t.log_id)
+        .where(batches.visible(t.batch_id))
+        .group_by(log.c.id)
+        .order_by(log.c.id.desc())
+    )
+    return tuple(LogRow(row.id, PurePath(row.path).stem, row.traces, row.right, row.wrong) for row in c.execute(query))
+
+
+def models(c: Connection) -> tuple[str, ...]:
+    """The names of the models that wrote traces, in order."""
+    query = select(trace.c.model).where(trace.c.model != "", batches.visible(trace.c.batch_id)).distinct()
+    return tuple(c.scalars(query.order_by(trace.c.model)))
 
 
 def count(c: Connection, query: TraceQuery) -> int:
     """How many traces the query has."""
     if query == TraceQuery(project=query.project, order=query.order):
         return _count_all(c, query.project)
-    return int(c.scalar(select(func.count()).select_from(_wanted(query).subquery())) or 0)
+    return int(c.scalar(select(func.count()).select_from(_wanted(query).order_by(None).subquery())) or 0)
 
 
 def _count_all(c: Connection, project: int | None) -> int:
@@ -84,11 +131,16 @@ def _wanted(query: TraceQuery) -> Select[Any]:
         trace_id, position = project_trace.c.trace_id, project_trace.c.position
         wanted = select(trace_id.label("id")).where(project_trace.c.project_id == query.project)
         wanted = wanted.where(batches.visible(project_trace.c.batch_id))
+    wanted, position = _by_source(wanted, trace_id, position, query)
     if query.text:
         wanted = wanted.where(trace_id.in_(find.matching(query.text)))
     wanted = _by_annotations(wanted, trace_id, query)
     if query.order is TraceOrder.NEWEST:
         return wanted.order_by(trace_id.desc())
+    if query.order is TraceOrder.SAMPLE:
+        if query.project is not None:
+            wanted = wanted.join(trace, trace.c.id == trace_id)
+        return wanted.order_by(trace.c.log_id, func.length(trace.c.sample), trace.c.sample, trace.c.epoch, position)
     if query.order is TraceOrder.LOW_SCORE:
         lowest = (
             select(func.min(score.c.low)).where(score.c.trace_id == trace_id).where(batches.visible(score.c.batch_id))
@@ -97,6 +149,26 @@ def _wanted(query: TraceQuery) -> Select[Any]:
     if query.order is TraceOrder.FIRST_ERROR:
         return wanted.order_by(_first_error(trace_id, query.project).asc().nulls_last(), position)
     return wanted.order_by(position)
+
+
+def _by_source(
+    wanted: Select[Any], trace_id: ColumnElement[int], position: ColumnElement[int], query: TraceQuery
+) -> tuple[Select[Any], ColumnElement[int]]:
+    """Narrowed by what `ix_trace_list` holds; then the order is made of what was found, never by walking the table."""
+    t = trace.c
+    conditions: list[ColumnElement[bool]] = []
+    if query.log is not None:
+        conditions.append(t.log_id == query.log)
+    if query.model:
+        conditions.append(t.model == query.model)
+    if query.outcome is not OutcomeFilter.ANY:
+        said = {OutcomeFilter.RIGHT: t.outcome == 1, OutcomeFilter.WRONG: t.outcome == 0}
+        conditions.append(said.get(query.outcome, t.outcome.is_(None)))
+    if not conditions:
+        return wanted, position
+    if query.project is None:
+        return wanted.where(*conditions), position + 0
+    return wanted.where(trace_id.in_(select(t.id).where(*conditions))), position
 
 
 def _first_error(trace_id: ColumnElement[int], project: int | None) -> ColumnElement[int]:
@@ -146,6 +218,8 @@ def _row_chunk(c: Connection, ids: Sequence[int], project: int | None) -> dict[i
         select(trace.c.id, trace.c.uid, func.substr(problem.c.prompt, 1, TITLE_LENGTH).label("title"))
         .add_columns(problem.c.reference_answer, length.scalar_subquery().label("steps"))
         .add_columns(lowest.scalar_subquery().label("low"))
+        .add_columns(trace.c.sample, trace.c.epoch, trace.c.model, trace.c.outcome, trace.c.budget, log.c.path)
+        .outerjoin(log, log.c.id == trace.c.log_id)
         .join(problem, problem.c.id == trace.c.problem_id)
         .join(segmentation, current)
         .where(trace.c.id.in_(ids))
@@ -164,6 +238,13 @@ def _row_chunk(c: Connection, ids: Sequence[int], project: int | None) -> dict[i
             told.get(row.id, nothing).first_error,
             row.low,
             tuple(projects.get(row.id, ())),
+            PurePath(row.path).stem if row.path else "",
+            row.sample or "",
+            row.epoch,
+            row.model,
+            row.outcome,
+            (budget := budget_of(row.budget)).used,
+            budget.ended,
         )
         for row in c.execute(query)
     }

@@ -18,7 +18,7 @@ from studio.domain import Changes, Problem, Segmentation, Topic, Trace, changed,
 from studio.errors import NotFoundError
 from studio.store import batches, projects
 from studio.store.schema import message, problem, segmentation, step, trace
-from studio.store.trace_list import ErrorFilter, TraceOrder, TraceQuery, count, rows
+from studio.store.trace_list import ErrorFilter, OutcomeFilter, TraceOrder, TraceQuery, count, rows
 from trainer.contract.records import Block, BlockKind, Message, Step
 from trainer.reasoning.split import fold_of
 
@@ -27,6 +27,7 @@ __all__ = [
     "ErrorFilter",
     "Joined",
     "NewTrace",
+    "OutcomeFilter",
     "TraceOrder",
     "TraceQuery",
     "add",
@@ -157,7 +158,7 @@ def _steps(c: Connection, segmentation_ids: Sequence[int]) -> dict[int, list[Ste
         .where(step.c.segmentation_id.in_(segmentation_ids))
         .order_by(step.c.segmentation_id, step.c.ordinal)
     )
-    for owner, step_id, start, end in c.execute(query):
+    for owner, step_id, start, end in c.execute(query).all():  # at once: a long trace has tens of thousands
         found.setdefault(owner, []).append(Step(step_id, start, end))
     return found
 

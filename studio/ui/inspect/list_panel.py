@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QModelIndex, QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import (
@@ -16,9 +17,12 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from sqlalchemy import Connection
 
 from studio.domain import Project
-from studio.store.traces import ErrorFilter, TraceOrder
+from studio.store import projects, trace_list
+from studio.store.trace_list import LogRow
+from studio.store.traces import ErrorFilter, OutcomeFilter, TraceOrder
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
 from studio.ui.inspect.trace_delegate import TraceDelegate
@@ -28,6 +32,7 @@ TYPING_MS = 180
 ORDERS = {
     TraceOrder.POSITION: "in order",
     TraceOrder.NEWEST: "newest first",
+    TraceOrder.SAMPLE: "by sample, epoch",
     TraceOrder.LOW_SCORE: "lowest score first",
     TraceOrder.FIRST_ERROR: "earliest error first",
 }
@@ -37,6 +42,27 @@ FILTERS = {
     ErrorFilter.NONE: "no error",
     ErrorFilter.UNRATED: "unrated",
 }
+OUTCOMES = {
+    OutcomeFilter.ANY: "right or wrong",
+    OutcomeFilter.RIGHT: "right",
+    OutcomeFilter.WRONG: "wrong",
+    OutcomeFilter.UNKNOWN: "undecided",
+}
+ANY_MODEL = "any model"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where traces came from."""
+
+    projects: tuple[Project, ...]
+    logs: tuple[LogRow, ...]
+    models: tuple[str, ...]
+
+
+def read_sources(c: Connection) -> Sources:
+    """What the list can be narrowed by."""
+    return Sources(projects.all_projects(c), trace_list.logs(c), trace_list.models(c))
 
 
 class ListPanel(QWidget):
@@ -57,6 +83,9 @@ class ListPanel(QWidget):
         self.project = QComboBox()
         self.filter = QComboBox()
         self.order = QComboBox()
+        self.log = QComboBox()
+        self.outcome = QComboBox()
+        self.model_name = QComboBox()
         self.list = QListView()
         self._count = QLabel()
         self._typing = QTimer(self, singleShot=True, interval=TYPING_MS)
@@ -67,22 +96,22 @@ class ListPanel(QWidget):
         self._lay_out(context)
         self._typing.timeout.connect(self._on_asked)
         self.search.textChanged.connect(lambda _text: self._typing.start())
-        for box in (self.project, self.filter, self.order):
+        self.log.currentIndexChanged.connect(lambda _index: self._on_log())
+        for box in (self.project, self.filter, self.order, self.outcome, self.model_name):
             box.currentIndexChanged.connect(lambda _index: self._on_asked())
         self.model.loaded.connect(self._on_loaded)
         self.model.dataChanged.connect(self._on_page_read)
         self.list.selectionModel().currentChanged.connect(self._on_current_changed)
 
-    def set_projects(self, projects: tuple[Project, ...]) -> None:
-        """Offer these projects; the chosen one stays chosen."""
-        before = self.project.currentData()
-        self.project.blockSignals(True)
-        self.project.clear()
-        self.project.addItem(self.tr("All projects"), None)
-        for project in projects:
-            self.project.addItem(project.name, project.id)
-        self.project.setCurrentIndex(max(0, self.project.findData(before)))
-        self.project.blockSignals(False)
+    def set_sources(self, sources: Sources) -> None:
+        """Offer these projects, logs and models; what is chosen stays chosen."""
+        _refill(self.project, "All projects", [(project.name, project.id) for project in sources.projects])
+        logs = [(log_words(log), log.id) for log in sources.logs]
+        _refill(self.log, "All logs", logs)
+        _refill(self.model_name, ANY_MODEL, [(name, name) for name in sources.models])
+        self.log.setVisible(bool(logs))
+        self.model_name.setVisible(len(sources.models) > 1)
+        self.outcome.setVisible(bool(logs) or len(sources.models) > 0)
 
     def reload(self) -> None:
         """Read the list again and keep the place."""
@@ -119,7 +148,8 @@ class ListPanel(QWidget):
     def is_narrowed(self) -> bool:
         """Whether a search, project or filter leaves traces out."""
         query = self.model.query
-        return bool(query.text or query.first_error or query.project is not None)
+        narrowed = query.text or query.first_error or query.outcome or query.model
+        return bool(narrowed) or query.project is not None or query.log is not None
 
     def neighbours(self) -> tuple[int, ...]:
         """The ids of the next and the previous trace, if at hand."""
@@ -138,18 +168,26 @@ class ListPanel(QWidget):
             self.filter.addItem(words, filter)
         for order, words in ORDERS.items():
             self.order.addItem(words, order)
-        self.project.addItem(self.tr("All projects"), None)
+        for outcome, words in OUTCOMES.items():
+            self.outcome.addItem(words, outcome)
+        for box, words in ((self.project, "All projects"), (self.log, "All logs"), (self.model_name, ANY_MODEL)):
+            box.addItem(words, None)
+        for box in (self.log, self.outcome, self.model_name):
+            box.hide()
         for widget, name in (
             (self.search, "Search in problems and traces"),
             (self.project, "Project"),
             (self.filter, "Which traces"),
             (self.order, "Sorted by"),
+            (self.log, "Log"),
+            (self.outcome, "Right or wrong"),
+            (self.model_name, "Model"),
             (self.list, "Traces"),
         ):
             widget.setAccessibleName(name)
         self.search.setPlaceholderText("Search words or LaTeX")
         self.search.setClearButtonEnabled(True)
-        for box in (self.project, self.filter, self.order):
+        for box in (self.project, self.filter, self.order, self.log, self.outcome, self.model_name):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setMinimumContentsLength(8)
 
@@ -168,14 +206,29 @@ class ListPanel(QWidget):
         filters.setSpacing(6)
         filters.addWidget(self.filter, 1)
         filters.addWidget(self.order, 1)
+        sources = QHBoxLayout()
+        sources.setSpacing(6)
+        sources.addWidget(self.outcome, 1)
+        sources.addWidget(self.model_name, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 8, 0, 0)
         column.setSpacing(8)
         column.addWidget(self.project)
+        column.addWidget(self.log)
         column.addWidget(self.search)
         column.addLayout(filters)
+        column.addLayout(sources)
         column.addWidget(self._count)
         column.addWidget(self.list, 1)
+
+    def _on_log(self) -> None:
+        """A log is read by sample and epoch; all of them as they came."""
+        wanted = TraceOrder.SAMPLE if self.log.currentData() is not None else TraceOrder.POSITION
+        place = self.order.findData(wanted)
+        if self.order.currentIndex() == place:
+            self._on_asked()
+        else:
+            self.order.setCurrentIndex(place)
 
     def _on_asked(self) -> None:
         self._typing.stop()
@@ -186,6 +239,9 @@ class ListPanel(QWidget):
                 text=self.search.text().strip(),
                 first_error=ErrorFilter(self.filter.currentData()),  # Qt made them plain strings
                 order=TraceOrder(self.order.currentData()),
+                log=self.log.currentData(),
+                outcome=OutcomeFilter(self.outcome.currentData()),
+                model=self.model_name.currentData() or "",
             )
         )
 
@@ -205,3 +261,20 @@ class ListPanel(QWidget):
         if row is not None and row.id != self._wanted:
             self._wanted = row.id
             self.chosen.emit(row.id)
+
+
+def log_words(log: LogRow) -> str:
+    """A log with how many of its traces are right."""
+    judged = f"  {log.right:,}/{log.traces:,} right" if log.right + log.wrong else f"  {log.traces:,}"
+    return log.name + judged
+
+
+def _refill(box: QComboBox, everything: str, entries: Sequence[tuple[str, object]]) -> None:
+    before = box.currentData()
+    box.blockSignals(True)
+    box.clear()
+    box.addItem(everything, None)
+    for words, key in entries:
+        box.addItem(words, key)
+    box.setCurrentIndex(max(0, box.findData(before)))
+    box.blockSignals(False)

@@ -11,9 +11,9 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QTabWidget, QWidget
 from sqlalchemy import Connection
 
-from studio.domain import Changes, Project, Topic
+from studio.domain import Changes, Topic
 from studio.errors import NotFoundError
-from studio.store import projects, token_values
+from studio.store import token_values
 from studio.ui.context import Context
 from studio.ui.inspect.commands import InspectCommands
 from studio.ui.inspect.cursor import Cursor, Position
@@ -22,7 +22,7 @@ from studio.ui.inspect.empty import EmptyPanel
 from studio.ui.inspect.evidence import EvidencePanel
 from studio.ui.inspect.find_panel import FindPanel
 from studio.ui.inspect.lanes import Lanes
-from studio.ui.inspect.list_panel import ListPanel
+from studio.ui.inspect.list_panel import ListPanel, Sources, read_sources
 from studio.ui.inspect.map_rows import block_of_row, map_rows
 from studio.ui.inspect.opened import Opened, read_trace
 from studio.ui.inspect.page_frame import PageFrame
@@ -120,7 +120,7 @@ class InspectPage(QWidget):
         """The page is shown: bring the list up to date if something changed while it was not."""
         if self._stale:
             self._stale = False
-            self.context.background.read(self, projects.all_projects, self._on_projects)
+            self.context.background.read(self, read_sources, self._on_sources)
         self.steps.setFocus()
 
     def show_trace(self, trace_id: int, step: int = -1) -> None:
@@ -199,8 +199,8 @@ class InspectPage(QWidget):
         if self.left.currentWidget() is self.disagreements:
             self.disagreements.reload()
 
-    def _on_projects(self, known: tuple[Project, ...]) -> None:
-        self.traces.set_projects(known)
+    def _on_sources(self, sources: Sources) -> None:
+        self.traces.set_sources(sources)
         self.traces.reload()
         self._on_tab(self.left.currentIndex())
 
@@ -337,7 +337,7 @@ class InspectPage(QWidget):
             self._stale = True
             return
         self._stale = False
-        self.context.background.read(self, projects.all_projects, self._on_projects)
+        self.context.background.read(self, read_sources, self._on_sources)
         shown = self._shown.trace.id if self._shown is not None else 0
         if shown and (not changes.traces or shown in changes.traces):
             self._read_again()

@@ -138,9 +138,9 @@ class _Builder:
 
     def __init__(self, text: str, turns: tuple[Turn, ...], steps: Sequence[Step]) -> None:
         self.text, self.turns = text, turns
-        self.starts = np.fromiter((step.start for step in steps), np.int64, len(steps))
-        self.ends = np.fromiter((step.end for step in steps), np.int64, len(steps))
-        self.lines: list[tuple[int, int, int, int, int, int, bool]] = []
+        self.first = [step.start for step in steps]
+        self.last = [step.end for step in steps]
+        self.lines: list[int] = []  # seven numbers a line: see `_result`
         self.blocks: list[BlockPlace] = []
         self.next_step = 0
         self.at = 0
@@ -152,7 +152,7 @@ class _Builder:
             if turn.start is not None:
                 self._region(number - 1 if number else 0, -1, turn.start)  # what no turn claims
             if len(self.turns) > 1:
-                self.lines.append((LineKind.TURN, self.at, self.at, -1, number, -1, True))
+                self.lines.extend((LineKind.TURN, self.at, self.at, -1, number, -1, 1))
             for block in turn.blocks:
                 self._region(number, -1, block.start)
                 self._block(number, block.kind, block.start, block.end, titled)
@@ -172,7 +172,7 @@ class _Builder:
         own_line = titled and not spoken
         number = len(self.blocks)
         if own_line:
-            self.lines.append((LineKind.BLOCK, start, start, -1, turn, number, True))
+            self.lines.extend((LineKind.BLOCK, start, start, -1, turn, number, 1))
         first = self.next_step
         self._region(turn, number, end)
         self.blocks.append(BlockPlace(number, turn, kind, start, end, range(first, self.next_step), own_line))
@@ -180,28 +180,32 @@ class _Builder:
     def _region(self, turn: int, block: int, end: int) -> None:
         """Lines of text[at:end]: its steps, and what lies between them."""
         rest = LineKind.TEXT if block >= 0 else LineKind.MARKUP
-        starts, ends = self.starts, self.ends
-        while self.next_step < len(starts) and starts[self.next_step] < end:
-            k = self.next_step
-            start, stop = int(starts[k]), int(ends[k])
-            if start > self.at:
-                self._cut(rest, self.at, start, -1, turn, block)
-            self._cut(LineKind.STEP, max(start, self.at), max(stop, self.at), k, turn, block)
-            self.at = max(self.at, stop)
-            self.next_step += 1
-        if end > self.at:
-            self._cut(rest, self.at, end, -1, turn, block)
-            self.at = end
+        text, starts, ends, at = self.text, self.first, self.last, self.at
+        step = self.next_step
+        while step < len(starts) and starts[step] < end:
+            start, stop = max(starts[step], at), max(ends[step], at)
+            if starts[step] > at and not text[at:start].isspace():
+                self._cut(rest, at, start, -1, turn, block)
+            if stop - start <= LONGEST:
+                self.lines.extend((LineKind.STEP, start, stop, step, turn, block, 1))
+            else:
+                self._cut(LineKind.STEP, start, stop, step, turn, block)
+            at = stop
+            step += 1
+        if end > at:
+            self._cut(rest, at, end, -1, turn, block)
+            at = end
+        self.next_step, self.at = step, at
 
     def _cut(self, kind: LineKind, start: int, end: int, step: int, turn: int, block: int) -> None:
         if step < 0:
             start, end = _stripped(self.text, start, end)
             if start == end:
                 return
-        head = True
+        head = 1
         for first, last in _pieces(self.text, start, end):
-            self.lines.append((kind, first, last, step, turn, block, head))
-            head = False
+            self.lines.extend((kind, first, last, step, turn, block, head))
+            head = 0
 
     def _result(self) -> Structure:
         table = np.array(self.lines, dtype=np.int64).reshape(-1, 7)
@@ -218,8 +222,8 @@ class _Builder:
             turn,
             block,
             head.astype(np.bool_),
-            self.starts,
-            self.ends,
+            np.array(self.first, np.int64),
+            np.array(self.last, np.int64),
             heads,
             np.array([place.start for place in self.blocks], np.int64),
             np.array([place.end for place in self.blocks], np.int64),

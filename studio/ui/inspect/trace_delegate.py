@@ -63,6 +63,10 @@ class TraceDelegate(QStyledItemDelegate):
     def _sign(self, painter: QPainter, rect: QRectF, row: TraceRow) -> None:
         px, colours = self._theme.px, self._theme.colours
         box = QRectF(rect.left() + px(12), rect.top() + px(10), px(11), px(11))
+        if not row.annotations and row.outcome is not None:
+            word, name = ("done", "positive") if row.outcome else ("error", "negative")
+            faces.draw_mark(painter, box.adjusted(-px(2), -px(2), px(2), px(2)), word, colours.q(name))
+            return
         if not row.annotations:
             painter.setPen(QPen(colours.q("hatch"), 1.2))
             painter.setBrush(Qt.BrushStyle.NoBrush)

@@ -14,12 +14,14 @@ from studio.render import prose
 from studio.store import traces
 from studio.store.traces import TraceQuery
 from studio.ui.background import Background
+from studio.ui.inspect.budget_bar import count_words, ended_words
 
 Index = QModelIndex | QPersistentModelIndex
 ROW_ROLE = int(Qt.ItemDataRole.UserRole)
 NO_PARENT = QModelIndex()
 PAGE = 100
 HELD_PAGES = 40
+CLOSED = ended_words("stop")  # the usual end, which needs no word
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,16 @@ class TraceListModel(QAbstractListModel):
 
 def facts(row: TraceRow) -> str:
     """What is known of a trace, on one line."""
-    parts = [f"{row.steps} step{'' if row.steps == 1 else 's'}"]
+    parts = []
+    if row.sample:
+        parts.append(row.sample + (f" e{row.epoch}" if row.epoch is not None else ""))
+    if row.outcome is not None:
+        parts.append("right" if row.outcome else "wrong")
+    if row.ended and ended_words(row.ended) != CLOSED:
+        parts.append(ended_words(row.ended))
+    if row.tokens is not None:
+        parts.append(f"{count_words(row.tokens)} tokens")
+    parts.append(f"{row.steps} step{'' if row.steps == 1 else 's'}")
     if row.first_error is not None:
         parts.append(f"first error {row.first_error + 1}")
     elif row.annotations:
@@ -140,6 +151,8 @@ def facts(row: TraceRow) -> str:
         parts.append(f"{row.annotations} annotations")
     if row.low_score is not None:
         parts.append(f"lowest {row.low_score:.2f}")
+    if row.model:
+        parts.append(row.model)
     return " · ".join(parts)
 
 

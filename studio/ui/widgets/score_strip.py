@@ -270,35 +270,53 @@ class ScoreStrip(QWidget):
         painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, str(ordinal + 1))
 
     def _points(self, values: NDArray[np.float32]) -> list[QPointF]:
-        """A line's points; of steps finer than half a pixel the lowest and highest of each column."""
-        plot, count = self.plot_rect(), self.count
         known = np.flatnonzero(~np.isnan(values))
-        x = plot.left() + plot.width() * (known + 0.5) / max(1, count)
-        y = plot.bottom() - plot.height() * values[known].astype(np.float64)
-        if len(known) > 2 * plot.width():
-            starts = np.flatnonzero(np.diff(np.floor(x), prepend=-1.0))
-            x = np.repeat(np.floor(x[starts]), 2)
-            y = np.stack([np.maximum.reduceat(y, starts), np.minimum.reduceat(y, starts)], axis=1).ravel()
-        return [QPointF(a, b) for a, b in zip(x.tolist(), y.tolist(), strict=True)]
+        return [self.point(int(ordinal), float(values[ordinal])) for ordinal in known]
 
     def _draw_line(self, painter: QPainter, place: int) -> None:
-        line = self._lines[place]
-        points = self._points(self._values[place])
+        line, values = self._lines[place], self._values[place]
+        if np.count_nonzero(~np.isnan(values)) > self.plot_rect().width():
+            self._draw_dense(painter, place)
+            return
+        points = self._points(values)
         if not points:
             return
         colour = self.line_colour(place)
         if line.note:
             self._hatch(painter, points, colour)
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        dense = len(points) > self.plot_rect().width()
-        style = Qt.PenStyle.SolidLine if dense else PEN_STYLES[place % 4]  # dashes of a dense line cost and say nothing
-        painter.setPen(QPen(colour, 1.8 if not line.note and not dense else 1.2, style))
+        painter.setPen(QPen(colour, 1.8 if not line.note else 1.2, PEN_STYLES[place % 4]))
         painter.drawPolyline(QPolygonF(points))
         if self.plot_rect().width() / self.count >= 7:
             painter.setPen(QPen(self._theme.colours.q("surface"), 1.2))
             painter.setBrush(colour)
             for point in points:
                 self._marker(painter, point, place)
+
+    def _draw_dense(self, painter: QPainter, place: int) -> None:
+        """A column a pixel: from its lowest to its highest score faintly, and its mean as the line itself."""
+        plot, values = self.plot_rect(), self._values[place]
+        columns = max(1, int(plot.width()))
+        edges = np.linspace(0, len(values), columns + 1).astype(np.int64)[:-1]
+        known = ~np.isnan(values)
+        counts = np.add.reduceat(known.astype(np.int64), edges)
+        low = np.minimum.reduceat(np.where(known, values, np.inf), edges)
+        high = np.maximum.reduceat(np.where(known, values, -np.inf), edges)
+        mean = np.add.reduceat(np.where(known, values, 0.0).astype(np.float64), edges) / np.maximum(counts, 1)
+        colour = self.line_colour(place)
+        soft = QColor(colour)
+        soft.setAlphaF(0.28)
+        tall, bottom, left = plot.height(), plot.bottom(), plot.left()
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        for column in np.flatnonzero(counts).tolist():
+            x, top = left + column, bottom - tall * float(high[column])
+            painter.fillRect(QRectF(x, top, 1, max(1.0, bottom - tall * float(low[column]) - top)), soft)
+            painter.fillRect(QRectF(x, bottom - tall * float(mean[column]) - 0.5, 1, 1.5), colour)
+        painter.restore()
+        if self._lines[place].note:
+            box = QRectF(left, plot.top(), plot.width(), tall)
+            painter.fillRect(box, faces.hatched(self._theme.colours.q("hatch")))
 
     def _hatch(self, painter: QPainter, points: list[QPointF], colour: QColor) -> None:
         plot = self.plot_rect()

@@ -17,6 +17,7 @@ def upgrade() -> None:
     _make_flags()
     _make_monitor_scores()
     _make_source_records()
+    _make_trace_lists()
 
 
 # -- safety monitors --------------------------------------------------------------------------------------------------
@@ -177,3 +178,11 @@ def _make_source_records() -> None:
         sa.UniqueConstraint("batch_id", "ordinal", name=op.f("uq_source_record_batch_id_ordinal")),
     )
     op.create_index(op.f("ix_source_record_sha256"), "source_record", ["sha256"], unique=False)
+
+
+# -- lists of traces --------------------------------------------------------------------------------------------------
+
+
+def _make_trace_lists() -> None:
+    """All that lists are narrowed by, in one index, so that no filter reads the texts."""
+    op.create_index("ix_trace_list", "trace", ["log_id", "outcome", "model", "batch_id"], unique=False)
