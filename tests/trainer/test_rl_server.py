@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from studio.jobs.launcher import start_worker
 from tests.trainer.runs import ended, live_events, metrics
 from tests.trainer.test_rl_recipe import here, rl_run, weights
 from tests.unit.models.http_servers import Handler, served
@@ -28,6 +30,8 @@ from trainer.rl.author_server import importance
 from trainer.serve_policy import PolicyServer
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`...:FutureWarning")
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +50,9 @@ def models(tmp_path_factory: pytest.TempPathFactory, rows: list[InputRow]) -> di
 
 
 @contextmanager
-def serving(model: Path, kind: type[PolicyServer] = PolicyServer) -> Iterator[PolicyServer]:
+def serving(model: Path, kind: type[PolicyServer] = PolicyServer, key: str = "") -> Iterator[PolicyServer]:
     """A server of the policy in a thread of this process."""
-    with kind(Served(model), 0) as server:
+    with kind(Served(model), 0, key) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
@@ -212,6 +216,24 @@ def test_a_server_that_is_not_there_is_said_before_anything_is_loaded(
     keyless = by_server(tmp_path / "keyless", rows, models, plain.url, updates=1, server_key="NO_SUCH_KEY")
     assert here(keyless) == 1
     assert "there is no key 'NO_SUCH_KEY'" in ended(keyless).message
+
+
+def test_a_worker_process_gets_the_key_from_its_launcher(
+    tmp_path: Path, rows: list[InputRow], models: dict[str, Path]
+) -> None:
+    key = "k-very-secret"
+    with serving(models["model"], key=key) as server:
+        folder = by_server(
+            tmp_path / "run", rows, models, server.address, updates=1, eval_problems=2, server_key="THE_KEY"
+        )
+        worker = start_worker(folder, sys.executable, ROOT, {"THE_KEY": key})
+        assert worker.wait(240) == 0, folder.tail_of_log()
+        wrong = by_server(tmp_path / "wrong", rows, models, server.address, updates=1, server_key="THE_KEY")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("THE_KEY", "another")
+            assert here(wrong) == 1
+    assert "wants its key" in ended(wrong).message
+    assert not [file for file in tmp_path.rglob("*") if file.is_file() and key.encode() in file.read_bytes()]
 
 
 def test_importance_weights_are_truncated_ratios() -> None:
