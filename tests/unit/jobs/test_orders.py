@@ -197,7 +197,7 @@ def test_own_code_runs_only_as_agreed_and_is_never_run_here(tmp_path: Path) -> N
 def test_on_the_command_line_code_needs_trust(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(headless, "_start_if_free", lambda *_: None)  # it is queued, and that is all
+    monkeypatch.setattr(headless, "start_if_free", lambda *_: None)  # it is queued, and that is all
     file = tmp_path / "mine.py"
     file.write_text(CODE)
     with stories(tmp_path) as workspace:
