@@ -63,8 +63,9 @@ def drive(
 
 def child(a: argparse.Namespace, script: str, python: str, role: str, seed: int) -> dict[str, Any]:
     """One role in a process of its own; its last line is its result."""
-    command = [python, str(Path(script).resolve()), "--role", role, "--folder", str(a.folder), "--seed", str(seed)]
-    command += ["--peers", str(a.peers), *(["--trl", a.trl] if a.trl else [])]
+    # -P: the programs here are no modules of the standard library, whatever their names.
+    command = [python, "-P", str(Path(script).resolve()), "--role", role, "--folder", str(a.folder)]
+    command += ["--seed", str(seed), "--peers", str(a.peers), *(["--trl", a.trl] if a.trl else [])]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(THREADS)}
     environment["OMP_WAIT_POLICY"] = "PASSIVE"  # for both: spinning threads measure the neighbours, not the trainer
     done = subprocess.run(command, env=environment, cwd=a.folder, capture_output=True, text=True)
