@@ -84,6 +84,10 @@ REINFORCEMENT = ChartSet(
     ),
     f"{_MEANS} on held-out problems, greedy · step scores rising while right answers fall is an alarm",
 )
+_BY_SERVER = ChartSpec(
+    "Server and trainer differ by (nats a token)",
+    (_smooth("sampling/sampling_logp_difference/mean"), _smooth("sampling/kl")),
+)
 LABELLING = ChartSet(
     (
         ChartSpec("Rollouts spent", (Line("train/rollouts"),)),
@@ -97,9 +101,12 @@ LABELLING = ChartSet(
 def charts_of(recipe: str, names: Iterable[str] = ()) -> ChartSet:
     """The charts of a recipe, those of a reward model where it has none of its own; `names`: what its runs tell.
 
-    Every named held-out set has a chart of its own.
+    Every named held-out set has a chart of its own, and so has what a server that writes differs by.
     """
     own = {"sft": TEACHING, "rl": REINFORCEMENT, "autolabel": LABELLING}.get(recipe, REWARD_MODEL)
+    names = tuple(names)
+    if _BY_SERVER.lines[0].key in names:
+        own = ChartSet((*own.charts, _BY_SERVER), own.hint)
     figure, words = _OF_SET.get(recipe, ("auc", "AUC"))
     sets = sorted(key for key in names if key.startswith("eval/") and key.endswith(f"/{figure}"))
     if not sets:

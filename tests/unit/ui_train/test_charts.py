@@ -129,3 +129,9 @@ def test_every_named_held_out_set_has_a_chart_of_its_own():
     assert [line.key for chart in added for line in chart.lines] == ["eval/easy/accuracy", "eval/hard/accuracy"]
     assert charts_of("sft", ("eval/exam/loss", "eval/exam/accuracy")).charts[-1].title == "Loss: exam"
     assert charts_of("prm", names) == charts_of("prm"), "what a recipe does not compare by has no chart"
+
+
+def test_a_run_whose_rollouts_a_server_writes_shows_what_they_differ_by() -> None:
+    told = ("train/reward", "train/sampling/sampling_logp_difference/mean", "train/sampling/kl")
+    assert len(charts_of("rl", told).charts) == len(charts_of("rl").charts) + 1
+    assert charts_of("rl", told).keys - charts_of("rl").keys == set(told[1:])
