@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -26,7 +28,7 @@ from tests.trainer.test_rl_recipe import here
 from trainer.contract import events, rollouts
 from trainer.contract.events import Outcome
 from trainer.contract.records import Rating, Split
-from trainer.contract.run_folder import Control, RunFolder
+from trainer.contract.run_folder import Control, RunFolder, sha256_of
 from trainer.models.load import load_prm
 from trainer.reasoning.contested import LIKE
 from trainer.reasoning.split import fold_of, split_of
@@ -86,7 +88,9 @@ def paused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace
         yield workspace, run
 
 
-def test_from_an_alarm_over_labels_to_a_run_on_two_prms(paused: tuple[Workspace, StoredRun]) -> None:
+def test_from_an_alarm_over_labels_to_a_run_on_two_prms(
+    paused: tuple[Workspace, StoredRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace, run = paused
     folder = RunFolder(workspace.path / run.folder)
     track = Track(folder)
@@ -131,9 +135,12 @@ def test_from_an_alarm_over_labels_to_a_run_on_two_prms(paused: tuple[Workspace,
         refresh.refresh(workspace, run.id, "policy")
     new = refresh.refresh(workspace, run.id, "second PRM")
     assert new.from_step == before
+    twin = shutil.copytree(folder.path, tmp_path / "twin")
     run = resumed(workspace, run)
     while run.state is StoredState.PAUSED:  # another sign may come
         run = resumed(workspace, run)
+
+    assert stopped_after_every_update(RunFolder(twin), monkeypatch) == weights_of(folder), "to the last bit"
 
     told = [e for e in live_events(folder) if isinstance(e, events.Notice) and e.code == REFRESHED]
     assert [(notice.step, new.checksum[:12] in notice.message) for notice in told] == [(before, True)]
@@ -146,6 +153,25 @@ def test_from_an_alarm_over_labels_to_a_run_on_two_prms(paused: tuple[Workspace,
         assert {step.trace for step in sent.steps if is_for_training(step)} <= learned
         assert projects.get(c, sent.project_id).traces == 10, "the run's own traces stand in another project"
     assert "from step" in (folder.model / "MODEL_CARD.md").read_text("utf-8")
+
+
+def stopped_after_every_update(twin: RunFolder, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The weights of the same run when it is paused after every update on its second PRM."""
+    with monkeypatch.context() as patch:
+        patch.setattr(RlTraining, "_alarm", stop)
+        for _ in range(2):
+            twin.clear_control()
+            assert here(twin) == 0, twin.tail_of_log()
+            assert ended(twin).outcome is Outcome.PAUSED
+    while ended(twin).outcome is Outcome.PAUSED:
+        assert here(twin) == 0, twin.tail_of_log()
+    told = [e for e in live_events(twin) if isinstance(e, events.Notice) and e.code == REFRESHED]
+    assert len(told) == 1, "told once, however often it is resumed"
+    return weights_of(twin)
+
+
+def weights_of(folder: RunFolder) -> str:
+    return sha256_of(folder.model / "model.safetensors")
 
 
 def is_for_training(step: labelling.Step) -> bool:
