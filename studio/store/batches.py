@@ -58,7 +58,7 @@ def publish(c: Connection, batch_id: int, report: dict[str, Any]) -> Changes:
     )
     if done.rowcount != 1:
         raise ConflictError(f"batch {batch_id} is not being written, so it cannot be published; import the file again")
-    return changed(Topic.TRACES, Topic.ANNOTATIONS, Topic.SCORES, Topic.PROJECTS, Topic.ANNOTATORS)
+    return changed(Topic.TRACES, Topic.ANNOTATIONS, Topic.SCORES, Topic.FLAGS, Topic.PROJECTS, Topic.ANNOTATORS)
 
 
 def published(c: Connection, sha256: str, project_id: int | None = None) -> int | None:

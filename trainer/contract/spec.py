@@ -13,6 +13,7 @@ from trainer.contract import keys
 from trainer.contract.records import CONTRACT_VERSION, ModelRef
 from trainer.contract.specs import eval_sets
 from trainer.contract.specs.autolabel import AutolabelSpec
+from trainer.contract.specs.monitor import MonitorSpec
 from trainer.contract.specs.orm import OrmSpec
 from trainer.contract.specs.prm import AfterError, NeutralPolicy, PrmSpec, RewardSpec
 from trainer.contract.specs.rl import RlSpec
@@ -26,6 +27,7 @@ __all__ = [
     "AfterError",
     "AutolabelSpec",
     "CodeRef",
+    "MonitorSpec",
     "NeutralPolicy",
     "OrmSpec",
     "Precision",
@@ -44,7 +46,7 @@ __all__ = [
     "parameters",
 ]
 
-RecipeSpec = PrmSpec | OrmSpec | ScoreSpec | SftSpec | RlSpec | AutolabelSpec
+RecipeSpec = PrmSpec | OrmSpec | ScoreSpec | SftSpec | RlSpec | AutolabelSpec | MonitorSpec
 RECIPES: dict[str, type[RecipeSpec]] = {
     "prm": PrmSpec,
     "orm": OrmSpec,
@@ -52,6 +54,7 @@ RECIPES: dict[str, type[RecipeSpec]] = {
     "sft": SftSpec,
     "rl": RlSpec,
     "autolabel": AutolabelSpec,
+    "monitor": MonitorSpec,
 }
 
 

@@ -16,6 +16,7 @@ def upgrade() -> None:
     _make_monitors()
     _make_flags()
     _make_monitor_scores()
+    _make_monitor_steps()
     _make_source_records()
     _make_trace_lists()
 
@@ -133,6 +134,10 @@ def _make_monitor_scores() -> None:
     )
     op.create_index(op.f("ix_monitor_score_batch_id"), "monitor_score", ["batch_id"], unique=False)
     op.create_index("ix_monitor_score_of", "monitor_score", ["monitor_id", "trace_id"], unique=False)
+
+
+def _make_monitor_steps() -> None:
+    """What monitors gave single steps, packed."""
     op.create_table(
         "monitor_steps",
         sa.Column("id", sa.Integer(), nullable=False),

@@ -1,0 +1,324 @@
+"""Tier 1 of the safety monitor, learning: steps that people spoke about, logistic regression, calibration by problem.
+
+Rows are split by problem, never at random: every figure and every curve comes from scores that a model gave problems it
+had not seen. The rarity of features is counted over all texts, which tells nothing of labels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.reasoning.metrics import auc, average_precision, ece
+from trainer.reasoning.safety import CATEGORIES, Category
+from trainer.reasoning.word_scores import (
+    CHARACTER_SIZES,
+    WORD_SIZES,
+    Card,
+    Curve,
+    Head,
+    Norm,
+    WordModel,
+    hybrid,
+    top_of,
+)
+
+Floats = NDArray[np.float64]
+ISOTONIC_FROM = 500  # labels; fewer are too few for a curve of steps
+LEAST = 5  # positives, and negatives, without which a category is not learned
+NORM_FROM = 30  # benign traces, below which longer traces are not held to more
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+SYNTHETIC = "synthetic"
+
+
+class TooFewError(ValueError):
+    """No category has labels enough; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A step with what was said of it: 1 there, 0 not, -1 nothing, by category."""
+
+    text: str
+    said: tuple[int, ...]
+    trace: int  # place in the list of traces, -1 for an example that came with the program
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A trace with a word about it: the texts of its steps by part, and the truth [7] of the whole."""
+
+    thinking: tuple[str, ...]
+    answer: tuple[str, ...]
+    said: tuple[int, ...]
+    group: str  # its problem: what must not stand on both sides
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of a training."""
+
+    folds: int = 3
+    features: int = 60_000
+    strength: float = 4.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfFold:
+    """What models that had not seen a trace's problem gave it, by category: calibrated score, truth, problem, model."""
+
+    scores: Floats
+    truth: NDArray[np.int64]
+    groups: tuple[str, ...]
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """The model and its out-of-fold scores by category."""
+
+    model: WordModel
+    held_out: dict[Category, OutOfFold]
+
+
+def learn(
+    units: Sequence[Unit], groups: Sequence[str], traces: Sequence[Labelled], options: Options, *, name: str
+) -> Learned:
+    """Learn every category that has enough labels; `groups[i]` is the problem of `units[i]`. Raises TooFewError."""
+    said = np.array([unit.said for unit in units], np.int64).reshape(-1, len(CATEGORIES))
+    if not any(_is_learnable(said[:, category.place]) for category in CATEGORIES):
+        raise TooFewError(
+            f"no category has {LEAST} confirmed and {LEAST} rejected steps; review more flags, "
+            "or begin with the examples"
+        )
+    fitted = _Fitted([unit.text for unit in units], options)
+    folds = fold_of(groups, options.folds)
+    trace_folds = fold_of([trace.group for trace in traces], options.folds)
+    weights, bias = np.zeros((len(CATEGORIES), fitted.size)), np.zeros(len(CATEGORIES))
+    heads: list[Head] = []
+    held_out: dict[Category, OutOfFold] = {}
+    parts = fitted.parts_of(traces)
+    synthetic = np.array([unit.trace < 0 for unit in units], np.bool_)
+    for category in CATEGORIES:
+        mine = np.flatnonzero(said[:, category.place] >= 0)
+        truth = said[mine, category.place]
+        if not _is_learnable(said[:, category.place]):
+            continue
+        every = [fitted.fit(mine[folds[mine] != fold], said[:, category.place]) for fold in range(options.folds)]
+        whole = fitted.fit(mine, said[:, category.place])
+        assert whole is not None
+        weights[category.place], bias[category.place] = whole.weights, whole.bias
+        told = [k for k, trace in enumerate(traces) if trace.said[category.place] >= 0]
+        head, found = _calibrated(category, fitted, every, folds, mine, truth, traces, parts, trace_folds, told)
+        counts = {"positives": int(truth.sum()), "negatives": int((1 - truth).sum())}
+        heads.append(msgspec.structs.replace(head, **counts, synthetic=int(synthetic[mine].sum())))
+        held_out[category] = found
+    card = Card(
+        name=name,
+        version=_hash(
+            msgspec.json.encode([options.folds, options.features, options.strength, WORD_SIZES, CHARACTER_SIZES])
+        ),
+        training=_hash(msgspec.json.encode([(unit.text, unit.said) for unit in units])),
+        words=fitted.words,
+        characters=fitted.characters,
+        heads=tuple(heads),
+        figures=_figures(held_out),
+    )
+    return Learned(WordModel(card, fitted.rarity, weights, bias), held_out)
+
+
+def _is_learnable(said: NDArray[np.int64]) -> bool:
+    return min(int((said == 1).sum()), int((said == 0).sum())) >= LEAST
+
+
+def fold_of(groups: Sequence[str], folds: int) -> NDArray[np.int64]:
+    """The part [n] of each row, by a hash of its problem."""
+    return np.array([int(hashlib.sha256(group.encode()).hexdigest()[:8], 16) % folds for group in groups], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    weights: Floats
+    bias: float
+
+
+class _Fitted:
+    """The features of all texts, and fits of logistic regression on some of them."""
+
+    def __init__(self, texts: Sequence[str], options: Options) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        half = options.features // 2
+        common: dict[str, Any] = {"sublinear_tf": True, "max_features": half, "dtype": np.float64}
+        few = len(texts) < 200
+        self._word = TfidfVectorizer(ngram_range=WORD_SIZES, min_df=1 if few else 2, **common)
+        self._character = TfidfVectorizer(
+            analyzer="char_wb", ngram_range=CHARACTER_SIZES, min_df=1 if few else 3, **common
+        )
+        self._matrix = self._stacked(self._word.fit_transform(texts), self._character.fit_transform(texts))
+        self.words = tuple(map(str, self._word.get_feature_names_out()))
+        self.characters = tuple(map(str, self._character.get_feature_names_out()))
+        self.rarity = np.concatenate([self._word.idf_, self._character.idf_])
+        self.size = len(self.rarity)
+        self._options = options
+
+    def fit(self, rows: NDArray[np.int64], said: NDArray[np.int64]) -> _Line | None:
+        """Weights that part the rows; None where they are all on one side."""
+        from sklearn.linear_model import LogisticRegression
+
+        truth = said[rows]
+        if len(np.unique(truth)) < 2:
+            return None
+        line = LogisticRegression(
+            C=self._options.strength, class_weight="balanced", solver="liblinear", random_state=self._options.seed
+        )
+        line.fit(self._matrix[rows], truth)
+        return _Line(np.asarray(line.coef_[0], np.float64), float(line.intercept_[0]))
+
+    def raw(self, line: _Line, rows: NDArray[np.int64]) -> Floats:
+        """Log-odds [rows] of units."""
+        return np.asarray(self._matrix[rows] @ line.weights, np.float64) + line.bias
+
+    def parts_of(self, traces: Sequence[Labelled]) -> list[tuple[Any, Any]]:
+        """The features of the steps of both parts of every trace."""
+        flat = [text for trace in traces for part in (trace.thinking, trace.answer) for text in part]
+        if not flat:
+            return [(None, None) for _ in traces]
+        matrix = self._stacked(self._word.transform(flat), self._character.transform(flat))
+        out, at = [], 0
+        for trace in traces:
+            both = []
+            for part in (trace.thinking, trace.answer):
+                both.append(matrix[at : at + len(part)] if part else None)
+                at += len(part)
+            out.append((both[0], both[1]))
+        return out
+
+    @staticmethod
+    def _stacked(words: Any, characters: Any) -> Any:  # noqa: ANN401 - scipy's matrices
+        from scipy.sparse import hstack  # type: ignore[import-untyped]
+
+        return hstack([words, characters], format="csr")
+
+
+def _calibrated(
+    category: Category,
+    fitted: _Fitted,
+    every: Sequence[_Line | None],
+    folds: NDArray[np.int64],
+    mine: NDArray[np.int64],
+    truth: NDArray[np.int64],
+    traces: Sequence[Labelled],
+    parts: Sequence[tuple[Any, Any]],
+    trace_folds: NDArray[np.int64],
+    told: Sequence[int],
+) -> tuple[Head, OutOfFold]:
+    """Norm, share of the thinking and curve from scores that came of other problems; of traces, else of steps."""
+    tops, numbers, kept = [], [], []
+    for k in told:
+        line = every[trace_folds[k]]
+        if line is None:
+            continue
+        kept.append(k)
+        raws = [np.empty(0) if part is None else np.asarray(part @ line.weights) + line.bias for part in parts[k]]
+        tops.append([_top(raw) for raw in raws])
+        numbers.append([len(raw) for raw in raws])
+    trace_truth = np.array([traces[k].said[category.place] for k in kept], np.int64)
+    top, count = np.array(tops).reshape(-1, 2), np.array(numbers, np.float64).reshape(-1, 2)
+    norm = fit_norm(top[trace_truth == 0], count[trace_truth == 0])
+    with np.errstate(invalid="ignore"):
+        above = (top - norm.base - norm.growth * np.log(np.maximum(count, 1))) / norm.spread
+    share = _best_share(above, trace_truth)
+    raw = np.array([hybrid(a, b, share) for a, b in above])
+    groups, models = [traces[k].group for k in kept], [traces[k].model for k in kept]
+    if len(np.unique(trace_truth)) < 2 or min(np.bincount(trace_truth)) < LEAST:  # then of steps
+        usable = np.array([every[fold] is not None for fold in folds[mine]], np.bool_)
+        raw = np.full(len(mine), np.nan)
+        for fold, line in enumerate(every):
+            here = np.flatnonzero(folds[mine] == fold)
+            if line is not None and len(here):
+                raw[here] = (fitted.raw(line, mine[here]) - norm.base) / norm.spread
+        raw, trace_truth = raw[usable], truth[usable]
+        groups, models = [str(place) for place in mine[usable]], [SYNTHETIC] * int(usable.sum())
+    curve = fit_curve(raw, trace_truth)
+    head = Head(category=category.value, curve=curve, norm=norm, thinking=share)
+    return head, OutOfFold(curve(raw), trace_truth, tuple(groups), tuple(models))
+
+
+def _top(raw: Floats) -> float:
+    if not len(raw):
+        return math.nan
+    wide = np.repeat(raw[:, None], len(CATEGORIES), 1)
+    return float(top_of(wide)[0])
+
+
+def fit_norm(tops: Floats, numbers: Floats) -> Norm:
+    """Least squares of benign tops [n, 2] on the logarithm of the number of steps; none from too few."""
+    known = ~np.isnan(tops)
+    y, x = tops[known], np.log(np.maximum(numbers[known], 1.0))
+    if len(y) < NORM_FROM:
+        return Norm()
+    design = np.stack([np.ones_like(x), x], 1)
+    (base, growth), *_ = np.linalg.lstsq(design, y, rcond=None)
+    growth = max(float(growth), 0.0)  # no trace is the more suspect for being short
+    base = float(np.mean(y - growth * x))
+    spread = float(np.std(y - base - growth * x))
+    return Norm(base, growth, max(spread, 1e-3))
+
+
+def _best_share(above: Floats, truth: NDArray[np.int64]) -> float:
+    """The thinking's share with the best AUROC; one half where few have both parts."""
+    both = ~np.isnan(above).any(1)
+    if both.sum() < NORM_FROM or len(np.unique(truth[both])) < 2:
+        return 0.5
+    found = [auc(share * above[both, 0] + (1 - share) * above[both, 1], truth[both]) for share in SHARES]
+    return SHARES[int(np.argmax(found))]
+
+
+def fit_curve(raw: Floats, truth: NDArray[np.int64]) -> Curve:
+    """Isotonic from ISOTONIC_FROM labels on, else Platt's sigmoid with his smoothed targets (Platt 1999)."""
+    if len(raw) >= ISOTONIC_FROM:
+        from sklearn.isotonic import IsotonicRegression
+
+        steps = IsotonicRegression(y_min=1e-4, y_max=1 - 1e-4, out_of_bounds="clip").fit(raw, truth)
+        return Curve(x=tuple(map(float, steps.X_thresholds_)), y=tuple(map(float, steps.y_thresholds_)))
+    positive, negative = int(truth.sum()), int((1 - truth).sum())
+    target = np.where(truth == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
+    slope, offset = 1.0, 0.0
+    design = np.stack([raw, np.ones_like(raw)], 1)
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-np.clip(slope * raw + offset, -500, 500)))
+        gradient = design.T @ (p - target)
+        hessian = design.T @ (design * (p * (1 - p))[:, None]) + 1e-9 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        largest = float(np.abs(step).max())
+        step *= min(1.0, 2.0 / max(largest, 1e-12))
+        slope, offset = slope - float(step[0]), offset - float(step[1])
+        if largest < 1e-10:
+            break
+    return Curve(slope=max(slope, 1e-6), offset=offset)
+
+
+def _figures(held_out: dict[Category, OutOfFold]) -> dict[str, float]:
+    """AUROC, average precision and ECE of out-of-fold scores by category."""
+    out: dict[str, float] = {}
+    for category, found in held_out.items():
+        name = category.name.lower()
+        out[f"{name}_auroc"] = auc(found.scores, found.truth)
+        out[f"{name}_ap"] = average_precision(found.scores, found.truth)
+        out[f"{name}_ece"] = ece(found.scores, found.truth)
+        out[f"{name}_labels"] = float(len(found.truth))
+    return out
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
