@@ -14,12 +14,19 @@ from studio.domain import Changes, Topic, changed
 from studio.errors import NotFoundError, RunError
 from studio.jobs import pins as pinning
 from studio.jobs import processes
-from studio.store import batches, holds, machine_labels, models, run_traces, runs, scores
+from studio.store import batches, holds, machine_labels, models, monitor_records, run_traces, runs, scores
 from studio.store import schema as s
 from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
 from trainer.contract import rollouts
-from trainer.contract.records import FlagRecord, MachineLabelRecord, Record, ScoreRecord, TraceRecord
+from trainer.contract.records import (
+    FlagRecord,
+    MachineLabelRecord,
+    MonitorRecord,
+    Record,
+    ScoreRecord,
+    TraceRecord,
+)
 from trainer.contract.run_folder import RunFolder, complete_lines, sha256_of_folder
 
 HOLD_SECONDS = 60.0
@@ -116,7 +123,7 @@ def _store_new(c: Connection, workspace: Workspace, run_id: int) -> _Piece:
     _set_offset(c, run_id, behind)
     uids = {record.trace for record in found if not isinstance(record, TraceRecord)}
     touched = select(s.trace.c.id).where(s.trace.c.uid.in_(uids))
-    changes = changed(Topic.SCORES, Topic.RUNS, traces=tuple(c.scalars(touched)), runs=(run_id,))
+    changes = changed(Topic.SCORES, Topic.FLAGS, Topic.RUNS, traces=tuple(c.scalars(touched)), runs=(run_id,))
     return _Piece(counts, records.stat().st_size <= behind, changes)
 
 
@@ -228,7 +235,7 @@ class _Model:
     base: str
 
 
-Storable = ScoreRecord | MachineLabelRecord | TraceRecord
+Storable = Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +256,12 @@ def _store(c: Connection, batch_id: int, records: Sequence[Storable]) -> scores.
         stored = stored + scores.store_records(c, batch_id, scored)
     if labelled:
         stored = stored + machine_labels.store_records(c, batch_id, labelled)
+    flagged = [record for record in records if isinstance(record, FlagRecord)]
+    watched = [record for record in records if isinstance(record, MonitorRecord)]
+    if flagged:
+        stored = stored + monitor_records.store_flags(c, batch_id, flagged)
+    if watched:
+        stored = stored + monitor_records.store_scores(c, batch_id, watched)
     return stored
 
 
@@ -293,9 +306,6 @@ def _decoded(lines: list[bytes], offset: int, path: Path) -> list[_Line]:
             record = decoder.decode(line)
         except msgspec.MsgspecError as error:
             raise RunError(f"{path}, the line that ends at byte {offset}: {error}; resume or repeat the run") from None
-        if isinstance(record, FlagRecord):
-            kind = type(record).__struct_config__.tag
-            raise RunError(f"{path}: this version cannot store records of the kind {kind}; update this program")
         found.append(_Line(record, offset))
     return found
 

@@ -19,9 +19,11 @@ from trainer.contract.spec import RECIPES
 from trainer.contract.specs.autolabel import LabelMethod
 
 TINY = "tiny"
+JUDGE = "judge"
 MODEL, PRM = "model", "prm"  # fields of a recipe's dataclass that name a model; also the roles in the run folder
 POLICIES = ("sft", "rl")
 KIND_NAMES = {"prm": "a PRM", "orm": "an outcome reward model", "sft": "a policy", "rl": "a policy"}
+KIND_NAMES |= {"monitor": "a monitor"}
 _STEP_HEADS = ("TokenClassification", "ForProcessRewardModel")
 
 
@@ -46,6 +48,8 @@ _ROLES = {
     ("rl", MODEL): Role(MODEL, "the policy to improve", POLICIES),
     ("rl", PRM): Role(PRM, "the PRM that scores steps", ("prm",), required=False),
     ("autolabel", MODEL): Role(MODEL, "the policy that writes rollouts", POLICIES, required=False),
+    ("monitor", MODEL): Role(MODEL, "the monitor that looks", ("monitor",), hub=False, required=False),
+    ("monitor", JUDGE): Role(JUDGE, "the model that judges quotes", POLICIES, required=False),
 }
 
 
@@ -133,7 +137,7 @@ def kind_of_folder(path: Path) -> str:
     """The kind of a model that lies in a folder, by its config.json; empty for one that does not say."""
     config = path / "config.json"
     if not config.is_file():
-        return ""
+        return "monitor" if (path / "monitor.json").is_file() else ""
     try:
         said = msgspec.json.decode(config.read_bytes())
     except msgspec.DecodeError as error:
