@@ -15,12 +15,13 @@ from studio.domain import new_uid, now
 from studio.errors import RunError
 from studio.jobs import checks, processes, roles, user_code
 from studio.jobs.values import RunOrder
-from studio.store import rows, runs
+from studio.store import monitor_rows, rows, runs
 from studio.store.rows import Counts, Selection
 from studio.workspace import Workspace
 from trainer.contract.records import InputRow, SourceRef
 from trainer.contract.run_folder import RunFolder, host_name
 from trainer.contract.spec import RunSpec, build, parameters
+from trainer.contract.specs.monitor import MonitorTask
 
 Progress = Callable[[str, int, int], None]
 LEARN_FROM_RATINGS = ("prm", "orm", "sft")  # the others get rows whether or not anybody rated them
@@ -34,7 +35,7 @@ def checked(order: RunOrder) -> RunOrder:
         order.selection,
         labelled=recipe in LEARN_FROM_RATINGS,
         unrated=recipe in ("orm", "sft"),
-        responses=recipe in ("sft", "autolabel"),
+        responses=recipe in ("sft", "autolabel", "monitor"),
         problems=recipe == "rl",
         machine=order.selection.machine if recipe in ("prm", "orm") else "",
         alternatives=order.selection.alternatives and recipe == "prm",
@@ -120,7 +121,7 @@ def _freeze(
             group=order.group,
             created_at=now(),
         )
-        spec = folder.create(spec, () if without_rows else _noting(c, order.selection, sources, tell))
+        spec = folder.create(spec, () if without_rows else _rows(c, order, sources, tell))
     user_code.copy_into(folder.path, codes)
     for number, source in enumerate(found):
         tell("linking models", number, len(found))
@@ -134,6 +135,14 @@ def _checked_counts(c: Connection, order: RunOrder, tell: Progress) -> Counts:
     if problems:
         raise RunError(f"run {order.name!r} cannot start: {'; '.join(problems)}")
     return counts
+
+
+def _rows(c: Connection, order: RunOrder, sources: list[SourceRef], tell: Progress) -> Iterator[InputRow]:
+    """The rows of an order; a monitor's bring their messages, and those to learn from what people said of them."""
+    found = _noting(c, order.selection, sources, tell)
+    if order.recipe != "monitor":
+        return found
+    return monitor_rows.dressed(c, found, reviewed=order.parameters["task"] == MonitorTask.TRAIN.value)
 
 
 def _noting(c: Connection, selection: Selection, sources: list[SourceRef], tell: Progress) -> Iterator[InputRow]:
