@@ -46,7 +46,8 @@ def gain(left: Sequence[float], right: Sequence[float]) -> Callable[[NDArray[np.
     gains = np.asarray(right, np.float64) - np.asarray(left, np.float64)
 
     def mean(weights: NDArray[np.float64]) -> float:
-        return float((gains * weights).sum()) / float(weights.sum())
+        gained: float = float((gains * weights).sum()) / float(weights.sum())
+        return gained
 
     return mean
 

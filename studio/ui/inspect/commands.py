@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject
 
 from studio.ui.actions import Page
+from studio.ui.inspect.diff_dialog import DiffDialog
 from studio.ui.inspect.find_panel import FindPanel
 from studio.ui.inspect.heat import Heat
 from studio.ui.inspect.opened import LOW, Opened
@@ -72,6 +73,7 @@ class InspectCommands(QObject):
         on("inspect_source", self._toggle_source)
         on("copy_latex", lambda: page.steps.copy_text(latex=True))
         on("find_in_traces", self._find)
+        on("diff_traces", self._diff)
         on("search_traces", page.traces.search.setFocus)
         self.enable()
 
@@ -80,7 +82,7 @@ class InspectCommands(QObject):
         for id in COMMANDS:
             self._context.actions.enable(id, self._page.shown is not None)
         stored = self._page.shown is not None and self._page.shown.trace.id > 0
-        for id in ("label_this", "score_this"):
+        for id in ("label_this", "score_this", "diff_traces"):
             self._context.actions.enable(id, stored)
 
     def _step(self, by: int) -> None:
@@ -156,6 +158,14 @@ class InspectCommands(QObject):
         if isinstance(panel, FindPanel):
             panel.form.text.setFocus()
             panel.form.text.selectAll()
+
+    def _diff(self) -> None:
+        opened = self._page.shown
+        if opened is None:
+            return
+        dialog = DiffDialog(self._context, opened.trace.id, parent=self._page)
+        dialog.stepWanted.connect(partial(self._context.open_trace, Page.INSPECT))
+        dialog.show()
 
     def _toggle_source(self) -> None:
         page = self._page
