@@ -22,9 +22,10 @@ LARGEST = 1 << 28  # bytes of an answer
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds: until there is a connection, between two pieces of the answer (and before its first), in all."""
+    """Seconds: until there is a connection, until the answer begins, between two pieces of it, in all."""
 
     connect: float = 10.0
+    first: float = 600.0
     between: float = 120.0
     total: float = 900.0
 
@@ -123,8 +124,10 @@ class Exchange:
 
     def _patience(self, whole: float, silent: float) -> None:
         times, answer = self._timeouts, self.answer
-        what = "no connection" if not self._connected.is_set() else "no answer" if not answer.status else "silence"
-        granted = times.connect if not self._connected.is_set() else times.between
+        if not self._connected.is_set():
+            what, granted = "no connection", times.connect
+        else:
+            what, granted = ("silence", times.between) if answer.status else ("no answer", times.first)
         if silent > granted:
             advice = (
                 "is it running there?" if what == "no connection" else "grant it more time, or ask for fewer tokens"

@@ -173,7 +173,7 @@ class ServerWriter:
 
 def _endpoint(root: str, spec: RlSpec, key: str) -> Endpoint:
     seconds = spec.server_minutes * 60
-    times = Timeouts(between=seconds, total=seconds)
+    times = Timeouts(first=seconds, between=seconds, total=seconds)
     limits = Limits(parallel=max(8, spec.prompts))
     return Endpoint(EndpointSettings(f"{root}/v1", "", Dialect.COMPLETIONS, times, limits=limits), key)
 

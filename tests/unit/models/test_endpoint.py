@@ -261,7 +261,7 @@ def test_a_server_that_never_answers() -> None:
         handler.server.free.wait(60)
 
     with served(script) as server, pytest.raises(SlowError, match=r"no answer for 0\.2 s"):
-        endpoint(server, timeouts=Timeouts(between=0.2), retries=Retries(most=0)).ask(QUESTION)
+        endpoint(server, timeouts=Timeouts(first=0.2), retries=Retries(most=0)).ask(QUESTION)
 
 
 def test_a_server_that_falls_silent_keeps_what_it_said() -> None:
