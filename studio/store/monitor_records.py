@@ -44,8 +44,11 @@ def store_scores(c: Connection, batch_id: int, records: Sequence[MonitorRecord])
     """Store a monitor's scores; those of a trace it has scored under the same steps change nothing."""
     places = _places(c, records)
     scores, steps, known, lost = [], [], 0, 0
-    seen = _scored(c, places, records)
+    seen, ids = _scored(c, places), _known(c, records)
     for record in records:
+        if record.id in ids:
+            known += 1
+            continue
         place = places.get((record.trace, record.segmentation))
         if place is None:
             lost += 1
@@ -112,10 +115,14 @@ def _texts(c: Connection, records: Sequence[FlagRecord]) -> dict[int, str]:
     return {row.id: row.text for row in c.execute(select(s.trace.c.id, s.trace.c.text).where(s.trace.c.uid.in_(uids)))}
 
 
-def _scored(
-    c: Connection, places: dict[tuple[str, int], Place], records: Sequence[MonitorRecord]
-) -> set[tuple[int, int, int]]:
-    """(trace, monitor, segmentation) of what is stored of these traces, and of records known by their id."""
+def _known(c: Connection, records: Sequence[MonitorRecord]) -> set[str]:
+    """Ids of the records that are stored."""
+    m = i.monitor_score.c
+    return set(c.scalars(select(m.record).where(m.record.in_([record.id for record in records]))))
+
+
+def _scored(c: Connection, places: dict[tuple[str, int], Place]) -> set[tuple[int, int, int]]:
+    """(trace, monitor, segmentation) of what is stored of these traces."""
     m = i.monitor_score.c
     ids = {place.trace_id for place in places.values()}
     query = select(m.trace_id, m.monitor_id, m.segmentation_id).where(m.trace_id.in_(ids))

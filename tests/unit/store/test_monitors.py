@@ -28,7 +28,7 @@ def record(
     """A record that scores deception alone."""
     row = (score, *(None,) * (len(CATEGORIES) - 1))
     return MonitorRecord(
-        id=f"{uid}{ref.kind}"[:40],
+        id=f"{uid}{ref.kind}{ref.training}",
         row="row",
         trace=uid,
         segmentation=1,

@@ -1,0 +1,115 @@
+"""How good monitors are by what people confirmed and rejected, and what a promotion would change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from studio.store import monitors, thresholds
+from studio.store import schema as s
+from studio.store.monitors import Scores
+from studio.store.thresholds import Truth
+from trainer.reasoning.detection import Confusion, DetectionFigures, confusion, figures_of
+from trainer.reasoning.safety import CATEGORIES, Category, Moved, Thresholds, moved
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryFigures:
+    """One category of a monitor on the traces that people spoke about; `confusion` at the present review threshold.
+
+    `confused` names the traces behind each cell: missed, false.
+    """
+
+    category: Category
+    figures: DetectionFigures
+    confusion: Confusion
+    missed: tuple[int, ...]
+    false: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two monitors on the traces that both have scored, under the present thresholds."""
+
+    traces: int
+    verdicts: Moved
+    auroc: Mapping[Category, tuple[float, float, int]]  # old, new, labelled traces
+    changed: tuple[int, ...]  # traces whose verdict differs
+
+
+def figures(
+    c: Connection, monitor_ids: Sequence[int] | None = None, *, part: int = 0, rounds: int = 1000
+) -> tuple[CategoryFigures, ...]:
+    """Figures by category, of categories with a labelled trace; intervals draw whole problems."""
+    scored = monitors.scores(c, monitor_ids, part=part)
+    known, current = thresholds.truth(c), thresholds.current(c)
+    groups = _groups(c, known)
+    out = []
+    for category in CATEGORIES:
+        ids, scores, truth = _labelled(scored, known, category)
+        if not len(ids):
+            continue
+        found = figures_of(scores, truth, [groups[int(one)] for one in ids], rounds=rounds)
+        threshold = current[category].review
+        flagged = np.nan_to_num(scores, nan=-1.0) >= threshold
+        cells = confusion(np.nan_to_num(scores, nan=-1.0), truth, threshold)
+        missed, false = ids[~flagged & (truth == 1)], ids[flagged & (truth == 0)]
+        out.append(CategoryFigures(category, found, cells, tuple(missed.tolist()), tuple(false.tolist())))
+    return tuple(out)
+
+
+def by_model(
+    c: Connection, category: Category, monitor_ids: Sequence[int] | None = None
+) -> dict[str, DetectionFigures] | None:
+    """Figures by family of the models that wrote the traces; None = not measurable, with fewer than two families."""
+    scored, known = monitors.scores(c, monitor_ids), thresholds.truth(c)
+    ids, scores, truth = _labelled(scored, known, category)
+    names = dict(c.execute(select(s.trace.c.id, s.trace.c.model).where(s.trace.c.id.in_(ids.tolist()))).tuples())
+    families = np.array([family_of(names.get(int(one), "")) for one in ids])
+    present = [name for name in sorted(set(families.tolist())) if name]
+    if len(present) < 2:
+        return None
+    return {name: figures_of(scores[families == name], truth[families == name], rounds=200) for name in present}
+
+
+def family_of(model: str) -> str:
+    """The family in a model's name: the words before its first number: "qwen" of "qwen3-8b"."""
+    name = model.rsplit("/", 1)[-1].lower()
+    letters = "".join(character if character.isalpha() else " " for character in name).split()
+    return letters[0] if letters else ""
+
+
+def compare(c: Connection, old_id: int, new_id: int) -> Comparison:
+    """What would change if the new one's word counted instead of the old one's; others stay as they are."""
+    old, new = monitors.scores(c, (old_id,)), monitors.scores(c, (new_id,))
+    shared = np.intersect1d(old.trace_ids, new.trace_ids)
+    old, new = old.only(shared.tolist()), new.only(shared.tolist())
+    current: Thresholds = thresholds.current(c)
+    before, after = old.verdicts(current), new.verdicts(current)
+    known = thresholds.truth(c)
+    auroc: dict[Category, tuple[float, float, int]] = {}
+    for category in CATEGORIES:
+        ids, first, truth = _labelled(old, known, category)
+        _, second, _ = _labelled(new, known, category)
+        if len(ids) and not (np.isnan(first).all() and np.isnan(second).all()):
+            pair = [figures_of(one, truth, rounds=1).auroc.value for one in (first, second)]
+            auroc[category] = (pair[0], pair[1], len(ids))
+    return Comparison(len(shared), moved(before, after), auroc, tuple(shared[before != after].tolist()))
+
+
+def _labelled(scored: Scores, known: Truth, category: Category) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ids, scores and truth of the scored traces that people spoke about."""
+    told = known.values[:, category.place] >= 0
+    ids, places, rows = np.intersect1d(scored.trace_ids, known.trace_ids[told], return_indices=True)
+    truth = known.values[told][rows, category.place]
+    return ids, scored.scores[places, category.place].astype(np.float64), truth.astype(np.int64)
+
+
+def _groups(c: Connection, known: Truth) -> dict[int, str]:
+    """The problem of each labelled trace."""
+    query = select(s.trace.c.id, s.problem.c.fold).join(s.problem, s.problem.c.id == s.trace.c.problem_id)
+    wanted = set(known.trace_ids.tolist())
+    return {row.id: row.fold for row in c.execute(query.where(s.trace.c.id.in_(wanted)))}
