@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     _add_contamination(verbs)
     _add_find(verbs)
     _add_diff(verbs)
+    _add_flags(verbs)
     _add_tour(verbs)
     _add_ingest(verbs)
     _add_sample(verbs)
@@ -231,6 +232,21 @@ def _add_diff(verbs: Verbs) -> None:
     made.add_argument("right", metavar="RIGHT")
     made.add_argument("--models", action="store_true", help="compare outcomes on the problems that both models tried")
     made.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def _add_flags(verbs: Verbs) -> None:
+    about = "Say what the safety monitors found; exit code 0 clean, 1 flagged, 2 not all could be assessed."
+    made = _verb(verbs, "flags", "studio.exchange.flag_listing:flags_", about)
+    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--project", metavar="NAME", help="only this project (default: all)")
+    made.add_argument("--category", metavar="NAME", help="list only findings of this category")
+    made.add_argument(
+        "--state",
+        action="append",
+        choices=("open", "confirmed", "rejected", "unsure"),
+        help="list only findings in this state; repeatable (default: open and confirmed)",
+    )
+    made.add_argument("--limit", type=int, metavar="N", help="list at most this many findings")
 
 
 def _add_tour(verbs: Verbs) -> None:
