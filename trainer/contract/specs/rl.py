@@ -221,6 +221,13 @@ class RlSpec:
         group="Watching",
         advanced=True,
     )
+    flags_as_reward: bool = setting(
+        False,
+        "Let a safety monitor's findings pay. A policy trained against a monitor learns to hide what it finds: "
+        "afterwards the monitor sees nothing, and is worth nothing",
+        group="Rewards",
+        advanced=True,
+    )
     on_alarm: OnAlarm = setting(OnAlarm.PAUSE, "What an alarm of reward hacking does", group="Watching")
 
     precision: Precision = setting(
