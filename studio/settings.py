@@ -31,6 +31,28 @@ class FormulaSizes(msgspec.Struct, frozen=True):
     title: int = 58
 
 
+class LaunchTemplate(msgspec.Struct, frozen=True, kw_only=True):
+    """Texts that run a run folder elsewhere; what may stand in braces is in `studio.jobs.templates`.
+
+    `shell` is run here and runs a script, given on its standard input, there; so are `start` (whose last line names
+    the job), `state` and `stop`. `send` and `fetch` are run here; both empty: both sides see one disk.
+    `queues`: a scheduler there keeps the order, so any number of runs is handed over. `every` is in seconds.
+    """
+
+    about: str = ""
+    host: str = ""
+    folder: str = "steplens"
+    python: str = "python3"
+    queues: bool = False
+    every: float = 10.0
+    shell: str = ""
+    send: str = ""
+    fetch: str = ""
+    start: str = ""
+    state: str = ""
+    stop: str = ""
+
+
 class Settings(msgspec.Struct, kw_only=True):
     """What a user prefers. Change by `update`, which writes the file at once."""
 
@@ -44,6 +66,7 @@ class Settings(msgspec.Struct, kw_only=True):
     interpreter: str = ""  # Python that has the training packages; empty = the studio's own
     shortcuts: dict[str, list[str]] = {}  # action id -> key sequences that replace the built-in ones
     recent: list[str] = []  # workspaces and files, newest first
+    launch_templates: dict[str, LaunchTemplate] = {}  # by name; these replace the shipped ones of the same name
     formula_sizes: FormulaSizes = FormulaSizes()  # of the window that was last open
     window: str = ""  # Qt's geometry and state, base64
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from studio.jobs import roles, user_code
+from studio.errors import RunError
+from studio.jobs import roles, templates, user_code
 from studio.jobs.values import RunOrder
+from studio.settings import Settings
 from studio.store.rows import NO_REFERENCE, Counts
+from trainer.contract import launch
 from trainer.contract.records import Split
 from trainer.contract.spec import SpecError, build
 from trainer.contract.specs import eval_sets
@@ -36,12 +39,25 @@ def objections(order: RunOrder, counts: Counts) -> tuple[str, ...]:
     if counts.rows == 0:
         reasons = ", ".join(f"{why}: {number}" for why, number in counts.left_out.items()) or "the selection is empty"
         found.append(f"no row goes in ({reasons})")
-    found += [*roles.missing(order), *user_code.objections(order), *_of_sets(order)]
+    found += [*roles.missing(order), *user_code.objections(order), *_of_sets(order), *_of_launch(order)]
     if counts.rows and order.recipe in ("prm", "orm", "sft", "rl") and not counts.per_split.get(Split.TRAIN, 0):
         found.append("every row is held out for validation or test; choose more problems")
     if counts.rows:
         found += _of_recipe(order, counts)
     return tuple(found)
+
+
+def _of_launch(order: RunOrder) -> list[str]:
+    """Why it cannot run where it shall."""
+    found = list(launch.objections(order.recipe, order.launch))
+    if order.launch.is_elsewhere:
+        try:
+            templates.find(Settings.load(), order.launch)
+        except RunError as error:
+            found.append(str(error))
+        if order.parameters.get("resident"):
+            found.append("a run that stays and answers requests runs on this machine; choose it")
+    return found
 
 
 def _of_recipe(order: RunOrder, counts: Counts) -> list[str]:

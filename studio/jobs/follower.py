@@ -205,6 +205,8 @@ class Follower:
             idle_end=idle_end,
             group=run.group,
             alarm=track.alarm if track is not None and derived.state is RunState.PAUSED else "",
+            scheduler=derived.scheduler,
+            elsewhere=derived.elsewhere,
             asked=derived.asked,
         )
 

@@ -25,6 +25,7 @@ from studio.store import runs as run_store
 from studio.store.rows import Origin, Resolution, Selection
 from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
+from trainer.contract.launch import Launch, Share
 from trainer.contract.records import RunState
 from trainer.contract.spec import SpecError
 
@@ -207,7 +208,10 @@ def _order(args: argparse.Namespace) -> RunOrder:
     if args.project:
         settings.setdefault("projects", args.project)
     selection = selection_of(settings)
-    return RunOrder(args.recipe, dict(settings), selection, args.name, args.device)
+    how = Launch(
+        template=args.where, host=args.host, processes=args.processes, machines=args.machines, share=Share(args.share)
+    )
+    return RunOrder(args.recipe, dict(settings), selection, args.name, args.device, launch=how)
 
 
 def _wait(workspace: Workspace, run_id: int, teller: Teller, stop: Stop) -> int:

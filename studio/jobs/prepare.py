@@ -13,11 +13,14 @@ from sqlalchemy import Connection
 
 from studio.domain import new_uid, now
 from studio.errors import RunError
-from studio.jobs import checks, processes, roles, user_code
+from studio.jobs import checks, processes, roles, templates, user_code
 from studio.jobs.values import RunOrder
+from studio.settings import Settings
 from studio.store import monitor_rows, rows, runs
 from studio.store.rows import Counts, Selection
 from studio.workspace import Workspace
+from trainer.contract import launch
+from trainer.contract.launch import Launch
 from trainer.contract.records import InputRow, SourceRef
 from trainer.contract.run_folder import RunFolder, host_name
 from trainer.contract.spec import RunSpec, build, parameters
@@ -60,7 +63,7 @@ def create_run(
             uid=uid,
             name=order.name,
             recipe=order.recipe,
-            device=order.device,
+            device=_place_of(order, uid),
             host=host_name(),
             process=processes.identity(),
         )
@@ -122,11 +125,20 @@ def _freeze(
             created_at=now(),
         )
         spec = folder.create(spec, () if without_rows else _rows(c, order, sources, tell))
+    if order.launch != Launch():
+        launch.keep(folder.path, order.launch, order.parameters)
     user_code.copy_into(folder.path, codes)
     for number, source in enumerate(found):
         tell("linking models", number, len(found))
         link(source.path, folder.path / source.reference().path)
     return _Frozen(spec, sources)
+
+
+def _place_of(order: RunOrder, uid: str) -> str:
+    """What the run waits for: a device here, or a place of its launch template. Raises RunError."""
+    if not order.launch.is_elsewhere:
+        return order.device
+    return templates.place_of(order.launch, templates.find(Settings.load(), order.launch), uid)
 
 
 def _checked_counts(c: Connection, order: RunOrder, tell: Progress) -> Counts:

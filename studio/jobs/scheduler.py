@@ -11,10 +11,12 @@ from typing import IO
 from studio.errors import RunError
 from studio.jobs import children, launcher
 from studio.jobs.follower import Follower
+from studio.jobs.remotes import Remotes
 from studio.store import runs
 from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
-from trainer.contract.run_folder import host_name
+from trainer.contract import launch
+from trainer.contract.run_folder import RunFolderError, host_name
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +44,13 @@ class Scheduler:
 
     def __init__(self, workspace: Workspace, follower: Follower, interpreter: str) -> None:
         self.workspace, self.follower, self.interpreter = workspace, follower, interpreter
+        self.remotes = Remotes(workspace, follower)
         self._ingesting: _Ingesting | None = None
         self._given_up: set[tuple[int, int]] = set()  # (run, attempt) whose ingest failed in this session
 
     def close(self) -> None:
-        """An ingest that goes on is left to itself: it needs nobody."""
+        """An ingest that goes on is left to itself: it needs nobody; so are the runs elsewhere."""
+        self.remotes.close()
         if self._ingesting is not None:
             if self._ingesting.child.poll() is None:
                 self._ingesting.child.returncode = 0  # nobody will wait for it; its object is told so
@@ -55,6 +59,7 @@ class Scheduler:
 
     def tick(self) -> None:
         """Start, ingest; whatever changed the table, the follower reads it again."""
+        self.remotes.tick()
         acted = [self.launch_next(), self._ingest()]
         if any(acted):
             self.follower.reload()
@@ -66,8 +71,10 @@ class Scheduler:
 
     def _launch(self, run: StoredRun) -> bool:
         try:
+            if launch.kept(self.workspace.path / run.folder).is_elsewhere:
+                return self._hand_over(run)
             launched = launcher.launch(self.workspace, run, self.interpreter)
-        except RunError as error:
+        except (RunError, RunFolderError) as error:
             message = str(error)
             log.warning("%s", message)
             self.workspace.database.run(lambda c: runs.refuse(c, run.id, message))
@@ -75,6 +82,12 @@ class Scheduler:
         if launched is not None:
             self.follower.adopt(launched)
         return launched is not None
+
+    def _hand_over(self, run: StoredRun) -> bool:
+        attempt = launcher.claim_elsewhere(self.workspace, run)
+        if attempt is not None:
+            self.remotes.begin(run, attempt)
+        return attempt is not None
 
     def _ingest(self) -> bool:
         """One ingest at a time, each in a child process."""

@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from studio.errors import RunError
-from studio.jobs import children, grid, labelling, pins, prepare, processes, refresh
+from studio.jobs import children, grid, labelling, pins, prepare, processes, refresh, remote
 from studio.jobs.devices import CPU, Machine, machine
 from studio.jobs.follower import TICK_SECONDS, Follower, Listener
 from studio.jobs.labelling import Sent
 from studio.jobs.pins import Pinned
 from studio.jobs.resident import Residents
 from studio.jobs.scheduler import Scheduler
-from studio.jobs.states import may_write
+from studio.jobs.states import why_not_write
 from studio.jobs.values import Curve, Example, Preview, Reply, RunNotice, RunOrder, RunView
 from studio.store import runs
 from studio.store.models import StoredModel
@@ -162,6 +162,12 @@ class Jobs:
             return pins.pin(self.workspace, run_id, update, trace)
         return pins.unpin(self.workspace, run_id, trace)
 
+    def fetch(self, run_id: int) -> None:
+        """Bring what a run elsewhere has written, and ask its scheduler, now. Raises RunError. Background thread."""
+        if self._scheduler is not None:
+            self._scheduler.remotes.fetch(run_id)
+        self._reload()
+
     def run_now(self, run_id: int) -> None:
         """Put it first: what runs on its device is paused and goes on afterwards. Raises RunError, ConflictError."""
         with self.workspace.database.read() as c:
@@ -254,10 +260,10 @@ class Jobs:
 
     def _refuse_second_writer(self, run: StoredRun) -> None:
         folder, began = self._folder(run), time.monotonic()
-        why_not = may_write(folder.read_process(), folder.last_beat())
+        why_not = why_not_write(folder)
         while why_not and run.state is not StoredState.STARTED and time.monotonic() - began < LEAVE_SECONDS:
             time.sleep(0.05)
-            why_not = may_write(folder.read_process(), folder.last_beat())
+            why_not = why_not_write(folder)
         if why_not:
             raise RunError(f"run {run.name!r} cannot go on: {why_not}")
 
@@ -271,9 +277,12 @@ class Jobs:
                 folder.ask(Control.CANCEL)
             return
         process = folder.read_process()
-        if process is not None and processes.is_here(process):
+        scheduler, lost = self._scheduler, self._follower.state(run.id).state is RunState.LOST
+        if not lost and scheduler is not None and scheduler.remotes.stop_job(run.id):
+            return
+        if process is not None and processes.is_here(process) and not (folder.path / remote.FILE).exists():
             processes.kill(process)
-        elif self._follower.state(run.id).state is RunState.LOST:
+        elif lost:
             message = "given up by a person; should its worker come back, what it writes is not read"
             self.workspace.database.run(
                 lambda c: runs.settle(c, run.id, run.attempts, StoredState.CANCELLED, message=message)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from studio.jobs import processes
+from studio.jobs import processes, templates
+from studio.jobs import remote as elsewhere
+from studio.jobs.remote import Phase, Remote
 from studio.jobs.track import Track
 from studio.store.runs import StoredRun, StoredState
 from trainer.contract.records import RunState
-from trainer.contract.run_folder import HEARTBEAT_SECONDS, Control, Process, host_name
+from trainer.contract.run_folder import HEARTBEAT_SECONDS, Control, Process, RunFolder, host_name
 
 START_SECONDS = 30.0
 """A launcher that has not named a process after this long was itself killed."""
@@ -26,10 +28,13 @@ class Derived:
     silent_seconds: float | None = None
     over: bool = False
     asked: str = ""
+    scheduler: str = ""  # what the scheduler of a run elsewhere said last
+    elsewhere: str = ""  # the machine that a run elsewhere was handed over to
 
     def looks_like(self, other: Derived) -> bool:
         """Whether a person would see no difference, but for the seconds."""
-        return (self.state, self.message, self.asked) == (other.state, other.message, other.asked)
+        mine, others = (self.state, self.message, self.asked), (other.state, other.message, other.asked)
+        return mine == others and self.scheduler == other.scheduler
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +46,15 @@ class Sign:
     beat: float | None
     asked: Control | None
     now: float
+    remote: Remote | None = None
 
 
 def look(track: Track) -> Sign:
     """Look at the folder and the process table now."""
     process = track.folder.read_process()
     lives = process is not None and processes.lives(process)
-    return Sign(process, lives, track.folder.last_beat(), track.folder.asked(), time.time())
+    remote = elsewhere.read(track.folder.path)
+    return Sign(process, lives, track.folder.last_beat(), track.folder.asked(), time.time(), remote)
 
 
 def derive(run: StoredRun, track: Track, sign: Sign) -> Derived:
@@ -55,6 +62,10 @@ def derive(run: StoredRun, track: Track, sign: Sign) -> Derived:
     if run.state is not StoredState.STARTED:
         return Derived(RunState(run.state.value), run.message)
     asked = "" if sign.asked is None else sign.asked.value
+    if sign.remote is not None:
+        return replace(
+            _of_remote(track, sign, sign.remote), asked=asked, scheduler=sign.remote.state, elsewhere=sign.remote.host
+        )
     process = sign.process
     if process is None:
         return Derived(RunState.CRASHED, f"{track.folder.process} is gone, so nobody knows its worker", over=True)
@@ -93,6 +104,46 @@ def _elsewhere(process: Process, quiet: float, asked: str) -> Derived:
     if quiet > LOST_SECONDS:
         return Derived(RunState.LOST, f"no news from {process.host}", quiet, asked=asked)
     return Derived(RunState.RUNNING, f"on {process.host}", quiet, asked=asked)
+
+
+def _of_remote(track: Track, sign: Sign, remote: Remote) -> Derived:
+    """Handed over to another machine: an old heartbeat is lost contact; that it is over, only its scheduler can say."""
+    begun = track.begun and track.attempt >= remote.attempt
+    ended = track.ended is not None and track.ended.attempt >= remote.attempt
+    if remote.phase is Phase.SENDING:
+        if processes.surely_dead(remote.sender):
+            return Derived(RunState.CRASHED, "handing it over was cut off; resume it", over=True)
+        return Derived(RunState.STARTING, remote.doing or f"being handed over to {remote.host}")
+    if remote.phase is Phase.FETCHED:
+        if not track.at_end:  # its last word may be among what is not read yet
+            return Derived(RunState.RUNNING, f"fetched from {remote.host}")
+        if track.ended is not None and ended:
+            outcome, message = track.ended.outcome.value, track.ended.message
+            return Derived(RunState(outcome), "" if message == outcome else message, over=True)
+        return _gone(sign, remote, begun)
+    quiet = max(0.0, sign.now - remote.heard_at)
+    word = f"scheduler: {remote.state}" if remote.state else "its scheduler was not asked yet"
+    if quiet > LOST_SECONDS and not (templates.is_alive(remote.state) and not begun and not remote.problem):
+        why = remote.problem or word
+        return Derived(RunState.LOST, f"job {remote.job} on {remote.host}; {why}", quiet)
+    if ended or begun:
+        return Derived(RunState.RUNNING, f"job {remote.job} on {remote.host}", quiet)
+    return Derived(RunState.STARTING, f"job {remote.job} on {remote.host}; {word}", quiet)
+
+
+def _gone(sign: Sign, remote: Remote, begun: bool) -> Derived:
+    if sign.asked is Control.CANCEL:
+        return Derived(RunState.CANCELLED, "cancelled", over=True)
+    if sign.asked is Control.PAUSE and not begun:
+        return Derived(RunState.PAUSED, "before it had begun", over=True)
+    text = f"job {remote.job} on {remote.host} is gone without a last word (scheduler: {remote.state})"
+    return Derived(RunState.CRASHED, f"{text}; see its log, or resume it", over=True)
+
+
+def why_not_write(folder: RunFolder) -> str:
+    """Why another writer may live in this run folder, here or elsewhere; empty when none can."""
+    remote = elsewhere.read(folder.path)
+    return may_write(folder.read_process(), folder.last_beat()) if remote is None else elsewhere.may_write(remote)
 
 
 def may_write(process: Process | None, beat: float | None) -> str:

@@ -54,6 +54,7 @@ def start_if_free(workspace: Workspace, run_id: int) -> None:
     follower.tick()
     scheduler = Scheduler(workspace, follower, Settings.load().interpreter or sys.executable)
     scheduler.launch_next(only=run_id)
+    scheduler.remotes.wait_handed_over(run_id)
     scheduler.close()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.store.rows import Counts, Selection
+from trainer.contract.launch import Launch
 from trainer.contract.records import RunState
 
 
@@ -42,6 +43,7 @@ class RunOrder:
     name: str = ""
     device: str = "cpu"
     group: str = ""  # what the runs of one grid have in common
+    launch: Launch = Launch()  # where, and in how many processes
     consents: tuple[str, ...] = ()  # sha256 of each file of the user's own code that may run
 
 
@@ -152,6 +154,8 @@ class RunView:
     idle_end: float | None = None  # Unix time at which it ends when nothing is asked; None while it is not idle
     group: str = ""  # the same for all runs of one grid
     alarm: str = ""  # what the alarm says that paused it, until it is resumed
+    scheduler: str = ""  # of a run elsewhere: its scheduler's last word
+    elsewhere: str = ""  # of a run elsewhere: the machine that its template speaks to
     asked: str = ""  # "pause" or "cancel" while the worker has not yet obeyed
 
     @property
