@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from studio.errors import RunError
@@ -11,7 +12,7 @@ from studio.settings import Settings
 from studio.store.rows import NO_REFERENCE, Counts
 from trainer.contract import launch
 from trainer.contract.records import Split
-from trainer.contract.spec import SpecError, build
+from trainer.contract.spec import SpecError, build, code_of, is_code
 from trainer.contract.specs import eval_sets
 from trainer.contract.specs.autolabel import AutolabelSpec
 from trainer.contract.specs.orm import OrmSpec, OutcomeFrom
@@ -19,6 +20,10 @@ from trainer.contract.specs.rl import Algorithm, RlSpec
 from trainer.contract.specs.sft import SftSpec
 from trainer.reasoning.credit import CreditSettings
 
+_MONITOR = re.compile(
+    r"\btrainer\.reasoning\b[^\n]*\b(?:consistency|word_scores|monitor_looks|safety|suspicions|agreement)\b"
+    r"|\bmonitor\.json\b|\bsteplens\b[^\n]*\bflags\b"
+)
 _OUTCOMES: dict[OutcomeFrom, Callable[[Counts], int]] = {
     OutcomeFrom.KNOWN: lambda counts: counts.known,
     OutcomeFrom.RECORDED: lambda counts: counts.recorded,
@@ -67,6 +72,11 @@ def _of_recipe(order: RunOrder, counts: Counts) -> list[str]:
             return [f"no trace has {_WANTED[outcome]}; choose others, or take the outcome from elsewhere"]
         case SftSpec(drop_rated_wrong=True) if counts.wrong == counts.rows:
             return ["every trace has a step rated negative, and those are left out; choose others"]
+        case RlSpec(flags_as_reward=False) as spec if _pays_by_flags(spec):
+            return [
+                "your own reward reads a safety monitor, and a policy that is trained against one learns to hide "
+                "what it finds; leave it out, or say that you want this: flags_as_reward"
+            ]
         case RlSpec(algorithm=algorithm, traces=1) if algorithm is not Algorithm.PPO:
             return [f"{algorithm.value} compares the traces of a problem; write at least 2 of each"]
         case AutolabelSpec(method=method) if method.uses_policy and not counts.referenced:
@@ -74,6 +84,14 @@ def _of_recipe(order: RunOrder, counts: Counts) -> list[str]:
         case _ if order.recipe == "prm" and not (counts.negative and (counts.positive or counts.neutral)):
             return ["all labels are on one side; a PRM needs positive and negative steps"]
     return []
+
+
+def _pays_by_flags(spec: RlSpec) -> bool:
+    """Whether the reward of the user's own uses a monitor of ours, or what it found."""
+    if not is_code(spec.reward):
+        return False
+    path, _ = code_of(spec.reward)
+    return path.is_file() and _MONITOR.search(path.read_text("utf-8", "replace")) is not None
 
 
 def _of_sets(order: RunOrder) -> list[str]:
