@@ -67,7 +67,8 @@ def by_model(
     """Figures by family of the models that wrote the traces; None = not measurable, with fewer than two families."""
     scored, known = monitors.scores(c, monitor_ids), thresholds.truth(c)
     ids, scores, truth = _labelled(scored, known, category)
-    names = dict(c.execute(select(s.trace.c.id, s.trace.c.model).where(s.trace.c.id.in_(ids.tolist()))).tuples())
+    models = select(s.trace.c.id, s.trace.c.model).where(s.trace.c.id.in_(ids.tolist()))
+    names = {row.id: row.model for row in c.execute(models)}
     families = np.array([family_of(names.get(int(one), "")) for one in ids])
     present = [name for name in sorted(set(families.tolist())) if name]
     if len(present) < 2:
