@@ -39,7 +39,7 @@ def rounded(rows: int) -> int:
     """Rows that a product is made of: oneDNN compiles for every new count, which takes 1 to 3 ms and a megabyte."""
     if rows == 1:
         return 1
-    step = 16 if rows <= 128 else 32 if rows <= 1024 else 256
+    step = 16 if rows <= 128 else 32 if rows <= 1024 else 64 if rows <= 4096 else 256
     return -(-rows // step) * step
 
 

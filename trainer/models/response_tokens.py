@@ -18,6 +18,7 @@ class ResponseTokens:
 
     def __init__(self, tokenizer: Any) -> None:  # noqa: ANN401 - any HF tokenizer
         self._tokenizer = tokenizer
+        self._known: dict[int, str] = {}  # a tokenizer takes longer over a token than this does over a response
         self._end = None if tokenizer.eos_token_id is None else int(tokenizer.eos_token_id)
 
     def text(self, ids: Sequence[int] | Ints) -> str:
@@ -37,7 +38,7 @@ class ResponseTokens:
         kept = [int(i) for i in ids]
         if kept and kept[-1] == self._end:
             kept.pop()
-        pieces = [self._decoded([token]) for token in kept]
+        pieces = [self._piece(token) for token in kept]
         if "".join(pieces) == self._decoded(kept):
             written = np.cumsum([len(piece) for piece in pieces])
             found = np.searchsorted(written, np.asarray(characters, np.int64), side="left")
@@ -68,6 +69,13 @@ class ResponseTokens:
             else:
                 low = middle + 1
         return low
+
+    def _piece(self, token: int) -> str:
+        """The text of one token."""
+        piece = self._known.get(token)
+        if piece is None:
+            piece = self._known[token] = self._decoded([token])
+        return piece
 
     def _decoded(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))

@@ -93,7 +93,7 @@ def test_layers_of_another_class_and_copies_stay_what_they_are() -> None:
 
 def test_products_have_few_shapes_and_waste_little() -> None:
     assert rounded(1) == 1
-    assert len({rounded(rows) for rows in range(1, 2049)}) <= 45
+    assert len({rounded(rows) for rows in range(1, 4097)}) <= 90
     assert all(rows <= rounded(rows) <= max(16, rows * 1.25 + 16) for rows in range(2, 5000))
 
 
