@@ -157,13 +157,25 @@ class Endpoint:
             finally:
                 stop.set()
 
-    def call(self, path: str, body: Mapping[str, Any] | None = None, *, check: Check = _never) -> Any:  # noqa: ANN401
-        """One plain JSON call (GET without a body) to the server's root, such as `/load_weights`; no second try.
+    def call(
+        self, path: str, body: Mapping[str, Any] | None = None, *, insist: bool = False, check: Check = _never
+    ) -> Any:  # noqa: ANN401
+        """One plain JSON call (GET without a body) to the server's root, such as `/load_weights`.
 
-        Raises EndpointError.
+        With `insist` a server that is down is asked again as for an answer. Raises EndpointError.
         """
-        url = self.settings.url.rstrip("/").removesuffix("/v1") + path
         raw = None if body is None else json.dumps(body).encode()
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return self._call(self.settings.url.rstrip("/").removesuffix("/v1") + path, raw, check)
+            except EndpointError as error:
+                if not insist or not isinstance(error, DownError) or tries > self.settings.retries.most:
+                    raise self._final(error, tries) from error.__cause__
+                pause(self._wait(error, tries), check)
+
+    def _call(self, url: str, raw: bytes | None, check: Check) -> Any:  # noqa: ANN401
         exchange = self._exchange(url, raw)
         for _ in exchange.pieces(check):
             pass

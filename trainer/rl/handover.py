@@ -43,7 +43,7 @@ class SteplensProtocol:
     def load(self, folder: Path, wanted: Serving, check: Check) -> list[Serving]:
         """One server, one word."""
         body = {"path": str(folder), "version": wanted.version, "checksum": wanted.checksum}
-        return [_serving(self._endpoint.call("/load_weights", body, check=check))]
+        return [_serving(self._endpoint.call("/load_weights", body, insist=True, check=check))]
 
     def serving(self, check: Check) -> None:
         """The answers say it."""
@@ -61,7 +61,7 @@ class VllmProtocol:
     def load(self, folder: Path, wanted: Serving, check: Check) -> list[Serving]:
         """Every worker process of the server says what it has read; what it remembers of prompts is forgotten."""
         said = self._workers("steplens_load", [str(folder), str(wanted.version), wanted.checksum], check)
-        self._endpoint.call("/reset_prefix_cache", {}, check=check)
+        self._endpoint.call("/reset_prefix_cache", {}, insist=True, check=check)
         return said
 
     def serving(self, check: Check) -> list[Serving]:
@@ -69,7 +69,7 @@ class VllmProtocol:
         return self._workers("steplens_serving", [], check)
 
     def _workers(self, method: str, given: list[str], check: Check) -> list[Serving]:
-        answer = self._endpoint.call("/collective_rpc", {"method": method, "args": given}, check=check)
+        answer = self._endpoint.call("/collective_rpc", {"method": method, "args": given}, insist=True, check=check)
         results = answer.get("results") if isinstance(answer, dict) else None
         return [_serving(one) for one in results] if isinstance(results, list) else []
 

@@ -451,6 +451,20 @@ def test_a_cancel_ends_the_request_at_once_and_hangs_up(streamed: bool) -> None:
             assert server.hung_up.wait(60)
 
 
+@pytest.mark.parametrize(("insist", "sent"), [(False, 1), (True, 3)])
+def test_a_plain_call_insists_where_it_may(insist: bool, sent: int) -> None:
+    def script(handler: Handler, number: int) -> None:
+        handler.json({"error": "starting"} if number < 2 else {"version": 3}, 503 if number < 2 else 200)
+
+    with served(script) as server:
+        if insist:
+            assert endpoint(server).call("/load_weights", {"version": 3}, insist=True) == {"version": 3}
+        else:
+            with pytest.raises(DownError, match="starting"):
+                endpoint(server).call("/load_weights", {"version": 3})
+    assert [path for path, *_ in server.seen] == ["/load_weights"] * sent
+
+
 def test_a_cancel_while_waiting_for_the_next_try() -> None:
     looks = 0
 
