@@ -15,6 +15,7 @@ from studio.ui.inspect.diff_dialog import DiffDialog
 from studio.ui.inspect.find_panel import FindPanel
 from studio.ui.inspect.heat import Heat
 from studio.ui.inspect.opened import LOW, Opened
+from studio.ui.inspect.tree_dialog import TreeDialog
 from trainer.reasoning.behaviour import backtracking_in
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class InspectCommands(QObject):
         on("copy_latex", lambda: page.steps.copy_text(latex=True))
         on("find_in_traces", self._find)
         on("diff_traces", self._diff)
+        on("candidate_tree", self._tree)
+        on("follow_file", self._follow)
         on("search_traces", page.traces.search.setFocus)
         self.enable()
 
@@ -82,8 +85,12 @@ class InspectCommands(QObject):
         for id in COMMANDS:
             self._context.actions.enable(id, self._page.shown is not None)
         stored = self._page.shown is not None and self._page.shown.trace.id > 0
-        for id in ("label_this", "score_this", "diff_traces"):
+        for id in ("label_this", "score_this", "diff_traces", "candidate_tree"):
             self._context.actions.enable(id, stored)
+
+    def _follow(self) -> None:
+        self._page.left.setCurrentWidget(self._page.live)
+        self._page.live.ask()
 
     def _step(self, by: int) -> None:
         step = self._page.place.position.step
@@ -164,6 +171,14 @@ class InspectCommands(QObject):
         if opened is None:
             return
         dialog = DiffDialog(self._context, opened.trace.id, parent=self._page)
+        dialog.stepWanted.connect(partial(self._context.open_trace, Page.INSPECT))
+        dialog.show()
+
+    def _tree(self) -> None:
+        opened = self._page.shown
+        if opened is None:
+            return
+        dialog = TreeDialog(self._context, opened.trace.id, parent=self._page)
         dialog.stepWanted.connect(partial(self._context.open_trace, Page.INSPECT))
         dialog.show()
 

@@ -71,9 +71,11 @@ class Cursor(QObject):
             self.go_point(0)
 
     def grow(self, structure: Structure, token_starts: Ints | None) -> None:
-        """The same trace with more behind what it had; it stays where it is, and `moved` is not sent."""
+        """The same text, with more behind it or cut into other steps; it stays at its code point."""
         self._structure = structure
         self._tokens = np.empty(0, np.int64) if token_starts is None else token_starts.astype(np.int64)
+        if self._position.step >= structure.steps or structure.step_at(self._position.point) != self._position.step:
+            self.go_point(self._position.point)
 
     def go_step(self, step: int) -> bool:
         """To the beginning of a step; whether there is such a step."""

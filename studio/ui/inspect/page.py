@@ -23,6 +23,7 @@ from studio.ui.inspect.evidence import EvidencePanel
 from studio.ui.inspect.find_panel import FindPanel
 from studio.ui.inspect.lanes import Lanes
 from studio.ui.inspect.list_panel import ListPanel, Sources, read_sources
+from studio.ui.inspect.live_panel import LivePanel
 from studio.ui.inspect.map_rows import block_of_row, map_rows
 from studio.ui.inspect.opened import Opened, read_trace
 from studio.ui.inspect.page_frame import PageFrame
@@ -73,6 +74,7 @@ class InspectPage(QWidget):
         self.player = Player(self.place, self)
         self.traces = ListPanel(context)
         self.disagreements = DisagreementPanel(context)
+        self.live = LivePanel(context)
         self.left = QTabWidget()
         self.problem = ProblemView(context.maths, context.theme)
         self.turns = TurnsPanel(context, self.place)
@@ -167,9 +169,11 @@ class InspectPage(QWidget):
     def _connect(self) -> None:
         self.traces.chosen.connect(lambda trace_id: self.show_trace(trace_id))
         self.disagreements.chosen.connect(self.show_trace)
+        self.live.chosen.connect(self.show_loaded)
+        self.live.grew.connect(self._on_grown)
         self.left.currentChanged.connect(self._on_tab)
         self.traces.counted.connect(self._on_counted)
-        for view in (self.traces.list, self.disagreements.list, self.turns):
+        for view in (self.traces.list, self.disagreements.list, self.live.list, self.turns):
             view.installEventFilter(self)
         self.place.moved.connect(self._on_moved)
         self.steps.stepActivated.connect(self.go)
@@ -198,6 +202,8 @@ class InspectPage(QWidget):
     def _on_tab(self, _place: int) -> None:
         if self.left.currentWidget() is self.disagreements:
             self.disagreements.reload()
+        elif self.left.currentWidget() is self.live:
+            self.live.activate()
 
     def _on_sources(self, sources: Sources) -> None:
         self.traces.set_sources(sources)
@@ -215,6 +221,10 @@ class InspectPage(QWidget):
         if opened.trace.id == self._asked[0]:
             self._show(opened)
 
+    def _on_grown(self, opened: Opened) -> None:
+        if self._shown is not None and self._shown.trace.uid == opened.trace.uid:
+            self.show_loaded(opened)
+
     def _on_unreadable(self, error: Exception) -> None:
         if isinstance(error, NotFoundError):
             self.context.say(str(error))
@@ -224,7 +234,9 @@ class InspectPage(QWidget):
     def _show(self, opened: Opened) -> None:
         trace_id, step = self._asked
         before = self._shown
+        read = self.place.position.point + 1
         again = before is not None and before.trace.uid == opened.trace.uid
+        again = again and before is not None and opened.trace.text.startswith(before.trace.text[:read])
         self._shown = opened
         self.frame.show_traces(True)
         self._asked = (trace_id, -1)

@@ -44,6 +44,7 @@ class PageFrame(QObject):
             tabs.tabBar().setDrawBase(False)
         page.left.addTab(page.traces, page.tr("Traces"))
         page.left.addTab(page.disagreements, page.tr("Disagreements"))
+        page.left.addTab(page.live, page.tr("Live"))
         page.left.setMinimumWidth(page.context.theme.px(230))
         for name, panel in page.panels.items():
             page.side.addTab(panel, name)

@@ -137,11 +137,13 @@ class LazyRows(QAbstractScrollArea):
         self._settle()
         painter = QPainter(self.viewport())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        for row in self.rows_in_sight():
-            rect = self.rect_of(row)
-            if rect.intersects(QRectF(event.rect())):
-                self.paint_row(painter, rect, row)
-        painter.end()
+        try:
+            for row in self.rows_in_sight():
+                rect = self.rect_of(row)
+                if rect.intersects(QRectF(event.rect())):
+                    self.paint_row(painter, rect, row)
+        finally:
+            painter.end()  # or an error would leave the viewport to a painter that is gone
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Another room; a subclass gives new guesses when the width is another one."""

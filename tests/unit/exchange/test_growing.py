@@ -1,0 +1,167 @@
+"""Files and run folders that are still being written: whole lines are read once, torn ones wait, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from studio.exchange.growing import GrowingFile, GrowingRun, News
+from tests.e2e.rollouts_made import trace
+from trainer.contract import rollouts
+from trainer.contract.records import Block, BlockKind, Message, Step, TraceRecord
+from trainer.contract.rollouts import RolloutBatch
+
+
+def message(role: str, content: str, **more: str) -> str:
+    return json.dumps({"role": role, "content": content, **more}) + "\n"
+
+
+def write(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def batch_of(update: int) -> RolloutBatch:
+    traces = tuple(trace(f"{update}-{k}", (0.9, 0.2 + k / 10), [0.0] * 8) for k in range(2))
+    return RolloutBatch(update=update, policy_version=update, traces=traces)
+
+
+def only(news: News) -> str:
+    (grown,) = news.traces
+    return grown.trace.text
+
+
+def test_a_conversation_grows_message_by_message(tmp_path: Path) -> None:
+    path = tmp_path / "talk.jsonl"
+    write(path, message("user", "What is 2+2?"))
+    file = GrowingFile(path)
+    first = file.read()
+    assert only(first) == "What is 2+2?"
+    assert file.read().is_empty
+    whole = message("assistant", "4.", reasoning_content="Two and two.\nSo four.")
+    write(path, whole[:30])
+    torn = file.read()
+    assert torn.is_empty
+    assert torn.remark == "the last line is not whole yet: 30 bytes wait"
+    write(path, whole[30:])
+    second = file.read()
+    assert second.remark == ""
+    (grown,) = second.traces
+    assert grown.trace.uid == first.traces[0].trace.uid
+    assert grown.trace.id == first.traces[0].trace.id < 0
+    assert grown.trace.text.startswith(first.traces[0].trace.text)
+    assert [turn.role for turn in grown.conversation.turns] == ["user", "assistant"]
+    steps = [grown.trace.step_text(n) for n in range(len(grown.trace.segmentation.steps))]
+    assert steps == ["Two and two.", "So four.", "4."]
+
+
+def test_however_the_bytes_arrive_the_end_is_the_same(tmp_path: Path) -> None:
+    lines = [
+        message("user", "Sum é𝔸?"),
+        message("assistant", "One.\nTwo."),
+        message("tool", "ok"),
+        message("user", "?"),
+    ]
+    data = "".join(lines).encode()
+    whole = tmp_path / "whole.jsonl"
+    whole.write_bytes(data)
+    wanted = only(GrowingFile(whole).read())
+    for size in (1, 7, 64):
+        path = tmp_path / f"by-{size}.jsonl"
+        path.touch()
+        file, last = GrowingFile(path), ""
+        for at in range(0, len(data), size):
+            with path.open("ab") as target:
+                target.write(data[at : at + size])
+            news = file.read()
+            if news.traces:
+                assert only(news).startswith(last)
+                last = only(news)
+        assert last == wanted
+
+
+def test_a_conversation_that_is_written_again_under_its_name_is_the_same_trace(tmp_path: Path) -> None:
+    path = tmp_path / "all.jsonl"
+    said = [{"role": "user", "content": "Hi"}]
+    write(path, json.dumps({"id": "a", "messages": said}) + "\n")
+    file = GrowingFile(path)
+    first = file.read().traces[0]
+    said.append({"role": "assistant", "content": "Hello."})
+    write(path, json.dumps({"id": "a", "messages": said}) + "\n" + json.dumps({"id": "b", "messages": said}) + "\n")
+    second = {grown.conversation.sample: grown for grown in file.read().traces}
+    assert second["a"].trace.uid == first.trace.uid
+    assert second["b"].trace.uid != first.trace.uid
+
+
+def test_a_stream_of_pieces_becomes_one_trace(tmp_path: Path) -> None:
+    path = tmp_path / "stream.jsonl"
+    file = GrowingFile(path)
+    path.touch()
+    for number, piece in enumerate(("So ", "four", ".")):
+        chunk = {"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": piece}}]}
+        write(path, json.dumps(chunk) + "\n")
+        assert only(file.read()) == "So four."[: (3, 7, 8)[number]]
+
+
+def test_a_file_that_is_begun_anew_is_read_anew_and_broken_lines_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "talk.jsonl"
+    assert "No such file" in GrowingFile(path).read().remark
+    write(path, message("user", "One long question that is later gone."))
+    file = GrowingFile(path)
+    file.read()
+    path.write_text(message("user", "Two"))
+    assert only(file.read()) == "Two"
+    write(path, '{"not": "a trace"}\n{broken\n')
+    news = file.read()
+    assert news.is_empty
+    assert news.remark.startswith("line 3: ")
+
+
+def test_a_run_gives_the_traces_of_its_records_and_of_its_newest_updates(tmp_path: Path) -> None:
+    text = "<think>\nOne.\nTwo.\n</think>\n2"
+    blocks = (Block(BlockKind.THINKING, 8, 18), Block(BlockKind.ANSWER, 27, 28))
+    steps = (Step(1, 8, 12), Step(2, 13, 17))
+    record = TraceRecord(
+        id="f" * 32,
+        row="r1",
+        problem="1+1?",
+        reference="2",
+        text=text,
+        messages=(Message("assistant", blocks),),
+        steps=steps,
+        model="policy",
+        outcome=1,
+    )
+    (tmp_path / "records.jsonl").write_bytes(msgspec.json.encode(record) + b"\n" + msgspec.json.encode(record)[:20])
+    run = GrowingRun(tmp_path, "rl-07")
+    (grown,) = run.read().traces
+    assert (grown.trace.uid, grown.trace.text, grown.trace.outcome) == ("f" * 32, text, 1)
+    assert run.read().is_empty
+    batch = batch_of(3)
+    rollouts.save(tmp_path, batch)
+    found = run.read().traces
+    assert [grown.trace.text for grown in found] == [each.text for each in batch.traces]
+    for grown, each in zip(found, batch.traces, strict=True):
+        assert grown.scores == each.scores
+        assert grown.conversation.budget.thinking == each.thinking_tokens
+        spans = tuple((step.start, step.end) for step in grown.trace.segmentation.steps)
+        assert spans == each.step_spans
+    assert run.read().is_empty
+    rollouts.save(tmp_path, msgspec.structs.replace(batch, traces=batch.traces[:1]))
+    again = run.read().traces
+    assert [grown.trace.uid for grown in again] == [found[0].trace.uid]
+
+
+def test_only_the_newest_updates_of_a_run_are_read(tmp_path: Path) -> None:
+    for update in range(1, 8):
+        rollouts.save(tmp_path, batch_of(update))
+    names = {grown.conversation.log for grown in GrowingRun(tmp_path, "rl").read().traces}
+    assert names == {f"rl, update {update}" for update in (4, 5, 6, 7)}
+
+
+@pytest.mark.parametrize("name", ["records.jsonl", "rollouts"])
+def test_an_empty_run_folder_has_no_news(tmp_path: Path, name: str) -> None:
+    assert GrowingRun(tmp_path / name, "none").read() == News()
