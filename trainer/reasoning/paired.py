@@ -43,11 +43,10 @@ def paired(left: Sequence[bool], right: Sequence[bool], *, rounds: int = 2_000, 
 
 def gain(left: Sequence[float], right: Sequence[float]) -> Callable[[NDArray[np.float64]], float]:
     """The figure for `bootstrap`: mean of right minus left under the weights of the problems."""
-    gains = np.asarray(right, np.float64) - np.asarray(left, np.float64)
+    gains = [b - a for a, b in zip(left, right, strict=True)]
 
     def mean(weights: NDArray[np.float64]) -> float:
-        gained: float = float((gains * weights).sum()) / float(weights.sum())
-        return gained
+        return float(np.average(gains, weights=weights))
 
     return mean
 
@@ -58,4 +57,4 @@ def mcnemar(left_only: int, right_only: int) -> float:
     if n == 0:
         return 1.0
     tail = sum(math.comb(n, k) for k in range(least + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, 2 * tail / (1 << n))

@@ -1,0 +1,101 @@
+"""What was tried for one problem, as a tree: all its traces, and the candidates that stand beside their steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, select
+
+from studio.domain import Trace
+from studio.store import batches, scores, traces
+from studio.store.schema import candidate, trace
+from trainer.reasoning.prefix_tree import Path, PrefixTree, grow
+
+MOST_TRACES = 5_000
+_CHUNK = 500  # ids in one IN (...)
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A path of the tree: a trace, or a candidate's prefix of one (`candidate` its place among the completions)."""
+
+    trace_id: int
+    model: str
+    outcome: int | None
+    candidate: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TraceTree:
+    """The tree of a problem. `branches[i]` is path i of `tree`; `own` the path of the trace it was asked for.
+
+    `left_out` traces of the problem are not in it. `steps[i]` are the texts of path i.
+    """
+
+    prompt: str
+    tree: PrefixTree
+    branches: tuple[Branch, ...]
+    steps: tuple[tuple[str, ...], ...]
+    own: int
+    scorer: str
+    left_out: int
+
+    def text(self, node: int) -> str:
+        """What a node says."""
+        return self.prompt if node == 0 else self.steps[int(self.tree.path[node])][int(self.tree.step[node])]
+
+
+def of_problem(c: Connection, trace_id: int) -> TraceTree:
+    """The tree that a trace belongs to. Raises NotFoundError."""
+    asked = traces.load(c, trace_id)
+    same = select(trace.c.id).where(trace.c.problem_id == asked.problem.id, batches.visible(trace.c.batch_id))
+    ids = list(c.scalars(same.order_by(trace.c.id)))
+    taken = ids[:MOST_TRACES] if trace_id in ids[:MOST_TRACES] else [*ids[: MOST_TRACES - 1], trace_id]
+    loaded = traces.load_many(c, taken)
+    scorer = _newest_scorer(c, trace_id)
+    branches: list[Branch] = []
+    paths: list[Path] = []
+    for each in loaded:
+        branches.append(Branch(each.id, each.model, each.outcome))
+        paths.append(Path(_steps(each), each.outcome, _scores(c, each, scorer)))
+    owners = {each.id: each for each in loaded}
+    for row in _candidates(c, list(owners)):
+        owner = owners[row.trace_id]
+        branches.append(Branch(owner.id, row.source, None, row.option))
+        paths.append(Path((*_steps(owner)[: row.ordinal], row.text)))
+    own = next(at for at, branch in enumerate(branches) if branch.trace_id == trace_id)
+    return TraceTree(
+        asked.problem.prompt,
+        grow(paths),
+        tuple(branches),
+        tuple(tuple(path.steps) for path in paths),
+        own,
+        scorer,
+        len(ids) - len(loaded),
+    )
+
+
+def _steps(one: Trace) -> tuple[str, ...]:
+    return tuple(one.step_text(at) for at in range(len(one.segmentation.steps)))
+
+
+def _newest_scorer(c: Connection, trace_id: int) -> str:
+    given = scores.of_trace(c, trace_id)
+    return given[-1].scorer if given else ""
+
+
+def _scores(c: Connection, one: Trace, scorer: str) -> tuple[float | None, ...]:
+    if not scorer:
+        return ()
+    given = [s for s in scores.of_trace(c, one.id) if s.scorer == scorer and s.segmentation_id == one.segmentation.id]
+    return given[-1].values if given else ()
+
+
+def _candidates(c: Connection, ids: list[int]) -> Iterator[Row[int, int, int, str, str]]:
+    columns = (candidate.c.trace_id, candidate.c.ordinal, candidate.c.option, candidate.c.text, candidate.c.source)
+    for start in range(0, len(ids), _CHUNK):
+        of = candidate.c.trace_id.in_(ids[start : start + _CHUNK])
+        yield from c.execute(
+            select(*columns).where(of).order_by(candidate.c.trace_id, candidate.c.ordinal, candidate.c.id)
+        )
