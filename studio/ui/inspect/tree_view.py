@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent, QWheelEvent
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontMetrics,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import QWidget
 
 from studio.store.trace_tree import TraceTree
@@ -217,17 +228,18 @@ class TreeView(QWidget):
     def _words(self, painter: QPainter, seen: NDArray[np.int64]) -> None:
         assert self._made is not None
         tree = self._made.tree
-        metrics = painter.fontMetrics()
+        small, plain = self._theme.font(8, QFont.Weight.DemiBold), self._theme.font(8.6)
+        wide, metrics = QFontMetrics(small), QFontMetrics(plain)
         for node in seen.tolist():
             box = NODE.translated(float(self._x[node]), float(self._y[node])).adjusted(6, 0, -6, 0)
             number = "" if np.isnan(tree.value[node]) else f"{tree.value[node]:.0%}"
             number = f"{number} · {tree.visits[node]}" if tree.visits[node] > 1 else number
             painter.setPen(self._theme.colours.q("secondary"))
-            painter.setFont(self._theme.font(8, QFont.Weight.DemiBold))
+            painter.setFont(small)
             painter.drawText(box, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, number)
             painter.setPen(self._theme.colours.q("text"))
-            painter.setFont(self._theme.font(8.6))
-            room = box.width() - (metrics.horizontalAdvance(number) + 6 if number else 0)
+            painter.setFont(plain)
+            room = box.width() - (wide.horizontalAdvance(number) + 6 if number else 0)
             text = metrics.elidedText(
                 " ".join(self._made.text(node)[:80].split()), Qt.TextElideMode.ElideRight, int(room)
             )
