@@ -65,7 +65,7 @@ def main() -> int:
 def measure(name: str) -> dict[str, object]:
     """Run one measurement as its own program; its JSON lines are the figures, all else passes through."""
     command = [sys.executable, "-m", f"bench.{name}"]
-    began = time.monotonic()
+    began, load = time.monotonic(), os.getloadavg()[0]
     figures = []
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -79,7 +79,7 @@ def measure(name: str) -> dict[str, object]:
         "exit": child.returncode,
         "command": f'make bench ARGS="{name}"',
         "on": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": machine(),
+        "machine": f"{machine()}, load {load:.1f} before",
         "seconds": round(time.monotonic() - began),
         "figures": figures,
     }
