@@ -32,6 +32,7 @@ class MonitorSpec:
         "", "An OpenAI-compatible address instead, such as http://127.0.0.1:8000/v1", group="Judge"
     )
     judge_model: str = setting("", "The model's name at that address", group="Judge")
+    judge_key: str = setting("", "The name under which the address's key is stored; none: no key", group="Judge")
     judge_tokens: int = setting(
         6000, "Longest text of a trace that one question shows", low=200, high=200_000, group="Judge", unit="tokens"
     )
