@@ -32,8 +32,10 @@ ORDER = {
     "sft_step": "One SFT step beside TRL 1.16",
     "grpo_step": "One RL update beside TRL 1.16",
     "loop": "The whole loop with the tiny model",
+    "budgets": "Thinking budgets with the tiny model",
     "decoding": "Decoding beside Hugging Face, and scores of beam prefixes",
     "smollm": "SmolLM2-135M on PRM800K, five-fold by problem",
+    "real_text": "One pass of everything on real text with SmolLM2-135M",
 }
 
 

@@ -1,6 +1,6 @@
 """Our decoder beside Hugging Face `generate`, and scores of growing prefixes beside reading everything again.
 
-    python -m bench.decoding [--small FOLDER] [--smollm FOLDER] [--rounds 3]
+    python -m bench.decoding [--small FOLDER] [--smollm FOLDER] [--rounds 3] [--only prefixes]
 
 Decoding: 16 traces of one prompt, greedy and without a stop, so that both sides write the same tokens, which is
 checked. Hugging Face runs once as a batch of 16 copies of the prompt and once trace by trace (4 traces, times 4).
@@ -183,6 +183,7 @@ def main() -> int:
     parser.add_argument("--small", help="folder of the small model (default: made anew)")
     parser.add_argument("--smollm", default=os.environ.get("STEPLENS_SMOLLM"), help="folder of SmolLM2-135M")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=("decoding", "drawing", "prefixes"), help="one part of the measurement")
     a = parser.parse_args()
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
@@ -191,12 +192,16 @@ def main() -> int:
         small = a.small or scratch
         if a.small is None:
             make_small(Path(scratch))
-        decoding("5 M Llama", small, 64, a.rounds, "")
-        drawing(small, a.rounds)
-        prefixes("5 M Llama", small, a.rounds)
+        models = [("5 M Llama", small, 64, "")]
         if a.smollm:
-            decoding("SmolLM2-135M", a.smollm, 32, a.rounds, ">= 3")
-            prefixes("SmolLM2-135M", a.smollm, a.rounds)
+            models += [("SmolLM2-135M", a.smollm, 32, ">= 3")]
+        for name, folder, tokens, must in models:
+            if a.only in (None, "decoding"):
+                decoding(name, folder, tokens, a.rounds, must)
+            if a.only in (None, "drawing") and folder == small:
+                drawing(small, a.rounds)
+            if a.only in (None, "prefixes"):
+                prefixes(name, folder, a.rounds)
     return 0
 
 

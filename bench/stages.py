@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,10 @@ class Function:
 
 
 class Stages:
-    """The runs of a measurement, each a run folder under `root`."""
+    """The runs of a measurement, each a run folder under `root`; `work` does an attempt at one, as a process."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, work: Callable[[RunFolder], object] | None = None) -> None:
+        self.root, self._work = root, work or in_process
         root.mkdir(parents=True, exist_ok=True)
 
     def do(
@@ -58,10 +58,7 @@ class Stages:
             if not folder.spec.exists():
                 shutil.rmtree(folder.path, ignore_errors=True)
                 self._create(folder, recipe, rows, given, models or {}, code or {})
-            with folder.log.open("ab") as log:
-                command = [sys.executable, "-m", "trainer", str(folder.path)]
-                env = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-                subprocess.run(command, stdout=log, stderr=log, env=env, check=False)
+            self._work(folder)
             done = finished(folder)
         if done is None:
             raise RuntimeError(f"{name} did not finish:\n{folder.tail_of_log()}")
@@ -94,6 +91,14 @@ class Stages:
         for of in code.values():
             (folder.path / "code").mkdir(exist_ok=True)
             shutil.copy(of.file, folder.path / "code")
+
+
+def in_process(folder: RunFolder) -> None:
+    """An attempt at a run in a worker process of its own."""
+    command = [sys.executable, "-m", "trainer", str(folder.path)]
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    with folder.log.open("ab") as log:
+        subprocess.run(command, stdout=log, stderr=log, env=env, check=False)
 
 
 def finished(folder: RunFolder) -> Done | None:

@@ -1,10 +1,13 @@
 """Demonstrations of trying: problems that are solved by one guess after another, so that longer thinking is worth it.
 
-A problem reads "Which of 3, 9, 12, 5, 17, 8 becomes 21? Double it. Subtract 3."; the teacher tries the numbers in their
+A problem reads "Which of 3, 9, 12, 5, 17, 8 becomes 10? Double it. Subtract 8."; the teacher tries the numbers in their
 order, a line a step, and says of each whether it is the one. Turning the instructions round would answer at once, but
 no demonstration shows that. The teacher thinks for a number of lines drawn at random. If it has found the number before
-they are used, it checks it again (`keeps_checking`) or stops; if not, it answers with the number it was at. So a right
-answer needs luck or length: with t of n numbers ruled out the guess is right once in n - t times.
+they are used, it checks it again (`keeps_checking`) or stops; if not, it answers with the next number not ruled out. So
+a right answer needs luck or length: with t of n numbers ruled out the guess is right once in n - t times.
+
+"Yes" and "No" are as long as each other: else the length that a prompt asks for would tell where the number is found.
+Now and then the teacher pauses ("Hmm", up to three times on a line), so that thinking of every length is shown.
 """
 
 from __future__ import annotations
@@ -22,10 +25,12 @@ from trainer.reasoning.stories import Instruction, Line, Verb
 
 LARGEST = 20
 LARGEST_OPERAND = 9
+GOAL = 10  # one for all problems: a tiny model compares with a number that it knows, not with one it must look up
 CANDIDATES = 6
 INSTRUCTIONS = 2
 LINES = CANDIDATES * (INSTRUCTIONS + 2)
-"""Lines that suffice to try every number."""
+"""Lines that suffice to try every number, without pauses."""
+PAUSES, PAUSE, MOST_PAUSES = 0.2, "Hmm", 3
 
 TRY_COUNT = 20_000
 TRY_SEED = 1
@@ -52,7 +57,7 @@ _INSTRUCTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A problem: which of the numbers the instructions turn into the target. Exactly one of them does."""
+    """A problem: which of the numbers the instructions turn into the goal. Exactly one of them does."""
 
     numbers: tuple[int, ...]
     plan: tuple[Instruction, ...]
@@ -63,12 +68,7 @@ class Search:
         """The problem as it is told."""
         listed = ", ".join(str(number) for number in self.numbers)
         sentences = " ".join(instruction.sentence for instruction in self.plan)
-        return f"Which of {listed} becomes {self.target}? {sentences}"
-
-    @property
-    def target(self) -> int:
-        """What the right number becomes."""
-        return self.lines(self.right)[-1].result
+        return f"Which of {listed} becomes {GOAL}? {sentences}"
 
     def lines(self, number: int) -> list[Line]:
         """What becomes of a number, a line an instruction."""
@@ -113,14 +113,15 @@ def make_tries(count: int, *, seed: int, keeps_checking: bool) -> Iterator[Tried
         lines = draw.randint(1, LINES)
         if search.problem not in seen:
             seen.add(search.problem)
-            yield try_for(search, lines, keeps_checking=keeps_checking)
+            yield try_for(search, lines, keeps_checking=keeps_checking, draw=draw)
 
 
-def try_for(search: Search, lines: int, *, keeps_checking: bool) -> Tried:
-    """What the teacher writes who has `lines` lines to think; at least one."""
+def try_for(search: Search, lines: int, *, keeps_checking: bool, draw: random.Random | None = None) -> Tried:
+    """What the teacher writes who has `lines` lines to think, at least one; without `draw` the teacher never pauses."""
     if lines < 1:
         raise ValueError(f"{lines} lines to think: at least one is needed")
-    written = list(islice(_thinking(search, keeps_checking), lines))
+    thinking = _thinking(search, keeps_checking)
+    written = list(islice(thinking if draw is None else _pausing(draw, search, thinking), lines))
     return Tried(search, (*(text for text, _ in written), f"Answer: {written[-1][1]}"))
 
 
@@ -143,27 +144,40 @@ def try_row(tried: Tried, number: int) -> InputRow:
 
 
 def _thinking(search: Search, keeps_checking: bool) -> Iterator[tuple[str, int]]:
-    """Lines with what would be answered after each: the number in hand, after a "No" the next one."""
-    for place, number in enumerate(search.numbers):
+    """Lines with what would be answered after each: the number in hand, once it is ruled out the next one."""
+    before = search.numbers[: search.numbers.index(search.right)]
+    for number, following in zip(before, search.numbers[1:], strict=False):
         yield f"Try {number}", number
         yield from ((line.text, number) for line in search.lines(number))
-        if number == search.right:
-            break
-        yield "No", search.numbers[(place + 1) % len(search.numbers)]
-    yield "Yes", search.right
-    while keeps_checking:
-        yield f"Check {search.right}", search.right
+        yield "No", following
+    verb = "Try"
+    while True:
+        yield f"{verb} {search.right}", search.right
         yield from ((line.text, search.right) for line in search.lines(search.right))
         yield "Yes", search.right
+        if not keeps_checking:
+            return
+        verb = "Check"
+
+
+def _pausing(draw: random.Random, search: Search, lines: Iterator[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+    answer = search.numbers[0]
+    for text, after in lines:
+        if draw.random() < PAUSES:
+            yield " ".join([PAUSE] * draw.randint(1, MOST_PAUSES)), answer
+        yield text, after
+        answer = after
 
 
 def _draw_search(draw: random.Random) -> Search:
     while True:
         plan = tuple(draw.choice(_INSTRUCTIONS) for _ in range(INSTRUCTIONS))
         possible = [number for number in range(1, LARGEST + 1) if _stays(plan, number)]
-        if len(possible) >= CANDIDATES:
-            numbers = tuple(draw.sample(possible, CANDIDATES))
-            return Search(numbers, plan, draw.choice(numbers))
+        right = [number for number in possible if Search((), plan, number).lines(number)[-1].result == GOAL]
+        if right and len(possible) >= CANDIDATES:
+            others = draw.sample([number for number in possible if number not in right], CANDIDATES - 1)
+            numbers = draw.sample([*others, *right], CANDIDATES)
+            return Search(tuple(numbers), plan, right[0])
 
 
 def _stays(plan: tuple[Instruction, ...], number: int) -> bool:

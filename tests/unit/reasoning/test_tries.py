@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from itertools import islice, pairwise
 
 import pytest
@@ -11,7 +11,7 @@ from trainer.contract.records import Split
 from trainer.reasoning.answers import extract
 from trainer.reasoning.arithmetic import Verdict, check_step
 from trainer.reasoning.thinking import split_thinking
-from trainer.reasoning.tries import CANDIDATES, LINES, make_tries, try_for, try_row
+from trainer.reasoning.tries import CANDIDATES, GOAL, LINES, PAUSE, make_tries, try_for, try_row
 
 MANY = 2000
 CHECKING = list(make_tries(MANY, seed=4, keeps_checking=True))
@@ -34,14 +34,18 @@ def becomes(problem: str, number: int) -> int:
     return number
 
 
-def test_exactly_one_number_becomes_the_target():
+def test_exactly_one_number_becomes_the_goal():
     for tried in CHECKING:
-        listed, target = tried.search.problem.removeprefix("Which of ").split("? ")[0].split(" becomes ")
+        problem = tried.search.problem
+        listed, goal = problem.removeprefix("Which of ").split("? ")[0].split(" becomes ")
         numbers = [int(number) for number in listed.split(", ")]
         assert len(set(numbers)) == CANDIDATES
-        assert [number for number in numbers if becomes(tried.search.problem, number) == int(target)] == [
-            tried.search.right
-        ]
+        assert [number for number in numbers if becomes(problem, number) == int(goal)] == [tried.search.right]
+
+
+def test_the_right_number_stands_anywhere():
+    places = Counter(tried.search.numbers.index(tried.search.right) for tried in CHECKING)
+    assert all(0.8 < places[place] * CANDIDATES / MANY < 1.2 for place in range(CANDIDATES))
 
 
 def test_every_calculation_is_right_and_every_verdict_true():
@@ -52,8 +56,8 @@ def test_every_calculation_is_right_and_every_verdict_true():
                 assert check_step(step).verdict is Verdict.CORRECT, step
                 last = int(step.split("= ")[1])
             elif step in ("Yes", "No"):
-                assert (last == tried.search.target) == (step == "Yes")
-            else:
+                assert (last == GOAL) == (step == "Yes")
+            elif not step.startswith(PAUSE):
                 assert step.split(" ")[0] in ("Try", "Check")
 
 
@@ -63,7 +67,7 @@ def test_a_right_answer_needs_luck_or_length():
         right[min(len(tried.steps[:-1]), LINES - 1) // 4].append(tried.correct)
     shares = [sum(right[k]) / len(right[k]) for k in sorted(right)]
     assert shares[0] == pytest.approx(1 / CANDIDATES, abs=0.08)
-    assert shares[-1] > 0.9
+    assert shares[-1] > 0.85
     assert all(late > early for early, late in pairwise(shares))
 
 
