@@ -27,7 +27,9 @@ import torch
 
 from bench.smollm import Row, model_folder, read_rows
 from bench.stages import Done, Stages
+from trainer.contract import events
 from trainer.contract.records import InputRow, Split, Votes
+from trainer.contract.run_folder import read_events
 from trainer.contract.specs.sft import PromptForm
 from trainer.models.generate import BudgetRule, Decoder, Sampling
 from trainer.models.language import collate
@@ -112,9 +114,20 @@ class Pass:
             "rl", "rl", self.rl_rows, RL_SETTINGS, {"model": sft.folder.model, "prm": prm.folder.model}
         )
         figure("RL: time of the run", rl.seconds / 60, f"min for {RL_SETTINGS['updates']} updates")
+        self._tell_updates(rl)
         after = self._tell_policy("after RL", load_policy(str(rl.folder.model)))
         self._tell_lead("RL, greedy accuracy over SFT", after, taught)
         return 0
+
+    def _tell_updates(self, done: Done) -> None:
+        """What the updates earned, and from which the kept weights are."""
+        for event in read_events(done.folder.events)[0]:
+            if isinstance(event, events.Metrics) and event.split == "train":
+                right, paid = event.values["rewards/outcome/mean"], event.values["reward"]
+                figure(f"RL, update {event.step}: reward", paid, f"{right:.1%} of the rollouts right")
+        best, total = done.summary["best_step"], RL_SETTINGS["updates"]
+        told = f"of {total}, by accuracy on {RL_SETTINGS['eval_problems']} problems; 0 = the weights before RL"
+        figure("RL: updates behind the kept weights", best, told)
 
     def _prm(self) -> Done:
         rows = prm_rows(read_rows(self._data))
@@ -126,9 +139,16 @@ class Pass:
         figure("PRM: test AUC", done.summary["test_auc"], "")
         for name in ("baseline_step_index", "baseline_tfidf", "hint_last_rated"):
             figure(f"PRM: test AUC of {name}", done.summary[f"test_{name}_auc"], "")
-        figure("PRM: test F1 of the first error", done.summary["test_first_error_f1"], "")
+        rated = (
+            f"{counts[Split.VALIDATION]} rows, {done.summary['validation_n_steps']:.0f} rated steps, never chosen by"
+        )
+        figure("PRM: validation AUC", done.summary["validation_auc"], rated)
+        figure("PRM: test F1 of the first error", done.summary["test_first_error_f1"], "0 where one side is never hit")
         tested = [row for row in rows if row.split is Split.TEST]
-        figure('PRM: test F1 of "the last rated step is wrong"', last_step_f1(tested), "not causal")
+        figure('PRM: test F1 of "the last rated step is wrong"', last_step_f1(tested), "it never says: no error")
+        figure("PRM: test accuracy of the first error", done.summary["test_first_error_accuracy"], "")
+        hint = done.summary["test_hint_last_rated_first_error_accuracy"]
+        figure('PRM: test accuracy of the first error, "the last rated step is wrong"', hint, "not causal")
         return done
 
     def _tell_policy(self, name: str, policy: LoadedPolicy) -> np.ndarray:
