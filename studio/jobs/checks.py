@@ -15,9 +15,11 @@ from trainer.contract.records import Split
 from trainer.contract.spec import SpecError, build, code_of, is_code
 from trainer.contract.specs import eval_sets
 from trainer.contract.specs.autolabel import AutolabelSpec
+from trainer.contract.specs.monitor import MonitorSpec, MonitorTask
 from trainer.contract.specs.orm import OrmSpec, OutcomeFrom
 from trainer.contract.specs.rl import Algorithm, RlSpec
 from trainer.contract.specs.sft import SftSpec
+from trainer.reasoning import judging
 from trainer.reasoning.credit import CreditSettings
 
 _MONITOR = re.compile(
@@ -86,6 +88,15 @@ def _of_recipe(order: RunOrder, counts: Counts) -> list[str]:
     return []
 
 
+def _cost_of_judging(spec: MonitorSpec, counts: Counts) -> str:
+    """What the judge will be asked, from the mean length of the rows."""
+    rows = min(counts.rows, spec.judge_limit or counts.rows)
+    lengths = [counts.characters // max(counts.rows, 1)] * rows
+    prices = {"price_input": spec.price_input, "price_output": spec.price_output}
+    said = judging.cost(lengths, spec.judge_tokens, **prices).sentence()
+    return said[0].upper() + said[1:]
+
+
 def _pays_by_flags(spec: RlSpec) -> bool:
     """Whether the reward of the user's own uses a monitor of ours, or what it found."""
     if not is_code(spec.reward):
@@ -117,6 +128,8 @@ def warnings(order: RunOrder, counts: Counts) -> tuple[str, ...]:
             found += _of_rewards(spec, counts)
         case AutolabelSpec(method=method) if method.uses_policy:
             found += _few(counts.rows - counts.referenced, "without a reference answer", "gets no rollouts")
+        case MonitorSpec(task=MonitorTask.SCORE) as spec if spec.judge or spec.judge_url:
+            found.append(f"{_cost_of_judging(spec, counts)}.")
     judged = sum(number for split, number in counts.by_machine.items() if split is not Split.TRAIN)
     if judged:
         found.append(f"{judged:,} held-out traces have machine labels alone: its figures measure agreement with those.")
