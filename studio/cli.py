@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(handler="studio.start:window", verb="")
     verbs = top.add_subparsers(title="verbs", metavar="")
     _add_import(verbs)
+    _add_open(verbs)
     _add_export(verbs)
     _add_run(verbs)
     _add_steering(verbs)
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     _add_contamination(verbs)
     _add_find(verbs)
     _add_diff(verbs)
+    _add_report(verbs)
     _add_flags(verbs)
     _add_tour(verbs)
     _add_ingest(verbs)
@@ -103,10 +105,32 @@ def _add_import(verbs: Verbs) -> None:
     _progress(made)
 
 
+def _add_open(verbs: Verbs) -> None:
+    about = "Look into a file or folder of traces without importing it."
+    made = _verb(verbs, "open", "studio.exchange.open_verb:open_", about, workspace=False)
+    made.add_argument("path", type=Path, metavar="PATH")
+    made.add_argument("--trace", type=int, metavar="N", help="show the N-th trace of the file (from 1)")
+    made.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="FIELD=NAME",
+        help="what a field of unknown JSON means; repeatable",
+    )
+    made.add_argument("--json", action="store_true", help="one JSON document")
+
+
 def _add_export(verbs: Verbs) -> None:
-    made = _verb(verbs, "export", "studio.exchange.transfer:export", "Write annotations to a file.")
+    about = "Write annotations, or an imported file as it was, to a file."
+    made = _verb(verbs, "export", "studio.exchange.transfer:export", about)
     made.add_argument("out", type=Path, metavar="OUT")
-    made.add_argument("--format", choices=("prm800k",), required=True)
+    made.add_argument(
+        "--format", choices=("prm800k", "original"), required=True, help="original: the file that --log names"
+    )
+    made.add_argument("--log", metavar="FILE", help="of --format original: an imported file, by path or name")
+    made.add_argument(
+        "--from-tables", action="store_true", help="of --format original: the values alone, though the bytes are there"
+    )
     made.add_argument("--project", metavar="NAME", help="only this project (default: all)")
     made.add_argument("--annotator", metavar="NAME", help="only this annotator, by name or uid")
     made.add_argument("--source", choices=("all", "here", "imported"), default="all", help="default: all")
@@ -247,6 +271,27 @@ def _add_flags(verbs: Verbs) -> None:
         help="list only findings in this state; repeatable (default: open and confirmed)",
     )
     made.add_argument("--limit", type=int, metavar="N", help="list at most this many findings")
+
+
+def _add_report(verbs: Verbs) -> None:
+    about = "Write traces with scores, ratings and flags to one file that opens offline."
+    made = _verb(verbs, "report", "studio.exchange.reporting:report", about)
+    made.add_argument("out", type=Path, metavar="OUT")
+    forms = ("html", "markdown", "jsonl", "inspect", "otlp")
+    made.add_argument("--form", choices=forms, help="default: by OUT's ending")
+    made.add_argument("--title", default="Steplens report")
+    which = made.add_mutually_exclusive_group()
+    which.add_argument("--trace", action="append", type=int, metavar="N", help="this trace; repeatable (default: all)")
+    which.add_argument("--find", default="", metavar="TEXT", help="traces in which these words stand")
+    which.add_argument("--project", metavar="NAME", help="traces of this project")
+    made.add_argument(
+        "--redact",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="take out what this matches, everywhere; repeatable",
+    )
+    made.add_argument("--redact-flags", action="store_true", help="take out the quotes of flags, wherever they stand")
 
 
 def _add_tour(verbs: Verbs) -> None:

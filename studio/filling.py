@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import time
 from collections.abc import Iterable, Iterator
 
 from sqlalchemy import Connection
 
 from studio.domain import Project
+from studio.exchange import file_records, transfer
 from studio.exchange import sample as sample_
-from studio.exchange import transfer
+from studio.exchange.files import Piece, Result
 from studio.exchange.telling import Progress, Stop
+from studio.helpers.in_order import in_order
 from studio.helpers.pool import HelperPool
 from studio.render.ahead import draw_ahead
 from studio.render.formula import Formula, Sized
@@ -21,6 +25,7 @@ from studio.store import projects, queue, traces
 from studio.store.traces import TraceQuery
 from studio.workspace import Workspace
 
+ALONE_SECONDS = 0.3  # about what a helper needs to start
 log = logging.getLogger(__name__)
 FIRST_TRACES = 3  # of every queue, and of the list of all traces
 FIRST_TITLES = 12  # of every list
@@ -30,12 +35,28 @@ MOST_FORMULAS = 1_000
 
 def import_(args: argparse.Namespace) -> int:
     """`steplens import`; see `studio.exchange.transfer.import_`."""
-    return transfer.import_(args, draw_first)
+    return transfer.import_(args, draw_first, read_in_helpers)
 
 
 def sample(args: argparse.Namespace) -> int:
     """`steplens sample`; see `studio.exchange.sample.sample`."""
     return sample_.sample(args, draw_first)
+
+
+def read_in_helpers(pieces: Iterator[Piece]) -> Iterator[list[Result]]:
+    """Read the pieces of a large file in a process beside the one that stores; a small one is read before that pays."""
+    until = time.monotonic() + ALONE_SECONDS
+    for piece in pieces:
+        yield file_records.read_piece(piece)
+        if time.monotonic() > until:
+            break
+    else:
+        return
+    pool = HelperPool(1 if (os.cpu_count() or 1) < 4 else 2, preload=("studio.exchange.file_records",))
+    try:
+        yield from in_order(pool, "studio.exchange.file_records:read_piece", pieces)
+    finally:
+        pool.close()
 
 
 def draw_first(workspace: Workspace, progress: Progress, stop: Stop) -> None:

@@ -1,7 +1,7 @@
 """Reading a zip archive member by member: stored, deflate and zstd (method 93); any member at once, within limits.
 
 Nothing is ever written to a path from an archive: names are only looked up. A member may not unpack to more than
-`LARGEST_MEMBER` bytes, nor to more than `HIGHEST_RATIO` times its size.
+`LARGEST_MEMBER` bytes, nor a large one to more than `HIGHEST_RATIO` times its size.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from studio.exchange.reading import BrokenRecord
 
 SIGN = b"PK\x03\x04"
 LARGEST_MEMBER = 2 << 30
-HIGHEST_RATIO = 3_000  # of unpacked to packed size; text repeats itself, but not more
+HIGHEST_RATIO = 500  # of unpacked to packed size; text repeats itself, but not more
 SMALL = 32 << 20  # members up to here may have any ratio
+LARGEST_TOTAL = 8 << 30  # of all members, where that is more than `HIGHEST_RATIO` times the archive
 LARGEST_DIRECTORY = 512 << 20
 STORED, DEFLATE, ZSTD = 0, 8, 93
 _END, _END64, _LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
@@ -55,6 +56,10 @@ class Archive:
             self.is_whole = directory is not None
             members = self._walk() if directory is None else directory
             self.members = {member.name: member for member in members}
+            total = sum(member.size for member in self.members.values())
+            if total > max(LARGEST_TOTAL, self._size * HIGHEST_RATIO):
+                what = f"{self._size:,} bytes would unpack to {total:,}"
+                raise BrokenRecord(what, "it is taken for a bomb and not unpacked")
         except BaseException:
             self._file.close()
             raise

@@ -152,7 +152,7 @@ _RESULTS = {"tool_result", "tool_call_response", "function_call_output", "custom
 
 
 def _text_key(part: Json, kind: str) -> str | None:
-    keys = (kind, "text", "content", "input_text", "output_text", "refusal")
+    keys = ("text", "content", "input_text", "output_text", "refusal")
     return next((key for key in keys if isinstance(part.get(key), str)), None)
 
 

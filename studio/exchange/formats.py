@@ -32,7 +32,7 @@ _READERS: tuple[tuple[str, Callable[[object], bool], Callable[[Any, int], Read]]
     (chat_log.FORMAT, chat_log.matches, chat_log.read),
 )
 LOOKED_FOR = (
-    "logs of Inspect (.eval, .json), chat completions, responses, messages of content blocks and their streams, "
+    "PRM800K, logs of Inspect (.eval, .json), chat completions, responses, messages of content blocks, their streams, "
     "OTLP and OpenInference spans, Langfuse observations, ATIF, lists of messages, and fields such as problem, "
     "thinking, output"
 )

@@ -53,7 +53,7 @@ def parse(data: bytes | str, twice: Callable[[str], None] | None = None) -> Any:
     if twice is None:
         try:
             return msgspec.json.decode(data)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass  # the strict and fast way; the other one says what is wrong, if anything
     try:
         text = data if isinstance(data, str) else text_of(data)

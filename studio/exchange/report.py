@@ -88,6 +88,23 @@ class ExportReport(msgspec.Struct, frozen=True):
             yield f"  {self.unsubmitted_left_out:,} annotations are not submitted yet and were left out"
 
 
+class OriginalReport(msgspec.Struct, frozen=True):
+    """What giving an imported file back wrote; `why`: what keeps it from being the same bytes."""
+
+    path: str
+    bytes: int
+    seconds: float
+    same_bytes: bool
+    why: str = ""
+
+    def sentences(self) -> Iterator[str]:
+        """The report for a person, a line each."""
+        how = "the same bytes" if self.same_bytes else "the same values, rebuilt from the tables"
+        yield f"{self.bytes:,} bytes written to {self.path} in {self.seconds:.1f} s: {how}"
+        if self.why:
+            yield f"  {self.why}, so its bytes cannot be given back"
+
+
 def more(counts: dict[str, int], name: str, number: int = 1) -> None:
     """Add to a count by name."""
     if number:

@@ -16,13 +16,13 @@ from sqlalchemy.exc import DBAPIError
 
 from studio.domain import Changes, Project, Topic, changed, new_uid
 from studio.errors import CancelledError, ImportFormatError, NotFoundError, SteplensError, StoreError
-from studio.exchange import exporter
+from studio.exchange import exporter, foreign_export
 from studio.exchange.exporter import ExportQuery, Origin
 from studio.exchange.files import look
 from studio.exchange.foreign_import import SUFFIXES, ForeignImporter, Spread, files_of, in_this_process
 from studio.exchange.importer import Importer
 from studio.exchange.prm800k import looks_like
-from studio.exchange.report import ExportReport, ImportReport
+from studio.exchange.report import ExportReport, ImportReport, OriginalReport
 from studio.exchange.telling import CANCELLED, Progress, Stop, Teller, cancellable, never, quiet
 from studio.store import projects
 from studio.store import schema as s
@@ -64,7 +64,7 @@ def import_files(
     CancelledError, ConflictError, and ImportFormatError for a file that cannot be read or is none.
     """
     began = time.perf_counter()
-    files = files_of(files)
+    files = files if format == "prm800k" else files_of(files)
     if not files:
         raise SteplensError(f"no files to import; a folder is searched for {', '.join(sorted(SUFFIXES))}")
     plain = {path for path in files if format == "prm800k" or (format == "auto" and is_prm800k(path))}
@@ -217,6 +217,8 @@ def export(args: argparse.Namespace) -> int:
     teller = Teller(args.progress)
     try:
         with cancellable() as stop, Workspace.open(args.workspace) as workspace:
+            if args.format == "original":
+                return _export_original(workspace, args, teller)
             with workspace.database.read() as c:
                 query = ExportQuery(
                     project=_project_id(c, args.project),
@@ -230,6 +232,35 @@ def export(args: argparse.Namespace) -> int:
         return CANCELLED
     teller.report(report)
     return 0
+
+
+def _export_original(workspace: Workspace, args: argparse.Namespace, teller: Teller) -> int:
+    if args.log is None:
+        raise SteplensError("--format original needs --log FILE: an imported file, by path or name")
+    teller.report(export_original(workspace, args.log, args.out, from_tables=args.from_tables))
+    return 0
+
+
+def export_original(workspace: Workspace, name: str, out: Path, *, from_tables: bool = False) -> OriginalReport:
+    """Write an imported file as it was: byte by byte if its bytes are kept or still in place, else by value."""
+    began = time.perf_counter()
+    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        with workspace.database.read() as c, aside.open("wb") as stream:
+            log = foreign_export.by_name(c, name)
+            same = None if from_tables else foreign_export.raw(c, log)
+            for data in same or foreign_export.rebuilt(c, log):
+                stream.write(data)
+            size = stream.tell()
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(out)
+    except OSError as error:
+        raise SteplensError(f"{out}: {error.strerror}; choose a place you may write to, with enough room") from error
+    finally:
+        aside.unlink(missing_ok=True)
+    why = "" if same is not None or from_tables else f"{log.path} is {log.standing(thorough=True)}"
+    return OriginalReport(str(out), size, time.perf_counter() - began, same is not None, why)
 
 
 def _project_id(c: Connection, name: str | None) -> int | None:

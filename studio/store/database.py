@@ -134,10 +134,12 @@ class Database:
         checked: bool = True,
         stop: Callable[[], bool] | None = None,
         stored: Callable[[int], None] | None = None,
+        work: float = SLICE_SECONDS,
     ) -> int:
         """Store many items in short bulk transactions, as many in one as time allows; returns how many were stored.
 
         `stop` is asked before every slice, `stored` told the sum after every commit. Items of finished slices stay.
+        `work` is how many seconds a slice aims at before its commit: more for large items that are dear to index.
         """
         source, size, total = iter(items), 4, 0
         while not (stop is not None and stop()) and (piece := list(itertools.islice(source, size))):
@@ -148,7 +150,7 @@ class Database:
             total += len(piece)
             if stored is not None:
                 stored(total)
-            size = max(1, min(size * 2, int(len(piece) * SLICE_SECONDS / max(spent, 1e-6)), 8192))
+            size = max(1, min(size * 2, int(len(piece) * work / max(spent, 1e-6)), 8192))
         return total
 
     def replace_from(self, source: Path) -> None:

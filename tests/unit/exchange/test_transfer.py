@@ -207,7 +207,7 @@ def test_a_second_import_into_the_project_is_refused(workspace: Workspace) -> No
 
 
 def test_what_is_no_prm800k_file_is_refused(workspace: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(ImportFormatError, match=r"rows\.jsonl:1: no PRM800K record"):
+    with pytest.raises(ImportFormatError, match=r"rows\.jsonl:1: no known format.*PRM800K"):
         import_files(workspace, [written(tmp_path, [b'{"a": 1}'])], "X")
     with pytest.raises(SteplensError, match="cannot be read"):
         import_files(workspace, [tmp_path / "none.jsonl"], "X")

@@ -1,0 +1,220 @@
+"""Files that mean harm, or were harmed: none hangs, escapes or brings the rest down; every loss is said."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from studio.errors import ImportFormatError
+from studio.exchange import archive as zips
+from studio.exchange import opening
+from studio.exchange.report import ImportReport
+from studio.exchange.transfer import import_files
+from studio.store import schema as s
+from studio.workspace import Workspace
+from tests.unit.exchange.archives import DEFLATE, STORED, ZSTD, archive, log, sample
+
+GOOD = {"prompt": "2 + 2?", "response": "4"}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    with Workspace.open(tmp_path / "workspace", create=True) as opened:
+        yield opened
+
+
+def texts(workspace: Workspace) -> list[str]:
+    with workspace.database.read() as c:
+        return list(c.scalars(select(s.trace.c.text).order_by(s.trace.c.id)))
+
+
+def lines(workspace: Workspace, path: Path, rows: list[bytes]) -> ImportReport:
+    path.write_bytes(b"\n".join(rows))
+    return import_files(workspace, [path])
+
+
+def good(uid: int) -> bytes:
+    return json.dumps(GOOD | {"id": uid}).encode()
+
+
+def test_scripts_and_bidi_text_are_kept_as_they_are(workspace: Workspace, tmp_path: Path) -> None:
+    said = "<script>alert(1)</script><img src=x onerror=go()> [a](javascript:b) \u202eevil\u202c \u2066x\u2069 \x00 \a"
+    report = lines(workspace, tmp_path / "a.jsonl", [json.dumps(GOOD | {"response": said}).encode()])
+    assert report.broken == 0
+    assert texts(workspace)[0].endswith(said)
+
+
+def test_half_characters_are_marked_in_the_text_and_kept_in_the_record(workspace: Workspace, tmp_path: Path) -> None:
+    from studio.exchange import foreign_export
+
+    path = tmp_path / "a.jsonl"
+    lines(workspace, path, [b'{"prompt": "p", "response": "a\\ud800b"}'])
+    assert texts(workspace)[0].endswith("a\ufffdb")
+    with workspace.database.read() as c:
+        again = b"".join(foreign_export.rebuilt(c, foreign_export.by_name(c, "a.jsonl")))
+    assert json.loads(again)["response"] == "a\ud800b"
+
+
+@pytest.mark.parametrize(
+    ("bad", "what"),
+    [
+        (b'{"prompt": "x", "response": "y"', "Expecting"),
+        (b'{"prompt": "x", "response": "\xff\xfe"}', "not UTF-8"),
+        ("{'prompt': 'é'}".encode("latin-1"), "not UTF-8"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b'{"response": ' + b'{"a":' * 5_000 + b"1" + b"}" * 5_001, "nested too deeply"),
+        (b'{"n": ' + b"9" * 5_000 + b', "response": "a"}', "digits"),
+        (b'"a text alone"', "no known format"),
+        (b'{"other": 1}', "no known format"),
+        (b'{"messages": [{"role": "user", "content": 3}], "model": NaN, "choices": 7, "attributes": "x"}', ""),
+        (b'{"type": "message", "role": "assistant", "content": [1, null, {"type": 5}]}', ""),
+        (b'{"resourceSpans": [3, {"scopeSpans": [{"spans": [{"attributes": [{"value": {}}]}]}]}]}', ""),
+        (b'{"object": "response", "output": [{"type": "reasoning", "summary": 3, "content": "x"}]}', ""),
+        (b'{"schema_version": "ATIF-v1", "steps": [1, {"source": 4, "tool_calls": 3}]}', ""),
+        (b'{"choices": [{"message": {"content": {"a": 1}, "tool_calls": "x", "reasoning_details": [3]}}]}', ""),
+    ],
+)
+def test_a_broken_line_is_listed_and_the_rest_goes_on(
+    workspace: Workspace, tmp_path: Path, bad: bytes, what: str
+) -> None:
+    report = lines(workspace, tmp_path / "a.jsonl", [good(1), bad, good(2)])
+    assert [text.endswith("4") for text in texts(workspace)].count(True) == 2
+    if what:
+        assert report.broken == 1
+        assert str(report.errors[0]).startswith(f"{tmp_path / 'a.jsonl'}:2: ")
+        assert what in str(report.errors[0])
+    assert report.rows == 3
+
+
+def test_keys_that_stand_twice_are_said(workspace: Workspace, tmp_path: Path) -> None:
+    report = lines(workspace, tmp_path / "a.jsonl", [b'{"prompt": "p", "response": "old", "response": "new"}'])
+    assert texts(workspace)[0].endswith("new")
+    assert any("twice" in trap for trap in report.traps)
+
+
+def test_not_a_number_is_a_value(workspace: Workspace, tmp_path: Path) -> None:
+    report = lines(workspace, tmp_path / "a.jsonl", [b'{"prompt": "p", "response": "r", "loss": NaN, "x": -Infinity}'])
+    assert (report.imported, report.broken) == (1, 0)
+
+
+def test_other_encodings_with_their_mark_are_read(workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(json.dumps([{"prompt": "Größe?", "response": "sehr groß"}], ensure_ascii=False).encode("utf-16"))
+    assert import_files(workspace, [path]).imported == 1
+    assert texts(workspace)[0].endswith("sehr groß")
+
+
+def test_a_line_of_ten_megabytes(workspace: Workspace, tmp_path: Path) -> None:
+    big = "<think>" + "wait, " * 1_700_000 + "</think>4"
+    report = lines(workspace, tmp_path / "a.jsonl", [good(1), json.dumps(GOOD | {"response": big}).encode(), good(2)])
+    assert (report.imported, report.broken) == (3, 0)
+    assert texts(workspace)[1].endswith(big)
+
+
+@pytest.mark.parametrize("method", [STORED, DEFLATE, ZSTD])
+def test_an_archive_cut_off_gives_what_is_whole(workspace: Workspace, tmp_path: Path, method: int) -> None:
+    members = {f"samples/{at}_epoch_1.json": sample(at, f"four {at} " + os.urandom(200).hex()) for at in range(5)}
+    data = archive({"_journal/start.json": {"version": 2, "eval": {"task": "t"}}, **members}, method, directory=False)
+    path = tmp_path / "cut.eval"
+    path.write_bytes(data[:-150])
+    report = import_files(workspace, [path])
+    assert report.imported == 4
+    assert opening.listed(path).status == "in progress"
+
+
+def test_a_bomb_is_not_unpacked(workspace: Workspace, tmp_path: Path) -> None:
+    bomb = b'{"id": 1, "epoch": 1, "messages": [], "x": "' + b"0" * (zips.SMALL + 10) + b'"}'
+    for method in (DEFLATE, ZSTD):
+        path = log(
+            tmp_path / f"bomb{method}.eval",
+            {"samples/1_epoch_1.json": bomb, "samples/2_epoch_1.json": sample(2, "4")},
+            method,
+        )
+        report = import_files(workspace, [path])
+        assert (report.broken, report.imported) == (1, int(method == DEFLATE))  # the good sample is known by then
+        assert "would unpack" in report.errors[0].what
+        assert "samples/1_epoch_1.json" in report.errors[0].file
+
+
+@pytest.mark.parametrize("method", [DEFLATE, ZSTD])
+def test_a_member_that_lies_about_its_size_is_left_out(workspace: Workspace, tmp_path: Path, method: int) -> None:
+    members = {
+        "samples/1_epoch_1.json": sample(1, "0" * 100_000_000),
+        "samples/2_epoch_1.json": sample(2, "4"),
+        "header.json": {"version": 2},
+    }
+    path = tmp_path / "lies.eval"
+    path.write_bytes(archive(members, method, sizes={"samples/1_epoch_1.json": 500}))
+    report = import_files(workspace, [path])
+    assert (report.imported, report.broken) == (1, 1)
+    assert "checksum" in report.errors[0].what
+
+
+def test_names_that_lead_out_of_an_archive_lead_nowhere(workspace: Workspace, tmp_path: Path) -> None:
+    outside = tmp_path / "evil.json"
+    members = {
+        "../evil.json": {"id": 1},
+        str(outside): {"id": 1},
+        "samples/../../evil_epoch_1.json": sample(1, "x"),
+        "samples/..\\..\\evil_epoch_1.json": sample(3, "x"),
+        "samples/2_epoch_1.json": sample(2, "4"),
+    }
+    before = sorted(tmp_path.iterdir())
+    path = log(tmp_path / "names.eval", members)
+    report = import_files(workspace, [path])
+    assert sorted(tmp_path.iterdir()) == sorted([*before, path])
+    assert not outside.exists()
+    assert "Problem 2\n\n4" in texts(workspace)
+    assert report.broken == 0
+
+
+def test_damage_within_an_archive_costs_one_sample(workspace: Workspace, tmp_path: Path) -> None:
+    path = log(tmp_path / "a.eval", {f"samples/{at}_epoch_1.json": sample(at, "4" * 400) for at in range(3)}, STORED)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"Problem 1")
+    data[at : at + 3] = b"\x00\xff\x00"
+    path.write_bytes(data)
+    report = import_files(workspace, [path])
+    assert (report.imported, report.broken) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "what"),
+    [
+        ("a.eval", b"PK\x03\x04 and no more", "without header.json"),
+        ("a.eval", archive({"readme.txt": b"hello"}), "without header.json"),
+        ("a.jsonl", b"", "empty"),
+        ("a.json", b"{}", "looked for"),
+        ("a.json", b'{"a": ', "JSON value"),
+        ("a.txt", b"Just some words.\nMore of them.", "JSON value"),
+        ("a.bin", bytes(range(256)) * 20, "looked for|UTF|JSON"),
+        ("a.jsonl", b'{"colour": "red"}\n{"colour": "blue"}\n', "colour.*--map"),
+    ],
+)
+def test_a_file_of_no_format_says_what_was_looked_for(
+    workspace: Workspace, tmp_path: Path, name: str, data: bytes, what: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(ImportFormatError, match=what):
+        import_files(workspace, [path])
+    assert opening.listed(path).problem
+
+
+def test_attachments_and_pools_that_lead_nowhere(workspace: Workspace, tmp_path: Path) -> None:
+    message = {"role": "assistant", "content": "attachment://none"}
+    event = {"event": "model", "input_refs": [[0, 10**9], [-5, 2], "x"], "output": {"choices": []}}
+    members = {
+        "samples/1_epoch_1.json": sample(1, "x", attachments=[], messages=[message]),
+        "samples/2_epoch_1.json": {"id": 2, "epoch": 1, "events": [event], "events_data": {"messages": "no"}},
+        "samples/3_epoch_1.json": {"id": 3, "epoch": 1, "messages": 3, "input": "p", "scores": 7, "output": []},
+    }
+    report = import_files(workspace, [log(tmp_path / "a.eval", members)])
+    assert (report.imported, report.broken, report.rows) == (2, 0, 3)
+    assert report.traps == {"records without a conversation, kept": 1}
+    assert "attachment://none" in texts(workspace)
