@@ -212,6 +212,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("resume_run", "&Resume run", ("R",), "play", Page.TRAIN, "Train"),
     Action("cancel_run", "&Cancel run", ("Del",), "stop", Page.TRAIN, "Train"),
     Action("run_now", "Run no&w", ("W",), "play", Page.TRAIN, "Train", "Pause what runs on the device, go first"),
+    Action("fetch_run", "&Fetch what a run elsewhere wrote", ("F",), "", Page.TRAIN, "Train", "And ask its scheduler"),
     Action("tick_grid", "Tick the whole &grid", ("G",), "", Page.TRAIN, "Train", "All runs that were started together"),
     Action("compare_runs", "Co&mpare ticked runs…", ("C",), "", Page.TRAIN, "Train", "Specs, figures and curves"),
     Action("pin_rollout", "Pin roll&out", ("K",), "", Page.TRAIN, "Train", "Keep the chosen rollout, or let it go"),

@@ -25,7 +25,14 @@ from trainer.contract.records import RunState
 if TYPE_CHECKING:
     from studio.ui.context import Context
 
-_STEERING = ("pause_run", "resume_run", "cancel_run", "run_now")
+_STEERING = ("pause_run", "resume_run", "cancel_run", "run_now", "fetch_run")
+_SAID = {
+    "pause_run": "Pausing",
+    "resume_run": "Resuming",
+    "cancel_run": "Cancelling",
+    "run_now": "Starting",
+    "fetch_run": "Fetching",
+}
 _CURVES = frozenset({RunTopic.CURVES})
 
 
@@ -161,6 +168,7 @@ class TrainPage(QWidget):
         actions.enable("resume_run", view is not None and view.can_resume)
         actions.enable("cancel_run", view is not None and view.can_cancel)
         actions.enable("run_now", view is not None and view.can_run_now)
+        actions.enable("fetch_run", view is not None and bool(view.elsewhere))
         rl = view is not None and view.recipe == "rl"
         actions.enable("send_contested", rl)
         actions.enable("resume_on", rl and view is not None and view.can_resume)
@@ -183,8 +191,9 @@ class TrainPage(QWidget):
             "resume_run": jobs.resume,
             "cancel_run": jobs.cancel,
             "run_now": jobs.run_now,
+            "fetch_run": jobs.fetch,
         }[id]
-        said = {"pause_run": "Pausing", "resume_run": "Resuming", "cancel_run": "Cancelling", "run_now": "Starting"}[id]
+        said = _SAID[id]
         self._context.say(f"{said} {view.name}…")
         self._context.background.call(self, lambda: verb(view.id), lambda _none: self._after_steering())
 

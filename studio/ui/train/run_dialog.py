@@ -32,6 +32,7 @@ from studio.ui.train.consent_dialog import ConsentDialog
 from studio.ui.train.presets import PRESETS
 from studio.ui.train.preview_panel import PreviewPanel
 from studio.ui.train.selection_form import SelectionForm
+from studio.ui.train.where_form import WhereForm
 from studio.ui.train.words import RECIPE_ABOUT, RECIPE_NAMES, local_time
 from studio.ui.widgets.fields import ChoiceField, ModelField, mark_invalid
 from studio.ui.widgets.parts import MARGIN, Quiet, align_labels, button, heading, plural
@@ -86,6 +87,8 @@ class RunDialog(QDialog):
         self.grid_about = Quiet("", self)
         self.device = QComboBox(self)
         self.device.addItems([*devices])
+        self.where = WhereForm(context.settings, recipe, self)
+        self._devices = devices
         self.preset = QComboBox(self)
         self.preset_about = Quiet("", self)
         self.start = button("Start", self._on_start, tip="Queue the run on its device", primary=True, parent=self)
@@ -106,6 +109,7 @@ class RunDialog(QDialog):
     def _make_parts(self, recipe: str, projects: tuple[str, ...]) -> None:
         """What depends on the recipe: presets, settings, rows and their counts."""
         self.recipe = recipe
+        self.where.set_recipe(recipe)
         self.setWindowTitle(RECIPE_NAMES[recipe])
         self.recipes.setCurrentIndex(self.recipes.findData(recipe))
         self.about.setText(RECIPE_ABOUT[recipe])
@@ -155,8 +159,17 @@ class RunDialog(QDialog):
         self.recipes.currentIndexChanged.connect(lambda _index: self._on_recipe())
         self.preset.currentIndexChanged.connect(lambda _index: self._on_preset())
         self.device.currentIndexChanged.connect(lambda _index: self._on_changed())
+        self.where.changed.connect(self._on_changed)
+        self.where.placeChanged.connect(self._on_place)
         self.grid.textEdited.connect(lambda _text: self._on_changed())
         self._context.packages.changed.connect(self._show_start)
+
+    def _on_place(self, elsewhere: bool) -> None:
+        """The devices of another machine are not known: a GPU there, or its processor."""
+        blocked = self.device.blockSignals(True)
+        self.device.clear()
+        self.device.addItems(["cuda", "cpu"] if elsewhere else [*self._devices])
+        self.device.blockSignals(blocked)
 
     def order(self) -> RunOrder:
         """What the form asks for now."""
@@ -166,6 +179,7 @@ class RunDialog(QDialog):
             self.rows.selection(),
             self.name.text().strip(),
             self.device.currentText(),
+            launch=self.where.launch(),
         )
 
     def orders(self) -> tuple[RunOrder, ...]:
@@ -327,6 +341,7 @@ class RunDialog(QDialog):
         top.addRow("Recipe", self.recipes)
         top.addRow("", self.about)
         top.addRow("Name", self.name)
+        top.addRow("Where it runs", self.where)
         top.addRow("Device", self.device)
         top.addRow("Grid", self.grid)
         top.addRow("", self.grid_about)

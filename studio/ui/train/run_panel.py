@@ -137,8 +137,11 @@ class RunPanel(QWidget):
             "run_now": view.can_run_now,
             "cancel_run": view.can_cancel,
             "score": view.recipe == "prm" and view.model_folder is not None,
+            "fetch_run": bool(view.elsewhere),
+            "scheduler": bool(view.elsewhere and view.scheduler),
             "folder": True,
         }
+        self.buttons["scheduler"].setText(f"Scheduler: {view.scheduler}")
         for name, on in shown.items():
             self.buttons[name].setVisible(on)
         again = "at once" if view.asked == "cancel" else ""
@@ -216,6 +219,8 @@ class RunPanel(QWidget):
                 "Pause", ask("pause_run"), tip="Write a checkpoint, end, and free the device", parent=self
             ),
             "cancel_run": button("Cancel", ask("cancel_run"), tip="Stop for good; checkpoints are kept", parent=self),
+            "fetch_run": button("Fetch", ask("fetch_run"), tip="Bring what it has written there, now", parent=self),
+            "scheduler": button("", ask("fetch_run"), tip="What its scheduler said last; ask again", parent=self),
             "folder": button("Open folder", self._on_folder, tip="The run folder on disk", parent=self),
         }
 

@@ -69,6 +69,8 @@ def state_text(view: RunView) -> str:
     """A run's state in a few words."""
     if view.asked:
         return {"pause": "pausing…", "cancel": "cancelling…"}.get(view.asked, view.asked)
+    if view.state is RunState.LOST and view.elsewhere and view.silent_seconds is not None:
+        return f"no news for {duration(view.silent_seconds)}, host {view.elsewhere}"
     if view.state in (RunState.SILENT, RunState.LOST) and view.silent_seconds is not None:
         return f"{view.state.value} for {duration(view.silent_seconds)}"
     if view.idle_end is not None:
@@ -88,7 +90,7 @@ def sentence(view: RunView) -> str:
     text = _SENTENCES[view.state].format(
         device=view.device,
         phase=view.phase or "running",
-        host=view.host or "its host",
+        host=view.elsewhere or view.host or "its host",
         ended=f" {local_time(view.ended_at)}" if view.ended_at else "",
         silent="a while" if view.silent_seconds is None else duration(view.silent_seconds),
     )
