@@ -47,7 +47,6 @@ def main() -> int:
     unknown = sorted(set(names) - set(ORDER))
     if unknown:
         parser.error(f"no measurement {', '.join(unknown)}; there are: {', '.join(ORDER)}")
-    stored = json.loads(STORE.read_text()) if STORE.exists() else {}
     failed = []
     for name in names:
         print(f"== {ORDER[name]} ({name})", flush=True)
@@ -56,6 +55,7 @@ def main() -> int:
             failed.append(name)
         if not result["figures"]:
             continue
+        stored = json.loads(STORE.read_text()) if STORE.exists() else {}  # others may have measured meanwhile
         stored[name] = result
         STORE.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n")
         PAGE.write_text(page(stored))

@@ -14,6 +14,7 @@ from trainer.models.language import Language
 from trainer.models.tiny import make_tiny
 from trainer.prompts import PromptSettings
 from trainer.rl.objective import Learning, PolicyObjective, PolicyRow, prompt_passes
+from trainer.rl.reference import Reference
 
 PROMPTS = ([1, 20, 21, 22, 23], [1, 30, 31], [1, 40])
 
@@ -112,3 +113,20 @@ def test_passes_of_a_batch_are_alike_in_length() -> None:
     lengths = [sum(row.length for row in part) for part in prompt_passes(rows, 100, 80)]
     assert len(lengths) > 1
     assert max(lengths) <= 1.6 * min(lengths)
+
+
+@pytest.mark.parametrize("own_pass", [True, False])
+@pytest.mark.parametrize("prompts", [PROMPTS, PROMPTS[2:]])
+def test_the_reference_gives_what_the_model_gives(
+    own_pass: bool, prompts: Sequence[Sequence[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.rl.reference.SECOND_COPY", 1 << 30 if own_pass else 0)
+    language = policy()
+    frozen = Learning(Language(language.model.float(), language.settings), with_value=False, shares=True).eval()
+    rows = rows_of(prompts, seed=7)
+    given = Reference(frozen, frozen, 0.7).logprobs(rows, lambda: None)
+    for row, ours in zip(rows, given, strict=True):
+        with torch.no_grad():
+            logits = language.model(torch.from_numpy(row.ids)[None]).logits[0, row.prompt - 1 : -1].double() / 0.7
+        wanted = logits.log_softmax(-1).gather(1, torch.from_numpy(row.ids[row.prompt :])[:, None])[:, 0]
+        np.testing.assert_allclose(ours, wanted, atol=1e-5)

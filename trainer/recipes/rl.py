@@ -31,11 +31,12 @@ from trainer.reasoning.budget import budget_figures
 from trainer.reasoning.grader import GradeForm, Grader
 from trainer.reasoning.metrics import bootstrap
 from trainer.reasoning.recorded import record_of
-from trainer.rl.author import Author, Reference
+from trainer.rl.author import Author
 from trainer.rl.author_server import ServerWriter
 from trainer.rl.card import RlResult, card_text
 from trainer.rl.judges import PRM, Judges
 from trainer.rl.objective import Learning, PolicyObjective, longest_of, needs_value
+from trainer.rl.reference import Reference
 from trainer.rl.rewarder import (
     Earned,
     OwnJudge,

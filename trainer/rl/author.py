@@ -18,7 +18,6 @@ from trainer.contract.records import InputRow, record_id
 from trainer.contract.rollouts import PackedTrace, RolloutBatch, floats, ints, pack_floats, pack_ints
 from trainer.contract.specs.rl import KlPlace, RlSpec
 from trainer.models.generate import BudgetRule, Decoder, Ended, Generated, Sampling, ThinkingEnded
-from trainer.models.learn import padded_passes
 from trainer.models.policies import LoadedPolicy
 from trainer.models.response_tokens import ResponseTokens
 from trainer.prompts import Prompts
@@ -28,13 +27,13 @@ from trainer.reasoning.what_if import rewards_of
 from trainer.rl.advantages import gae, padded, whiten
 from trainer.rl.author_server import ServerWriter, importance, read_again
 from trainer.rl.losses import kl
-from trainer.rl.objective import Learning, PolicyRow, laid, longest_of, prompt_passes
+from trainer.rl.objective import Learning, PolicyRow, longest_of
+from trainer.rl.reference import Reference, read_rows
 from trainer.rl.rewarder import Earned, Rewarder, Written
 from trainer.runtime.distributed import Processes
 
 Check = Callable[[], None]
 Floats = NDArray[np.float32]
-READ_TOKENS = 4096  # padded tokens in one pass that only reads
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,20 +77,6 @@ class Rollout:
             self.values,
             self.returns,
         )
-
-
-class Reference:
-    """The policy as it was before: the trained one without its adapters, or a frozen copy."""
-
-    def __init__(self, learning: Learning, frozen: Learning | None, temperature: float) -> None:
-        self._learning, self._frozen, self._temperature = learning, frozen, temperature
-
-    def logprobs(self, rows: Sequence[PolicyRow], check: Check) -> list[Floats]:
-        """Log-probs of every token of the rows' responses [T]."""
-        if self._frozen is not None:
-            return read_rows(self._frozen, rows, self._temperature, check)[0]
-        with self._learning.policy.body.disable_adapter():
-            return read_rows(self._learning, rows, self._temperature, check)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,23 +370,3 @@ class Author:
             version=one.policy_version,
         )
         return self._weighed(found)
-
-
-@torch.no_grad()
-def read_rows(
-    learning: Learning, rows: Sequence[PolicyRow], temperature: float, check: Check
-) -> tuple[list[Floats], list[Floats]]:
-    """Log-probs and values (zeros without a value head) of the tokens of each row's response [T]."""
-    logprobs: list[Floats] = [np.zeros(0, np.float32)] * len(rows)
-    values: list[Floats] = [np.zeros(0, np.float32)] * len(rows)
-    place = {id(row): index for index, row in enumerate(rows)}
-    cut = prompt_passes if learning.shares else padded_passes
-    for group in cut(rows, len(rows), READ_TOKENS):
-        check()
-        found, value = learning.read(laid(group, learning.policy.device, shares=learning.shares), temperature)
-        for line, row in enumerate(group):
-            tokens = row.length - row.prompt
-            logprobs[place[id(row)]] = found.logprobs[line, :tokens].float().cpu().numpy()
-            known = np.zeros(tokens, np.float32) if value is None else value[line, :tokens].float().cpu().numpy()
-            values[place[id(row)]] = known
-    return logprobs, values
