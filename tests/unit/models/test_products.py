@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from trainer.models.products import Product, multiply_fast, product, rounded
+from trainer.models.products import Norm, Product, multiply_fast, product, rounded
 
 
 def made(bias: bool = True) -> nn.Linear:
@@ -109,3 +110,22 @@ def test_rows_that_fill_up_a_product_add_nothing(rows: int) -> None:
     F.linear(there, weight, bias).square().sum().backward()
     for ours, theirs in zip(got, (weight.grad, bias.grad, there.grad), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-4, check_dtype=False)
+
+
+@pytest.mark.parametrize("shape", [(24,), (7, 24), (2, 5, 24)])
+def test_the_norm_and_its_gradients_are_those_of_transformers_in_float64(shape: tuple[int, ...]) -> None:
+    theirs = LlamaRMSNorm(24, eps=1e-5)
+    torch.nn.init.normal_(theirs.weight)
+    ours, wide = copy.deepcopy(theirs), copy.deepcopy(theirs).double()
+    multiply_fast(ours)
+    assert isinstance(ours, Norm)
+    x, slope = torch.randn(shape, requires_grad=True), torch.randn(shape)
+    ours(x).backward(slope)
+    there = x.detach().double().requires_grad_()
+    variance = there.square().mean(-1, keepdim=True)
+    (there / (variance + 1e-5).sqrt() * wide.weight).backward(slope.double())
+    torch.testing.assert_close(ours(x), theirs(x), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(x.grad, there.grad, atol=1e-5, rtol=1e-5, check_dtype=False)
+    torch.testing.assert_close(ours.weight.grad, wide.weight.grad, atol=1e-5, rtol=1e-5, check_dtype=False)
+    narrow = x.detach().bfloat16()
+    assert torch.equal(ours.bfloat16()(narrow), theirs.bfloat16()(narrow))
