@@ -156,11 +156,8 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"model": policy.model, "prm": prm.model}
 
 
-@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
-def test_reinforcement_in_two_processes_writes_and_learns_what_it_does_in_one(
-    tmp_path: Path, judged: dict[str, Path], algorithm: str
-):
-    given = {"updates": 1, "prompts": 3, "algorithm": algorithm, "kl_weight": 0.01, "eval_every": 1}
+def test_reinforcement_in_two_processes_writes_and_learns_what_it_does_in_one(tmp_path: Path, judged: dict[str, Path]):
+    given = {"updates": 1, "prompts": 3, "kl_weight": 0.01, "eval_every": 1}  # three prompts: two and one
     one, two = (rl_run(tmp_path / name, ROWS, judged, **given) for name in ("one", "two"))
     assert here(one) == 0, one.tail_of_log()
     assert finish_two(two) == 0, two.tail_of_log()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -13,11 +14,10 @@ import pytest
 from studio.errors import RunError
 from studio.jobs import remote, remotes, states, templates
 from studio.jobs.prepare import create_run
-from studio.jobs.remote import Elsewhere
 from studio.jobs.service import Jobs
 from studio.jobs.templates import SHIPPED
 from studio.jobs.values import RunOrder, RunView
-from studio.settings import LaunchTemplate, Settings
+from studio.settings import Settings
 from studio.store import runs
 from tests.unit.jobs import stand_in
 from tests.unit.jobs.making import House, interpreter_of_tiny_worker, stories, until
@@ -66,6 +66,7 @@ def farm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Farm]:
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(states, "LOST_SECONDS", 3.0)
     monkeypatch.setattr(remotes, "LOST_SECONDS", 3.0)
+    monkeypatch.setattr(remotes, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(remotes, "SILENT_SECONDS", 1.0)
     tiny = interpreter_of_tiny_worker(tmp_path)
     own = {
@@ -159,13 +160,17 @@ def test_slurm_several_jobs_wait_there_and_a_waiting_one_is_taken_back(farm: Far
     (farm.root / "hold").touch()
     one, two = farm.send("slurm"), farm.send("slurm")
     for run in (one, two):
-        until(lambda run=run: farm.view(run).scheduler == "PENDING", "its place in Slurm's queue")
+        until(partial(waits, farm, run), "its place in Slurm's queue")
         assert farm.view(run).state is RunState.STARTING
     farm.jobs.cancel(two)
     assert farm.wait(two, *DONE).state is RunState.CANCELLED
     (farm.root / "hold").unlink()
     assert farm.wait(one, *DONE).state is RunState.FINISHED
     assert not farm.there(two).events.exists()
+
+
+def waits(farm: Farm, run: int) -> bool:
+    return farm.view(run).scheduler == "PENDING"
 
 
 def test_slurm_on_a_shared_disk_copies_nothing(farm: Farm) -> None:
@@ -255,10 +260,8 @@ def test_the_workers_command_of_several_machines_meets_at_the_first(tmp_path: Pa
     assert modules(Launch(), "/runs/a") == ["-m", "trainer", "/runs/a"]
 
 
-def test_a_view_of_a_run_here_says_nothing_of_elsewhere(house: House) -> None:
+def test_a_run_here_is_as_before(house: House) -> None:
     run = house.order(steps=2)
     view: RunView = house.wait(run, RunState.FINISHED)
     assert (view.scheduler, view.elsewhere) == ("", "")
     assert kept(house.folder(run).path) == Launch()
-    assert isinstance(SHIPPED["ssh"], LaunchTemplate)
-    assert Elsewhere.__doc__
