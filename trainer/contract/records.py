@@ -80,7 +80,7 @@ _FINAL = {RunState.FINISHED, RunState.CANCELLED, RunState.FAILED, RunState.CRASH
 _ON_DEVICE = {RunState.STARTING, RunState.RUNNING, RunState.SILENT, RunState.LOST}
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """A span that one idea fills. `id` is stable over versions of the segmentation of its trace."""
 
     id: int
@@ -88,7 +88,7 @@ class Step(msgspec.Struct, frozen=True):
     end: int
 
 
-class Block(msgspec.Struct, frozen=True):
+class Block(msgspec.Struct, frozen=True, gc=False):
     """A span of one kind within a message."""
 
     kind: BlockKind

@@ -15,6 +15,8 @@ from studio.ui.inspect.diff_dialog import DiffDialog
 from studio.ui.inspect.find_panel import FindPanel
 from studio.ui.inspect.heat import Heat
 from studio.ui.inspect.opened import LOW, Opened
+from studio.ui.inspect.report_dialog import ReportDialog
+from studio.ui.inspect.step_commands import StepCommands
 from studio.ui.inspect.tree_dialog import TreeDialog
 from trainer.reasoning.behaviour import backtracking_in
 
@@ -76,8 +78,10 @@ class InspectCommands(QObject):
         on("find_in_traces", self._find)
         on("diff_traces", self._diff)
         on("candidate_tree", self._tree)
+        on("write_report", self._report)
         on("follow_file", self._follow)
         on("search_traces", page.traces.search.setFocus)
+        self.steps = StepCommands(page)
         self.enable()
 
     def enable(self) -> None:
@@ -85,8 +89,9 @@ class InspectCommands(QObject):
         for id in COMMANDS:
             self._context.actions.enable(id, self._page.shown is not None)
         stored = self._page.shown is not None and self._page.shown.trace.id > 0
-        for id in ("label_this", "score_this", "diff_traces", "candidate_tree"):
+        for id in ("label_this", "score_this", "diff_traces", "candidate_tree", "write_report"):
             self._context.actions.enable(id, stored)
+        self.steps.enable(stored)
 
     def _follow(self) -> None:
         self._page.left.setCurrentWidget(self._page.live)
@@ -181,6 +186,14 @@ class InspectCommands(QObject):
         dialog = TreeDialog(self._context, opened.trace.id, parent=self._page)
         dialog.stepWanted.connect(partial(self._context.open_trace, Page.INSPECT))
         dialog.show()
+
+    def _report(self) -> None:
+        opened = self._page.shown
+        panel = self._page.panels["Find"]
+        if opened is None or not isinstance(panel, FindPanel):
+            return
+        found = tuple(row.trace_id for row in panel.model.rows)
+        ReportDialog(self._context, opened.trace.id, found, self._page.traces.model.query, self._page).show()
 
     def _toggle_source(self) -> None:
         page = self._page

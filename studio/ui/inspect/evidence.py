@@ -11,9 +11,10 @@ from PySide6.QtGui import QBrush, QColor, QFont, QIcon, QPainter, QPixmap
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from studio.render.prose import visible
+from studio.store.flags import Flag
 from studio.ui.context import Context
 from studio.ui.inspect.cursor import Cursor, Position
-from studio.ui.inspect.opened import Flagged, Moment, Opened, Voice
+from studio.ui.inspect.opened import Moment, Opened, Voice
 from studio.ui.widgets import faces
 from studio.ui.widgets.score_strip import summary
 from studio.ui.widgets.step_model import WORDS
@@ -244,10 +245,10 @@ def _tokens(opened: Opened, ordinal: int) -> Iterable[Fact]:
             yield Fact(name, f"{known.mean(dtype=np.float64):.3f}", tip="mean over the tokens of the step, in nats")
 
 
-def _flag(flag: Flagged) -> Fact:
-    words = f"{flag.category}: “{visible(flag.quote[:80])}{'…' if len(flag.quote) > 80 else ''}”"
-    tip = "\n".join(part for part in (flag.why, f"by {flag.monitor}, severity {flag.severity}") if part)
-    return Fact(words, flag.state, tip=tip, span=(flag.start, flag.end))
+def _flag(flag: Flag) -> Fact:
+    words = f"{flag.category.value}: “{visible(flag.quote[:80])}{'…' if len(flag.quote) > 80 else ''}”"
+    tip = "\n".join(part for part in (flag.why, f"by {flag.monitor or 'a person'}, severity {flag.severity}") if part)
+    return Fact(words, flag.state.value, tip=tip, span=(flag.start, flag.end))
 
 
 def _scorers(opened: Opened) -> Iterable[Fact]:

@@ -7,13 +7,10 @@ from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QModelIndex, QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QListView,
     QVBoxLayout,
     QWidget,
 )
@@ -27,6 +24,7 @@ from studio.ui.context import Context
 from studio.ui.dialogs import set_role
 from studio.ui.inspect.trace_delegate import TraceDelegate
 from studio.ui.inspect.trace_model import ROW_ROLE, TraceListModel
+from studio.ui.widgets.row_view import RowView
 
 TYPING_MS = 180
 ORDERS = {
@@ -86,7 +84,7 @@ class ListPanel(QWidget):
         self.log = QComboBox()
         self.outcome = QComboBox()
         self.model_name = QComboBox()
-        self.list = QListView()
+        self.list = RowView(context.theme)
         self._count = QLabel()
         self._typing = QTimer(self, singleShot=True, interval=TYPING_MS)
         self._wanted: int | None = None
@@ -194,11 +192,8 @@ class ListPanel(QWidget):
     def _set_up_list(self, context: Context) -> None:
         self.list.setModel(self.model)
         self.list.setItemDelegate(TraceDelegate(context.maths, context.theme, self.list.viewport()))
-        self.list.setUniformItemSizes(True)
-        self.list.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.list.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
-        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setFrameShape(QFrame.Shape.NoFrame)
+        self.list.fit_rows()
 
     def _lay_out(self, context: Context) -> None:
         set_role(self._count, "caption")

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, select
 
 from studio.domain import Annotation, Entry, StepScores, Trace
 from studio.store import annotations as verbs
-from studio.store import batches, conversations, projects, scores, token_values, traces
+from studio.store import conversations, flags, projects, scores, token_values, traces
 from studio.store.conversations import Conversation
+from studio.store.flags import Flag, FlagState
 from studio.store.schema import candidate
-from studio.store.schema_inspect import flag, monitor
 from studio.store.token_values import TokenArrays
 from studio.ui.inspect.clock import Clock, clock_of
 from studio.ui.inspect.structure import Structure, structure
@@ -24,7 +24,6 @@ from trainer.contract.records import Rating
 
 LOW = 0.5  # a step with a lower score is a hit: the PRM thinks it is wrong
 NO_RATING = 2
-SETTLED = frozenset({"rejected", "withdrawn"})  # a flag that a person has taken back counts no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +45,6 @@ class Moment:
     at: str
     name: str
     entry: Entry
-
-
-@dataclass(frozen=True, slots=True)
-class Flagged:
-    """A finding of a monitor, or of a person, with its span of the trace."""
-
-    id: int
-    category: str
-    severity: int
-    start: int
-    end: int
-    quote: str
-    why: str
-    state: str
-    monitor: str = ""
-    other: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +78,7 @@ class Opened:
     clock: Clock
     marks: Marks
     tokens: TokenArrays | None = None
-    flags: tuple[Flagged, ...] = ()
+    flags: tuple[Flag, ...] = ()
 
     @property
     def count(self) -> int:
@@ -169,7 +152,7 @@ def read_trace(c: Connection, trace_id: int, annotator_id: int) -> Opened:
         history=tuple(Moment(entry.at, names.get(entry.annotator_id or 0, "unknown"), entry) for entry in history),
         projects=of,
         tokens=token_values.read(c, trace_id, alternatives=False),
-        flags=_flags(c, trace_id),
+        found=flags.of_trace(c, trace_id),
         branches=tuple(c.scalars(select(candidate.c.ordinal).where(candidate.c.trace_id == trace_id).distinct())),
     )
 
@@ -183,7 +166,7 @@ def assemble(
     history: tuple[Moment, ...] = (),
     projects: tuple[str, ...] = (),
     tokens: TokenArrays | None = None,
-    flags: tuple[Flagged, ...] = (),
+    found: tuple[Flag, ...] = (),
     branches: tuple[int, ...] = (),
 ) -> Opened:
     """What the page shows, of parts read from a store or from a file that is not imported."""
@@ -191,9 +174,9 @@ def assemble(
     shape = structure(trace.text, turns, trace.segmentation.steps)
     starts = None if tokens is None else tokens.starts.astype(np.int64)
     clock = clock_of(len(trace.text), turns, _turn_starts(shape), starts)
-    marks = _marks(shape, voices, lines, flags, branches)
+    marks = _marks(shape, voices, lines, found, branches)
     return Opened(
-        trace, voices, lines, history, projects, conversation, shape, clock, marks, tokens=tokens, flags=flags
+        trace, voices, lines, history, projects, conversation, shape, clock, marks, tokens=tokens, flags=found
     )
 
 
@@ -208,7 +191,7 @@ def _marks(
     shape: Structure,
     voices: tuple[Voice, ...],
     lines: tuple[ScoreLine, ...],
-    flags: tuple[Flagged, ...],
+    found: tuple[Flag, ...],
     branches: tuple[int, ...],
 ) -> Marks:
     count = shape.steps
@@ -223,8 +206,8 @@ def _marks(
     if lines and not lines[0].note:
         disputed |= (score < LOW) & (standing == Rating.POSITIVE)
         disputed |= (score >= LOW) & (standing == Rating.NEGATIVE)
-    for each in flags:
-        if each.state not in SETTLED:
+    for each in found:
+        if each.state is not FlagState.REJECTED:
             flagged[max(shape.step_at(each.start), 0) : shape.step_at(max(each.start, each.end - 1)) + 1] = True
     branched[[ordinal for ordinal in branches if 0 <= ordinal < count]] = True
     return Marks(standing, score, disputed, flagged, branched)
@@ -252,30 +235,6 @@ def _said(voices: tuple[Voice, ...]) -> dict[int, _Said]:
         most = max(counted, key=lambda value: (counted[value], -value))
         found[ordinal] = _Said(own.get(ordinal, most), len(counted) > 1)
     return found
-
-
-def _flags(c: Connection, trace_id: int) -> tuple[Flagged, ...]:
-    query = (
-        select(flag, monitor.c.name.label("monitor"))
-        .outerjoin(monitor, monitor.c.id == flag.c.monitor_id)
-        .where(flag.c.trace_id == trace_id, batches.visible(flag.c.batch_id))
-        .order_by(flag.c.start, flag.c.id)
-    )
-    return tuple(
-        Flagged(
-            row.id,
-            row.category,
-            row.severity,
-            row.start,
-            row.end,
-            row.quote,
-            row.why,
-            row.state,
-            row.monitor or "a person",
-            None if row.other_start is None else (row.other_start, row.other_end),
-        )
-        for row in c.execute(query)
-    )
 
 
 def _voice(annotation: Annotation, trace: Trace, names: dict[int, str], me: int) -> Voice:

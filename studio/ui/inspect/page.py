@@ -38,6 +38,7 @@ from studio.ui.widgets.parts import plural
 from studio.ui.widgets.problem_view import ProblemView
 from studio.ui.widgets.trace_map import TraceMap
 
+SHOWN_TOPICS = (Topic.TRACES, Topic.ANNOTATIONS, Topic.SCORES, Topic.FLAGS, Topic.PROJECTS, Topic.ANNOTATORS)
 HELD = 24  # traces kept ready to be shown again
 AHEAD = 60  # steps of a neighbour that are laid out before anybody asks
 HELD_TEXT = 8_000_000  # code points of them together
@@ -342,7 +343,7 @@ class InspectPage(QWidget):
     # -- news ---------------------------------------------------------------------------------------------------------
 
     def _on_changed(self, changes: Changes) -> None:
-        if not changes.touches(Topic.TRACES, Topic.ANNOTATIONS, Topic.SCORES, Topic.PROJECTS, Topic.ANNOTATORS):
+        if not changes.touches(*SHOWN_TOPICS):
             return
         self._held.clear()
         if not self.isVisible():

@@ -397,7 +397,9 @@ class ScoreStrip(QWidget):
 
 def summary(line: ScoreLine) -> str:
     """Product, minimum and last score of a scorer, in words."""
-    if line.product is None or line.low is None or line.last is None:
+    given = np.array(line.given, np.float64)
+    if not len(given):
         return "no scores"
-    product = f"{line.product:.2f}" if line.product >= 0.005 else f"{line.product:.0e}"
-    return f"product {product} · min {line.low:.2f} · last {line.last:.2f}"
+    whole = float(given.prod())
+    product = f"{whole:.2f}" if whole >= 0.005 else f"{whole:.0e}"
+    return f"product {product} · min {given.min():.2f} · last {given[-1]:.2f}"
