@@ -1,6 +1,6 @@
 """Thinking budgets with the tiny model, on problems where trying again helps: kept, capped, and worth their tokens.
 
-    python -m bench.budgets [--updates 24] [--seeds 1] [--keep FOLDER] [--picture docs/pictures/budgets.svg]
+    python -m bench.budgets [--updates 40] [--seeds 1] [--keep FOLDER] [--picture docs/pictures/budgets.svg]
 
 A policy learns from demonstrations of as many lines as a teacher happened to write, their length in the prompt. From
 there RL, once with each form of LCPO, draws a budget for every problem and pays for right answers and for keeping to
@@ -15,10 +15,10 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -37,36 +37,53 @@ from trainer.reasoning.tries import TRY_COUNT, TRY_PRESET, TRY_SEED, make_tries,
 
 LOW, HIGH, MOST = 24, 96, 120
 BUDGETS = (24, 32, 40, 48, 56, 64, 72, 80, 88, 96)
-PROBLEMS, UPDATES = 300, 24
+PROBLEMS, UPDATES = 300, 40
 CAPPED = 1000
 MUST_DEVIATE, MUST_OVERRUN = 0.15, 0.15
 ANSWER = 12
+AGAIN: dict[str, Any] = {"model": "policy", "rate": 2e-3, "max_steps": 600, "threads": 2}
 RL_SETTINGS: dict[str, Any] = {
-    "model": "policy", "prompts": 32, "traces": 8, "max_thinking": MOST, "max_answer": ANSWER, "rate": 2e-4,
-    "parts": 2, "budget_low": LOW, "budget_high": HIGH, "budget_rate": 0.02, "eval_every": 6, "eval_problems": 200,
-    "checkpoint_every": 3, "keep_rollouts": 6, "threads": 2, "on_alarm": "only tell",
+    "model": "policy", "prompts": 32, "traces": 8, "max_thinking": MOST, "max_answer": ANSWER, "rate": 5e-4,
+    "parts": 2, "budget_low": LOW, "budget_high": HIGH, "budget_rate": 0.04, "eval_every": 10, "eval_problems": 200,
+    "checkpoint_every": 10, "keep_rollouts": 10, "threads": 2, "on_alarm": "only tell",
 }  # fmt: skip
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(msgspec.Struct, frozen=True):
     """What a policy did at one budget: tokens of thinking [n] and whether the answers were right [n]."""
 
     budget: int
-    tokens: Floats
-    right: Floats
+    tokens: list[int]
+    right: list[bool]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers."""
+        return float(np.mean(self.right))
 
     @property
     def deviation(self) -> float:
         """Mean |n - b| / b."""
-        return float(np.abs(self.tokens - self.budget).mean() / self.budget)
+        return float(np.abs(np.asarray(self.tokens) - self.budget).mean() / self.budget)
 
     @property
-    def overrun(self) -> float:
-        """Share of traces longer than the budget."""
-        return float((self.tokens > self.budget).mean())
+    def excess(self) -> Floats:
+        """Tokens over the budget [n], 0 where it was kept."""
+        return np.maximum(np.asarray(self.tokens, np.float64) - self.budget, 0.0)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % bootstrap interval of the accuracy."""
+        return interval_of(np.asarray(self.right, np.float64))
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A policy at every budget, asked for it alone and with the decoder's hard cap there."""
+
+    asked: list[Kept]
+    capped: list[Kept]
 
 
 def main() -> int:
@@ -83,7 +100,7 @@ def main() -> int:
         taught = teach(stages, rows)
         figure("supervised: time", taught.seconds / 60, "min")
         study = Study(stages, rows, taught.folder.model)
-        study.tell("after demonstrations", load_policy(str(taught.folder.model)), None)
+        study.tell("after demonstrations", taught.folder.model, None)
         met = True
         for form in (BudgetReward.EXACT, BudgetReward.MAX):
             for seed in range(given.seeds):
@@ -102,8 +119,14 @@ def rows_of(count: int) -> list[InputRow]:
 
 
 def teach(stages: Stages, rows: Sequence[InputRow], **settings: object) -> Done:
-    """A policy that has learned the demonstrations, each with the length of its thinking in the prompt."""
-    return stages.do("sft", "sft", rows, {**TRY_PRESET, "budget": BudgetReward.EXACT, **settings})
+    """A policy that has learned the demonstrations, each with the length of its thinking in the prompt.
+
+    It learns twice: only a second round, at a high rate again, teaches what length each number means.
+    """
+    given = {**TRY_PRESET, "budget": BudgetReward.EXACT, **settings}
+    first = stages.do("sft", "sft", rows, given)
+    again = stages.do("sft-again", "sft", rows, {**given, **AGAIN, **settings}, {"model": first.folder.model})
+    return Done(again.folder, first.seconds + again.seconds, again.summary)
 
 
 class Study:
@@ -112,14 +135,14 @@ class Study:
     def __init__(self, stages: Stages, rows: Sequence[InputRow], policy: Path, problems: int = PROBLEMS) -> None:
         self._stages, self._rows, self._policy = stages, rows, policy
         self.problems = [row for row in rows if row.split is Split.TEST][:problems]
-        self._curves: list[tuple[str, list[Kept]]] = []
+        self._curves: dict[str, list[Kept]] = {}
 
     def run(self, form: BudgetReward, seed: int, updates: int) -> bool:
         """Improve and measure; whether every target was met."""
         done = self.improve(form, seed, updates)
         name = f"{form.value}, seed {seed}"
         figure(f"{name}: time of {updates} updates", done.seconds / 60, "min")
-        return self.tell(name, load_policy(str(done.folder.model)), form)
+        return self.tell(name, done.folder.model, form)
 
     def improve(self, form: BudgetReward, seed: int, updates: int, **settings: object) -> Done:
         """Budget-aware RL from the policy."""
@@ -129,36 +152,45 @@ class Study:
 
     def lines(self) -> list[Line]:
         """The curves, a colour a form, each point with its 95 % interval."""
-        out, forms = [], list(dict.fromkeys(name.partition(",")[0] for name, _ in self._curves))
-        for number, (name, curve) in enumerate(self._curves):
+        out: list[Line] = []
+        forms: list[str] = []
+        for name, curve in self._curves.items():
             form = name.partition(",")[0]
-            is_first = number == next(i for i, (other, _) in enumerate(self._curves) if other.partition(",")[0] == form)
-            points = [(float(one.budget), float(one.right.mean())) for one in curve]
-            out.append(Line(form if is_first else "", points, forms.index(form)))
-            for one in curve:
-                low, high = interval_of(one.right)
-                out.append(Line("", [(one.budget, low), (one.budget, high)], forms.index(form)))
+            told = "" if form in forms else form
+            forms += [form] if told else []
+            out.append(Line(told, [(float(one.budget), one.accuracy) for one in curve], forms.index(form)))
+            out += [Line("", [(one.budget, y) for y in one.interval], forms.index(form)) for one in curve]
         return out
 
-    def tell(self, name: str, policy: LoadedPolicy, form: BudgetReward | None) -> bool:
+    def tell(self, name: str, policy: Path, form: BudgetReward | None) -> bool:
         """Figures of a policy; whether it met the targets of its form."""
-        curve = [self.at(policy, budget) for budget in BUDGETS]
-        self._curves.append((name, curve))
-        for one in curve:
-            low, high = interval_of(one.right)
+        told = self.measured(name, policy)
+        self._curves[name] = told.asked
+        for one in told.asked:
+            low, high = one.interval
             what = f"{name}: accuracy at a budget of {one.budget} tokens [{low:.3f}, {high:.3f}]"
-            figure(what, float(one.right.mean()), f"with {one.tokens.mean():.1f} tokens of thinking")
-        lead = curve[-1].right - curve[0].right
+            figure(what, one.accuracy, f"with {np.mean(one.tokens):.1f} tokens of thinking")
+        lead = np.asarray(told.asked[-1].right, np.float64) - np.asarray(told.asked[0].right)
         low, high = interval_of(lead)
         rises = low > 0
         what = f"{name}: accuracy at {BUDGETS[-1]} over {BUDGETS[0]} tokens [{low:+.3f}, {high:+.3f}]"
         figure(what, float(lead.mean()), "", "> 0" if form else "", rises if form else None)
-        kept, capped = self._tell_kept(name, curve, form), self._tell_capped(name, policy)
+        kept, capped = self._tell_kept(name, told.asked, form), self._tell_capped(name, told.capped)
         return rises and kept and capped
 
+    def measured(self, name: str, policy: Path) -> Told:
+        """What the policy does, measured once and kept among the stages."""
+        file = self._stages.root / f"{name}.json"
+        if not file.exists():
+            loaded, share = load_policy(str(policy)), -(-CAPPED // len(BUDGETS))
+            asked = [self.at(loaded, budget) for budget in BUDGETS]
+            capped = [self.at(loaded, budget, capped=True, most=share) for budget in BUDGETS]
+            file.write_bytes(msgspec.json.encode(Told(asked, capped)))
+        return msgspec.json.decode(file.read_bytes(), type=Told)
+
     def _tell_kept(self, name: str, curve: Sequence[Kept], form: BudgetReward | None) -> bool:
-        deviation = float(np.mean([one.deviation for one in curve]))
-        overrun = float(np.mean([one.overrun for one in curve]))
+        excess = np.concatenate([one.excess for one in curve])
+        deviation, overrun = float(np.mean([one.deviation for one in curve])), float((excess > 0).mean())
         met = True
         for value, what, must, of in (
             (deviation, "mean |n - b| / b", MUST_DEVIATE, BudgetReward.EXACT),
@@ -169,18 +201,16 @@ class Study:
             figure(f"{name}: {what}", value, "", f"<= {must}" if is_goal else "", value <= must if is_goal else None)
         worst = max(curve, key=lambda one: one.deviation)
         figure(f"{name}: largest mean |n - b| / b, at {worst.budget} tokens", worst.deviation, "")
-        excess = np.concatenate([np.maximum(one.tokens - one.budget, 0) for one in curve])
         over = excess[excess > 0]
         figure(f"{name}: tokens over the budget, mean of those over", float(over.mean()) if over.size else 0.0, "")
         return met
 
-    def _tell_capped(self, name: str, policy: LoadedPolicy) -> bool:
-        share = -(-CAPPED // len(BUDGETS))
-        found = [self.at(policy, budget, capped=True, most=share) for budget in BUDGETS]
-        count = sum(len(one.tokens) for one in found)
-        over = int(sum((one.tokens > one.budget).sum() for one in found))
+    def _tell_capped(self, name: str, found: Sequence[Kept]) -> bool:
+        count, over = sum(len(one.tokens) for one in found), sum(int((one.excess > 0).sum()) for one in found)
         figure(f"{name}: of {count} traces under the hard cap, beyond it", over, "", "0", over == 0)
-        figure(f"{name}: accuracy under the hard cap", float(np.concatenate([one.right for one in found]).mean()), "")
+        forced = sum(token == one.budget for one in found for token in one.tokens)
+        figure(f"{name}: traces at the very cap", forced / count, "share")
+        figure(f"{name}: accuracy under the hard cap", float(np.mean([one.accuracy for one in found])), "")
         return over == 0
 
     def at(self, policy: LoadedPolicy, budget: int, *, capped: bool = False, most: int | None = None) -> Kept:
@@ -194,8 +224,7 @@ class Study:
         made = [one[0] for one in decoder.generate(prompts, sampling, seeds=seeds)]
         texts = [ResponseTokens(policy.tokenizer).text(one.ids) for one in made]
         right = [read_response(text).answer == row.reference for text, row in zip(texts, rows, strict=True)]
-        tokens = [thinking_of(policy, one) for one in made]
-        return Kept(budget, np.asarray(tokens, np.float64), np.asarray(right, np.float64))
+        return Kept(budget, [thinking_of(policy, one) for one in made], right)
 
 
 def thinking_of(policy: LoadedPolicy, made: Generated) -> int:

@@ -62,11 +62,11 @@ def test_no_trace_exceeds_its_cap_and_budgets_are_paid_as_lcpo_says(study: Study
     policy = load_policy(str(done.folder.model))
     capped = [study.at(policy, budget, capped=True) for budget in (*TIGHT, *BUDGETS)]
     assert sum(len(one.tokens) for one in capped) > 200
-    assert all((one.tokens <= one.budget).all() for one in capped)
-    assert any((one.tokens == one.budget).any() for one in capped), "the cap was never needed: it proves nothing"
+    assert all(max(one.tokens) <= one.budget for one in capped)
+    assert any(one.budget in one.tokens for one in capped), "the cap was never needed: it proves nothing"
 
 
-def lcpo(form: BudgetReward, right: bool, tokens: int, budget: int, rate: float = 0.02) -> float:
+def lcpo(form: BudgetReward, right: bool, tokens: int, budget: int, rate: float = 0.04) -> float:
     """Aggarwal & Welleck 2025, with the floor that keeps every right answer above every wrong one."""
     if form is BudgetReward.EXACT:
         return right - min(rate * abs(budget - tokens), 1 - FLOOR)
