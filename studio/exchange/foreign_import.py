@@ -29,6 +29,7 @@ from studio.store.database import Database
 
 SUFFIXES = {".eval", ".json", ".jsonl", ".ndjson", ".sse"}  # looked at in a folder
 SLICE_SECONDS = 0.005  # a trace is dear to index: fewer, longer transactions are half the work; they stay under 20 ms
+SLICES_BETWEEN_CHECKPOINTS = 40  # a checkpoint waits for the disk twice
 COPY_CHUNK = 1 << 20
 Spread = Callable[[Iterator[Piece]], Iterator[list[Result]]]
 Progress = Callable[[int, int], None]
@@ -94,7 +95,14 @@ class ForeignImporter:
 
     def _write(self, database: Database, writer: ForeignWriter, source: Source, digest: hashlib._Hash) -> None:
         with closing(self._records(source, digest)) as records:
-            database.write_in_slices(records, writer.store, checked=False, stop=self.stop, work=SLICE_SECONDS)
+            database.write_in_slices(
+                records,
+                writer.store,
+                checked=False,
+                stop=self.stop,
+                work=SLICE_SECONDS,
+                checkpoint_after=SLICES_BETWEEN_CHECKPOINTS,
+            )
 
     def _records(self, source: Source, digest: hashlib._Hash) -> Generator[ReadyRecord]:
         """The records that can be read; the others stand in the report."""

@@ -103,7 +103,7 @@ class Database:
         self._count_commit()
 
     @contextmanager
-    def bulk(self, *, checked: bool = True) -> Iterator[Connection]:
+    def bulk(self, *, checked: bool = True, checkpoint_after: int = SLICES_BETWEEN_CHECKPOINTS) -> Iterator[Connection]:
         """A machine's transaction: as `write`, but first stands aside while a person waits. Keep it under 20 ms.
 
         Its commit does not wait for the disk: a power cut can lose the last of an unpublished batch, which is removed
@@ -123,7 +123,7 @@ class Database:
             self._notice(turn)
         self._flush_soon()
         self._slices += 1
-        if self._slices % SLICES_BETWEEN_CHECKPOINTS == 0:
+        if self._slices % checkpoint_after == 0:
             self.checkpoint()
 
     def write_in_slices(
@@ -135,15 +135,17 @@ class Database:
         stop: Callable[[], bool] | None = None,
         stored: Callable[[int], None] | None = None,
         work: float = SLICE_SECONDS,
+        checkpoint_after: int = SLICES_BETWEEN_CHECKPOINTS,
     ) -> int:
         """Store many items in short bulk transactions, as many in one as time allows; returns how many were stored.
 
         `stop` is asked before every slice, `stored` told the sum after every commit. Items of finished slices stay.
-        `work` is how many seconds a slice aims at before its commit: more for large items that are dear to index.
+        `work` is how many seconds a slice aims at before its commit: more for large items that are dear to index;
+        `checkpoint_after` so many slices the log is moved into the file.
         """
         source, size, total = iter(items), 4, 0
         while not (stop is not None and stop()) and (piece := list(itertools.islice(source, size))):
-            with self.bulk(checked=checked) as connection:
+            with self.bulk(checked=checked, checkpoint_after=checkpoint_after) as connection:
                 began, used = time.perf_counter(), time.thread_time()
                 store(connection, piece)
                 spent = max(time.thread_time() - used, SHARE_OF_WALL * (time.perf_counter() - began))
