@@ -155,11 +155,17 @@ def active_ids(c: Connection) -> tuple[int, ...]:
 
 
 def scores(
-    c: Connection, monitor_ids: Sequence[int] | None = None, *, project_id: int | None = None, part: int = 0
+    c: Connection,
+    monitor_ids: Sequence[int] | None = None,
+    *,
+    project_id: int | None = None,
+    trace_id: int | None = None,
+    part: int = 0,
 ) -> Scores:
     """What these monitors (None: the active ones) say together: the highest score of each category.
 
     `part`: 0 hybrid, 1 thinking alone, 2 answer alone. Scores of older steps give way to those of newer ones.
+    `trace_id`: of this trace alone.
     """
     wanted = active_ids(c) if monitor_ids is None else tuple(monitor_ids)
     m = i.monitor_score.c
@@ -169,16 +175,18 @@ def scores(
     if project_id is not None:
         p = s.project_trace.c
         query = query.where(m.trace_id.in_(select(p.trace_id).where(p.project_id == project_id)))
-    rows = c.execute(query.order_by(m.monitor_id, m.trace_id, m.segmentation_id)).fetchall()
-    return _combined(rows, part)
+    if trace_id is not None:
+        query = query.where(m.trace_id == trace_id)
+    found = c.execute(query.order_by(m.monitor_id, m.trace_id, m.segmentation_id))
+    return _combined(found.cursor.fetchall(), part)  # plain tuples: rows of 100,000 traces take twice as long
 
 
 def of_trace(c: Connection, trace_id: int) -> tuple[tuple[Monitor, Scores], ...]:
     """Every monitor's scores of one trace, the active ones first."""
     found = []
     for monitor in sorted(all_of(c), key=lambda one: (one.state is not MonitorState.ACTIVE, -one.id)):
-        mine = scores(c, (monitor.id,)).only((trace_id,)) if monitor.traces else None
-        if mine is not None and len(mine):
+        mine = scores(c, (monitor.id,), trace_id=trace_id)
+        if len(mine):
             found.append((monitor, mine))
     return tuple(found)
 
@@ -243,7 +251,7 @@ def _set_state(c: Connection, monitor_id: int, state: MonitorState) -> None:
     c.execute(update(i.monitor).where(i.monitor.c.id == monitor_id).values(state=state.value))
 
 
-def _combined(rows: Sequence[Row[*tuple[Any, ...]]], part: int) -> Scores:
+def _combined(rows: Sequence[tuple[Any, ...]], part: int) -> Scores:
     """Rows by monitor, trace and steps become one row a trace: maxima over monitors, of each its newest steps."""
     if not rows:
         empty = np.empty((0, COLUMNS))
@@ -255,6 +263,8 @@ def _combined(rows: Sequence[Row[*tuple[Any, ...]]], part: int) -> Scores:
     values = np.frombuffer(b"".join(data), "<f4").reshape(len(rows), 3, COLUMNS)[last, part]
     gap = np.array(gaps, np.uint8)[last]
     found = (np.array(bits, np.int64)[last, None] >> np.arange(COLUMNS)) & 1
+    if monitor[0] == monitor[-1]:  # one monitor: its traces are in order and each comes once
+        return Scores(trace, values.astype(np.float32), gap, found.astype(np.bool_))
     kept, place = np.unique(trace, return_inverse=True)
     best = np.full((len(kept), COLUMNS), np.nan, np.float32)
     worst_gap, evidence = np.zeros(len(kept), np.uint8), np.zeros((len(kept), COLUMNS), np.bool_)

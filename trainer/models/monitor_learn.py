@@ -74,9 +74,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """What models that had not seen a trace's problem gave it, by category: calibrated score, truth, problem, model."""
+    """What models that had not seen a trace's problem gave it, by category: calibrated score, raw one, truth, problem,
+    model. The order is that of the raw scores: calibration of a part comes of the others."""
 
     scores: Floats
+    raw: Floats
     truth: NDArray[np.int64]
     groups: tuple[str, ...]
     models: tuple[str, ...]
@@ -100,13 +102,12 @@ def learn(
             f"no category has {LEAST} confirmed and {LEAST} rejected steps; review more flags, "
             "or begin with the examples"
         )
-    fitted = _Fitted([unit.text for unit in units], options)
+    fitted = _Fitted([unit.text for unit in units], traces, options)
     folds = fold_of(groups, options.folds)
     trace_folds = fold_of([trace.group for trace in traces], options.folds)
     weights, bias = np.zeros((len(CATEGORIES), fitted.size)), np.zeros(len(CATEGORIES))
     heads: list[Head] = []
     held_out: dict[Category, OutOfFold] = {}
-    parts = fitted.parts_of(traces)
     synthetic = np.array([unit.trace < 0 for unit in units], np.bool_)
     for category in CATEGORIES:
         mine = np.flatnonzero(said[:, category.place] >= 0)
@@ -118,7 +119,7 @@ def learn(
         assert whole is not None
         weights[category.place], bias[category.place] = whole.weights, whole.bias
         told = [k for k, trace in enumerate(traces) if trace.said[category.place] >= 0]
-        head, found = _calibrated(category, fitted, every, folds, mine, truth, traces, parts, trace_folds, told)
+        head, found = _calibrated(category, fitted, every, folds, mine, truth, traces, trace_folds, told)
         counts = {"positives": int(truth.sum()), "negatives": int((1 - truth).sum())}
         heads.append(msgspec.structs.replace(head, **counts, synthetic=int(synthetic[mine].sum())))
         held_out[category] = found
@@ -154,20 +155,27 @@ class _Line:
 class _Fitted:
     """The features of all texts, and fits of logistic regression on some of them."""
 
-    def __init__(self, texts: Sequence[str], options: Options) -> None:
+    def __init__(self, texts: Sequence[str], traces: Sequence[Labelled], options: Options) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
+        every = dict.fromkeys(texts)
+        for trace in traces:
+            every |= dict.fromkeys((*trace.thinking, *trace.answer))
         half = options.features // 2
         common: dict[str, Any] = {"sublinear_tf": True, "max_features": half, "dtype": np.float64}
-        few = len(texts) < 200
-        self._word = TfidfVectorizer(ngram_range=WORD_SIZES, min_df=1 if few else 2, **common)
-        self._character = TfidfVectorizer(
-            analyzer="char_wb", ngram_range=CHARACTER_SIZES, min_df=1 if few else 3, **common
-        )
-        self._matrix = self._stacked(self._word.fit_transform(texts), self._character.fit_transform(texts))
-        self.words = tuple(map(str, self._word.get_feature_names_out()))
-        self.characters = tuple(map(str, self._character.get_feature_names_out()))
-        self.rarity = np.concatenate([self._word.idf_, self._character.idf_])
+        few = len(every) < 200
+        word = TfidfVectorizer(ngram_range=WORD_SIZES, min_df=1 if few else 2, **common)
+        character = TfidfVectorizer(analyzer="char_wb", ngram_range=CHARACTER_SIZES, min_df=1 if few else 3, **common)
+        self._all = self._stacked(word.fit_transform(every), character.fit_transform(every))
+        places = {text: place for place, text in enumerate(every)}
+        self._matrix = self._all[[places[text] for text in texts]]
+        self._parts = [
+            tuple(np.array([places[text] for text in part], np.int64) for part in (trace.thinking, trace.answer))
+            for trace in traces
+        ]
+        self.words = tuple(map(str, word.get_feature_names_out()))
+        self.characters = tuple(map(str, character.get_feature_names_out()))
+        self.rarity = np.concatenate([word.idf_, character.idf_])
         self.size = len(self.rarity)
         self._options = options
 
@@ -188,19 +196,12 @@ class _Fitted:
         """Log-odds [rows] of units."""
         return np.asarray(self._matrix[rows] @ line.weights, np.float64) + line.bias
 
-    def parts_of(self, traces: Sequence[Labelled]) -> list[tuple[Any, Any]]:
-        """The features of the steps of both parts of every trace."""
-        flat = [text for trace in traces for part in (trace.thinking, trace.answer) for text in part]
-        if not flat:
-            return [(None, None) for _ in traces]
-        matrix = self._stacked(self._word.transform(flat), self._character.transform(flat))
-        out, at = [], 0
-        for trace in traces:
-            both = []
-            for part in (trace.thinking, trace.answer):
-                both.append(matrix[at : at + len(part)] if part else None)
-                at += len(part)
-            out.append((both[0], both[1]))
+    def raw_of_parts(self, lines: Sequence[_Line | None]) -> list[list[tuple[Floats, Floats]]]:
+        """For each line the log-odds of the steps of both parts of every trace; nothing for a line that is None."""
+        out: list[list[tuple[Floats, Floats]]] = []
+        for line in lines:
+            raw = None if line is None else np.asarray(self._all @ line.weights, np.float64) + line.bias
+            out.append([] if raw is None else [(raw[a], raw[b]) for a, b in self._parts])
         return out
 
     @staticmethod
@@ -218,18 +219,17 @@ def _calibrated(
     mine: NDArray[np.int64],
     truth: NDArray[np.int64],
     traces: Sequence[Labelled],
-    parts: Sequence[tuple[Any, Any]],
     trace_folds: NDArray[np.int64],
     told: Sequence[int],
 ) -> tuple[Head, OutOfFold]:
     """Norm, share of the thinking and curve from scores that came of other problems; of traces, else of steps."""
     tops, numbers, kept = [], [], []
+    by_fold = fitted.raw_of_parts(every)
     for k in told:
-        line = every[trace_folds[k]]
-        if line is None:
+        if every[trace_folds[k]] is None:
             continue
         kept.append(k)
-        raws = [np.empty(0) if part is None else np.asarray(part @ line.weights) + line.bias for part in parts[k]]
+        raws = by_fold[trace_folds[k]][k]
         tops.append([_top(raw) for raw in raws])
         numbers.append([len(raw) for raw in raws])
     trace_truth = np.array([traces[k].said[category.place] for k in kept], np.int64)
@@ -240,6 +240,7 @@ def _calibrated(
     share = _best_share(above, trace_truth)
     raw = np.array([hybrid(a, b, share) for a, b in above])
     groups, models = [traces[k].group for k in kept], [traces[k].model for k in kept]
+    part_of = trace_folds[kept] if kept else np.empty(0, np.int64)
     if len(np.unique(trace_truth)) < 2 or min(np.bincount(trace_truth)) < LEAST:  # then of steps
         usable = np.array([every[fold] is not None for fold in folds[mine]], np.bool_)
         raw = np.full(len(mine), np.nan)
@@ -247,18 +248,25 @@ def _calibrated(
             here = np.flatnonzero(folds[mine] == fold)
             if line is not None and len(here):
                 raw[here] = (fitted.raw(line, mine[here]) - norm.base) / norm.spread
-        raw, trace_truth = raw[usable], truth[usable]
+        raw, trace_truth, part_of = raw[usable], truth[usable], folds[mine][usable]
         groups, models = [str(place) for place in mine[usable]], [SYNTHETIC] * int(usable.sum())
     curve = fit_curve(raw, trace_truth)
     head = Head(category=category.value, curve=curve, norm=norm, thinking=share)
-    return head, OutOfFold(curve(raw), trace_truth, tuple(groups), tuple(models))
+    return head, OutOfFold(_crossed(raw, trace_truth, part_of), raw, trace_truth, tuple(groups), tuple(models))
+
+
+def _crossed(raw: Floats, truth: NDArray[np.int64], part_of: NDArray[np.int64]) -> Floats:
+    """Probabilities by curves that came of the other parts: what a curve learned does not judge itself."""
+    out = np.full(len(raw), np.nan)
+    for part in np.unique(part_of):
+        others = part_of != part
+        if len(np.unique(truth[others])) == 2:
+            out[~others] = fit_curve(raw[others], truth[others])(raw[~others])
+    return out
 
 
 def _top(raw: Floats) -> float:
-    if not len(raw):
-        return math.nan
-    wide = np.repeat(raw[:, None], len(CATEGORIES), 1)
-    return float(top_of(wide)[0])
+    return float(top_of(raw[:, None])[0])
 
 
 def fit_norm(tops: Floats, numbers: Floats) -> Norm:
@@ -313,9 +321,10 @@ def _figures(held_out: dict[Category, OutOfFold]) -> dict[str, float]:
     out: dict[str, float] = {}
     for category, found in held_out.items():
         name = category.name.lower()
-        out[f"{name}_auroc"] = auc(found.scores, found.truth)
-        out[f"{name}_ap"] = average_precision(found.scores, found.truth)
-        out[f"{name}_ece"] = ece(found.scores, found.truth)
+        known = ~np.isnan(found.scores)
+        out[f"{name}_auroc"] = auc(found.raw, found.truth)
+        out[f"{name}_ap"] = average_precision(found.raw, found.truth)
+        out[f"{name}_ece"] = ece(found.scores[known], found.truth[known]) if known.any() else math.nan
         out[f"{name}_labels"] = float(len(found.truth))
     return out
 

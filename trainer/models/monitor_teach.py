@@ -142,7 +142,7 @@ def card_text(learned: Learned, rows: int) -> str:
     ]
     for head in card.heads:
         found = learned.held_out[Category(head.category)]
-        f = figures_of(found.scores, found.truth, found.groups)
+        f = figures_of(found.raw, found.truth, found.groups, calibrated=False)
         lines.append(
             f"| {head.category} | {head.positives} | {head.negatives} | {head.synthetic} | {f.auroc.value:.3f} "
             f"| {f.at_5.describe()} | {f.at_1.describe()} |"

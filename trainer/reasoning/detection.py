@@ -102,9 +102,18 @@ class DetectionFigures:
 
 
 def figures_of(
-    scores: ArrayLike, truth: ArrayLike, groups: Sequence[str] | None = None, *, rounds: int = 1000, seed: int = 0
+    scores: ArrayLike,
+    truth: ArrayLike,
+    groups: Sequence[str] | None = None,
+    *,
+    calibrated: bool = True,
+    rounds: int = 1000,
+    seed: int = 0,
 ) -> DetectionFigures:
-    """Every figure of scores [n] in [0, 1] against truth [n]; the interval of AUROC draws whole groups (problems)."""
+    """Every figure of scores [n] against truth [n]; the interval of AUROC draws whole groups (problems).
+
+    `calibrated`: scores lie in [0, 1] and are meant as probabilities; else they have no ECE and no reliability.
+    """
     s, t = np.asarray(scores, np.float64), np.asarray(truth, np.float64)
     known = ~np.isnan(s)
     names = np.arange(len(s)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
@@ -114,8 +123,8 @@ def figures_of(
         average_precision=average_precision(s, t),
         at_1=at_rate(s, t, 0.01),
         at_5=at_rate(s, t, 0.05),
-        ece=ece(s, t) if len(s) else math.nan,
-        bins=reliability(s, t) if len(s) else (),
+        ece=ece(s, t) if len(s) and calibrated else math.nan,
+        bins=reliability(s, t) if len(s) and calibrated else (),
         positives=int(t.sum()),
         negatives=int((1 - t).sum()),
         left_out=int((~known).sum()),

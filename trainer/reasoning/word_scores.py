@@ -211,9 +211,9 @@ def load(folder: Path) -> WordModel:
 
 
 def top_of(raw: Floats) -> Floats:
-    """The mean of a part's highest raw score and its three highest [7]; NaN where nothing was scored."""
+    """Of raw scores [steps, k] the mean of the highest and of the three highest [k]; NaN where nothing was scored."""
     if not len(raw):
-        return np.full(len(CATEGORIES), np.nan)
+        return np.full(raw.shape[1], np.nan)
     ordered = np.sort(raw, axis=0)[::-1][:3]
     top: Floats = (ordered[0] + ordered.mean(0)) / 2
     return top
