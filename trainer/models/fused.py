@@ -159,7 +159,7 @@ class FusedEngine:
         """Last hidden states [rows, length, hidden]."""
         rows, length = ids.shape
         kv.reserve(length)
-        mask = _mask(kv, length, real)
+        mask = _mask(kv, length, real, self._embedding.dtype)
         cos, sin = self._rotation(kv, length, real)
         keys, values = self._kept(kv, kv.used + length)
         x = F.embedding(ids, self._embedding).flatten(0, 1)
@@ -218,9 +218,10 @@ class FusedEngine:
         if q.device.type != "cpu" or q.dtype != torch.float32:
             return F.scaled_dot_product_attention(q, k, v, mask, scale=self._scale)
         rows, heads, queries, _ = q.shape
-        scores = torch.bmm((q * self._scale).flatten(0, 1), k.flatten(0, 1).transpose(1, 2))
+        columns = k.flatten(0, 1).transpose(1, 2)
+        scores = torch.baddbmm(q.new_zeros(1), q.flatten(0, 1), columns, beta=0, alpha=self._scale)
         if mask is not None:
-            scores.view(rows, heads, queries, -1).masked_fill_(~mask, -torch.inf)
+            scores.view(rows, heads, queries, -1).add_(mask)
         return torch.bmm(scores.softmax(-1), v.flatten(0, 1))
 
     def _rotation(self, kv: Kv, length: int, real: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -234,14 +235,17 @@ class FusedEngine:
         return F.embedding(places, self._cos)[:, :, None], F.embedding(places, self._sin)[:, :, None]
 
 
-def _mask(kv: Kv, length: int, real: Tensor | None) -> Tensor | None:
+def _mask(kv: Kv, length: int, real: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     """What new tokens may look at [rows or 1, 1, length, slots]; None: everything, or plain causal from nothing.
 
+    Of one new token it is what is added to its scores, of several it is True and False.
     Padding looks at itself, so that no row of the softmax is empty.
     """
     seen = kv.seen(length, real)
+    if length == 1 and seen is not None:
+        return torch.zeros(seen.shape, device=seen.device, dtype=dtype).masked_fill_(~seen, -torch.inf)[:, None, None]
     if length == 1:
-        return None if seen is None else seen[:, None, None]
+        return None
     if seen is None and kv.used == 0:
         return None
     causal = torch.ones((length, kv.used + length), dtype=torch.bool, device=kv.device).tril(kv.used)

@@ -13,6 +13,7 @@ from trainer.models.engines import Engine
 from trainer.models.kv import Kv, Segment, assemble, segment_bytes
 
 PASS_TOKENS = 2048  # padded tokens read in one pass
+WIDTHS = 8  # several prefixes are read in passes as wide as a multiple of it
 KEPT_BYTES = 1 << 30
 
 
@@ -105,6 +106,8 @@ class PrefixMemory:
             some = [missing[i] for i in group]
             chains = [[(at.memory or {}, at.own) for at in prefix.chain()[:-1]] or [({}, 0)] for prefix in some]
             width = max(prefix.own for prefix in some)
+            if len(some) > 1:  # a pass of a new width is dear (see `products.rounded`)
+                width = -(-width // WIDTHS) * WIDTHS
             kv = assemble(chains, self._device, width)
             ids = torch.zeros((len(some), width), dtype=torch.long)
             real = torch.zeros((len(some), width), dtype=torch.bool)
