@@ -176,7 +176,8 @@ class EvidencePanel(QTreeWidget):
         if fact.hatched:
             item.setBackground(1, QBrush(self._theme.colours.q("border"), Qt.BrushStyle.BDiagPattern))
             item.setForeground(1, self._theme.colours.q("secondary"))
-        item.setFirstColumnSpanned(not fact.value)
+        if not fact.value:
+            item.setFirstColumnSpanned(True)
         if fact.span is not None:
             item.setData(0, SPAN_ROLE, fact.span)
         if fact.tip:

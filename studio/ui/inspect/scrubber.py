@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
@@ -89,11 +89,11 @@ class Scrubber(QWidget):
         painter.setBrush(colours.q("accent"))
         painter.drawRoundedRect(QRectF(line.left(), line.top(), max(0.0, x - line.left()), line.height()), px(2), px(2))
         painter.setPen(QPen(colours.q("negative"), 1.4))
-        for place in np.unique(np.round([self.x_of(second) for second in self._hits])):
-            painter.drawLine(QPointF(place, middle + px(5)), QPointF(place, middle + px(10)))
+        top, bottom = middle + px(5), middle + px(10)
+        painter.drawLines([QLineF(place, top, place, bottom) for place in self._columns(self._hits)])
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(colours.q("unsure"))
-        for place in np.unique(np.round([self.x_of(second) for second in self._flags])):
+        for place in self._columns(self._flags):
             top = middle - px(5)
             corners = [QPointF(-0.7, -1), QPointF(0.7, -1), QPointF(0, 0)]
             painter.drawPolygon(QPolygonF([QPointF(place, top) + corner * px(6) for corner in corners]))
@@ -105,6 +105,14 @@ class Scrubber(QWidget):
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 4, 4)
         painter.end()
+
+    def _columns(self, seconds: Floats) -> list[float]:
+        """The pixels that marks fall on, each once."""
+        if not len(seconds) or not self._length:
+            return []
+        edge = self._theme.px(8)
+        places = np.unique(np.round(edge + (self.width() - 2 * edge) * (seconds / self._length)))
+        return [float(place) for place in places]
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Seek."""
