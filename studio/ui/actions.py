@@ -20,6 +20,7 @@ class Page(StrEnum):
     LABEL = "label"
     INSPECT = "inspect"
     TRAIN = "train"
+    EVALUATE = "evaluate"
     DATA = "data"
 
 
@@ -47,7 +48,7 @@ class Action:
         return self.text.replace("&", "").rstrip("…")
 
 
-MENUS = ("File", "Edit", "View", "Label", "Inspect", "Train", "Data", "Help")
+MENUS = ("File", "Edit", "View", "Label", "Inspect", "Train", "Evaluate", "Data", "Help")
 
 ACTIONS: tuple[Action, ...] = (
     Action("open_workspace", "&Open workspace…", ("Ctrl+O",), "folder", menu="File"),
@@ -65,6 +66,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("page_label", "&Label", ("Ctrl+1",), "label", menu="View", tip="Rate steps"),
     Action("page_inspect", "&Inspect", ("Ctrl+2",), "inspect", menu="View", tip="Read traces and their scores"),
     Action("page_train", "&Train", ("Ctrl+3",), "train", menu="View", tip="Train a PRM, score traces, watch runs"),
+    Action("page_evaluate", "&Evaluate", ("Ctrl+5",), "evaluate", menu="View", tip="Safety monitors, review of flags"),
     Action("page_data", "&Data", ("Ctrl+4",), "data", menu="View", tip="Import, export, projects"),
     Action("theme_system", "Theme: as the &system", menu="View", checkable=True),
     Action("theme_light", "Theme: &light", menu="View", checkable=True),
@@ -191,6 +193,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("heat_logprob", "&Heat: log-probability of tokens", ("H",), page=Page.INSPECT, menu="Inspect"),
     Action("heat_entropy", "Heat: &entropy of tokens", ("Shift+H",), page=Page.INSPECT, menu="Inspect"),
     Action("flag_step", "&Flag this step…", ("F",), "flag", Page.INSPECT, "Inspect"),
+    Action("check_trace", "Chec&k this trace", ("C",), "flag", Page.INSPECT, "Inspect", "Exact checks, without a model"),
     Action("diff_traces", "&Diff with another trace…", ("D",), page=Page.INSPECT, menu="Inspect"),
     Action("candidate_tree", "T&ree of candidates", ("T",), page=Page.INSPECT, menu="Inspect"),
     Action("step_to_label", "S&end to a labelling project…", ("E",), "label", Page.INSPECT, "Inspect"),
@@ -203,6 +206,7 @@ ACTIONS: tuple[Action, ...] = (
         "inspect_source", "Show &source", ("V",), page=Page.INSPECT, menu="Inspect", tip="Steps as they were written"
     ),
     Action("search_traces", "Search &traces", ("/", "Ctrl+F"), "search", Page.INSPECT, "Inspect"),
+    Action("write_report", "&Write a report…", ("Ctrl+Shift+R",), "export", Page.INSPECT, "Inspect"),
     Action("find_in_traces", "Find in &all traces", ("Ctrl+Shift+F",), "search", Page.INSPECT, "Inspect"),
     Action("find_next", "Next found te&xt", ("F3",), page=Page.INSPECT, menu="Inspect"),
     Action("find_previous", "Previous found tex&t", ("Shift+F3",), page=Page.INSPECT, menu="Inspect"),
@@ -223,6 +227,22 @@ ACTIONS: tuple[Action, ...] = (
     Action("run_lineage", "&Lineage of the run…", (), "", Page.TRAIN, "Train", "What it was made from, what uses it"),
     Action("export_runs_csv", "Export figures as CS&V…", (), "", Page.TRAIN, "Train", "Of the ticked runs"),
     Action("export_runs_tensorboard", "Export for &TensorBoard…", (), "", Page.TRAIN, "Train", "The ticked runs"),
+    Action("show_monitors", "&Monitors", ("Alt+1",), "", Page.EVALUATE, "Evaluate"),
+    Action("show_review", "&Review queue", ("Alt+2",), "", Page.EVALUATE, "Evaluate"),
+    Action("look_at_traces", "&Look at traces…", ("L",), "search", Page.EVALUATE, "Evaluate", "Run monitors over them"),
+    Action("learn_from_flags", "Learn from reviewed &flags…", ("T",), "train", Page.EVALUATE, "Evaluate"),
+    Action("promote_monitor", "&Promote monitor…", ("P",), "", Page.EVALUATE, "Evaluate", "Compare it first"),
+    Action("roll_back_monitor", "Roll &back", ("B",), "", Page.EVALUATE, "Evaluate", "Take the last promotion back"),
+    Action("keep_thresholds", "&Keep these thresholds", ("Ctrl+Return",), "", Page.EVALUATE, "Evaluate"),
+    Action("confirm_flag", "&Confirm the flag", ("C",), "check", Page.EVALUATE, "Evaluate", "It is there"),
+    Action("reject_flag", "Re&ject the flag", ("R",), "close", Page.EVALUATE, "Evaluate", "It is not there"),
+    Action("unsure_flag", "&Unsure of the flag", ("U",), "unsure", Page.EVALUATE, "Evaluate"),
+    Action("flag_reason", "R&eason…", ("E",), "comment", Page.EVALUATE, "Evaluate", "Goes with the next decision"),
+    Action("flag_below", "&Next flag of the queue", ("J", "Down"), "next", Page.EVALUATE, "Evaluate"),
+    Action("flag_above", "Pre&vious flag of the queue", ("K", "Up"), "previous", Page.EVALUATE, "Evaluate"),
+    Action("open_flagged", "&Open its trace", ("O",), "inspect", Page.EVALUATE, "Evaluate"),
+    Action("undo_verdict", "&Undo on this page", ("Ctrl+Z",), "undo", Page.EVALUATE, "Evaluate"),
+    Action("redo_verdict", "Re&do on this page", ("Ctrl+Shift+Z", "Ctrl+Y"), "redo", Page.EVALUATE, "Evaluate"),
     Action("new_project", "&New project…", ("N",), "plus", Page.DATA, "Data"),
     Action("refresh", "&Refresh", ("F5",), "retry", menu="View"),
     Action("help_keys", "&Keys of this page", ("F1",), "keyboard", menu="Help"),

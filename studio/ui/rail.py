@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QButtonGroup, QFrame, QToolButton, QVBoxLayout, QW
 from studio.ui.actions import Page
 from studio.ui.context import Context
 
-PAGES = (Page.LABEL, Page.INSPECT, Page.TRAIN, Page.DATA)
+PAGES = (Page.LABEL, Page.INSPECT, Page.TRAIN, Page.EVALUATE, Page.DATA)
 
 
 class Rail(QFrame):
