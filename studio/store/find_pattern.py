@@ -22,8 +22,8 @@ from studio.errors import FindError
 from studio.store import find
 
 SHORTEST_LITERAL = 3
+SHORT_S = 0.02  # nearly every text takes less, and costs more where other threads may run meanwhile
 LONGEST_TEXT_S = 2.0  # one text of a search: an expression that explodes is stopped, not waited for
-LONGEST_WINDOW = 2_000  # characters read on either side of a literal
 _FUZZY = re.compile(r"\{[^{}0-9,][^{}]*\}")
 _SIGNS = r"[\W_]+"
 
@@ -73,42 +73,32 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A regular expression. Where no match is longer than `width`, only what lies around its `literal` is read."""
+    """A regular expression."""
 
     pattern: Any
-    literal: str = ""
-    width: int | None = None
 
     def spans(self, text: str, within: Sequence[Found]) -> Iterator[Found]:
         """Matches that take room. Raises FindError when one stretch takes over two seconds."""
         for place in within:
-            for window in self._windows(text, place):
-                yield from self._matches(text, window)
+            try:
+                found = self._matches(text, place, SHORT_S, concurrent=False)
+            except TimeoutError:
+                found = self._patient(text, place)
+            yield from found
 
-    def _windows(self, text: str, place: Found) -> Iterator[Found]:
-        lower = text.lower() if self.width is not None else ""
-        if self.width is None or len(lower) != len(text):
-            yield place
-            return
-        at = lower.find(self.literal, place.start, place.end)
-        while at >= 0:
-            start, end = max(place.start, at - self.width), min(place.end, at + self.width + 1)
-            at = lower.find(self.literal, at + 1, place.end)
-            while 0 <= at <= end + self.width:
-                end = min(place.end, at + self.width + 1)
-                at = lower.find(self.literal, at + 1, place.end)
-            yield Found(start, end)
-
-    def _matches(self, text: str, place: Found) -> Iterator[Found]:
+    def _patient(self, text: str, place: Found) -> list[Found]:
+        """Once more with time, letting other threads run meanwhile."""
         try:
-            for match in self.pattern.finditer(text, place.start, place.end, timeout=LONGEST_TEXT_S, concurrent=True):
-                if match.end() > match.start():
-                    yield Found(match.start(), match.end())
+            return self._matches(text, place, LONGEST_TEXT_S, concurrent=True)
         except TimeoutError:
             raise FindError(
                 f"“{self.pattern.pattern}” needed more than {LONGEST_TEXT_S:.0f} s for one text. "
                 "Repetitions within repetitions, such as (a+)+, cost most: write it without them."
             ) from None
+
+    def _matches(self, text: str, place: Found, seconds: float, *, concurrent: bool) -> list[Found]:
+        matches = self.pattern.finditer(text, place.start, place.end, timeout=seconds, concurrent=concurrent)
+        return [Found(m.start(), m.end()) for m in matches if m.end() > m.start()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,18 +189,7 @@ def _of_expression(text: str, *, match_case: bool) -> Pattern:
         raise FindError(
             f"Not a regular expression{at}: {error.msg}. To find it as it stands, search for words."
         ) from None
-    runs = literals(text)
-    best = next((run.lower() for run in runs if run.isascii()), "")
-    return Pattern((Expression(pattern, best, _width(text) if best else None),), literals=runs)
-
-
-def _width(expression: str) -> int | None:
-    """The longest match in characters when it is short and nothing around it is looked at, else None."""
-    tree = _parsed(expression)
-    if tree is None or any(name in str(tree) for name in ("ASSERT", "GROUPREF")):
-        return None
-    longest = int(tree.getwidth()[1])
-    return longest if longest <= LONGEST_WINDOW else None
+    return Pattern((Expression(pattern),), literals=literals(text))
 
 
 def literals(expression: str) -> tuple[str, ...]:

@@ -22,7 +22,9 @@ from studio.store.schema_inspect import flag
 from trainer.contract.records import BlockKind
 from trainer.reasoning.thinking import split_thinking
 
-MOST_SPANS = 100  # of one trace in a list; `spans_in` gives up to a hundred times as many
+MOST_SPANS = 30  # of one trace in a list; `spans_in` gives many more
+MOST_IN_ONE = 10_000
+ASKED = (64, 2_048, None)  # ids asked of the index at once
 FIRST_READ, LARGEST_READ = 8, 128  # traces read at once
 AROUND = 60  # characters of a snippet on either side
 
@@ -113,19 +115,22 @@ def search(
     pattern = compiled(query.text, query.mode, match_case=query.match_case)
     if pattern is None:
         return Results((), None, 0, 0)
-    ids = _candidates(c, query, pattern, vocabulary, after)
     hits: list[Hits] = []
-    read, size = 0, FIRST_READ
-    while read < len(ids):
-        for found in _read(c, ids[read : read + size], query, pattern, check):
-            read += 1
-            if found.hits is not None:
-                hits.append(found.hits)
-                if len(hits) == limit:
-                    return Results(tuple(hits), found.trace_id if read < len(ids) else None, read, len(ids))
-        told(read, len(ids), hits)
-        size = min(size * 2, LARGEST_READ)
-    return Results(tuple(hits), None, read, len(ids))
+    read, known, size = 0, 0, FIRST_READ
+    for ids in _candidates(c, query, pattern, vocabulary, after):
+        known += len(ids.found)
+        begin = 0
+        while begin < len(ids.found):
+            for found in _read(c, ids.found[begin : begin + size], query, pattern, check):
+                read += 1
+                if found.hits is not None:
+                    hits.append(found.hits)
+                    if len(hits) == limit:
+                        return Results(tuple(hits), found.trace_id if read < known or ids.more else None, read, known)
+            begin += size
+            told(read, known, hits)
+            size = min(size * 2, LARGEST_READ)
+    return Results(tuple(hits), None, read, known)
 
 
 def spans_in(c: Connection, trace_id: int, query: Query) -> tuple[Span, ...]:
@@ -137,26 +142,46 @@ def spans_in(c: Connection, trace_id: int, query: Query) -> tuple[Span, ...]:
     return found.hits.spans if found is not None and found.hits is not None else ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Ids:
+    """Some of the traces that have to be read, by id; `more` may follow."""
+
+    found: Sequence[int]
+    more: bool
+
+
 def _candidates(
     c: Connection, query: Query, pattern: Pattern, vocabulary: Vocabulary | None, after: int
-) -> Sequence[int]:
+) -> Iterator[_Ids]:
     """The ids of the traces that have to be read: by the index, and those that the vocabulary does not know yet."""
-    every = select(trace.c.id).where(trace.c.id > after, *_filters(query)).order_by(trace.c.id)
+    every = select(trace.c.id).where(*_filters(query)).order_by(trace.c.id)
     if pattern.match:
-        return _matching(c, pattern.match, query, after)
+        yield from _matching(c, pattern.match, query, after, None)
+        return
     expression = vocabulary.expression(pattern.literals) if vocabulary is not None else ""
     if vocabulary is None or not expression:
-        return c.scalars(every).all()
-    known = [id for id in _matching(c, expression, query, after) if id <= vocabulary.upto]
-    return [*known, *c.scalars(every.where(trace.c.id > vocabulary.upto))]
+        yield _Ids(c.scalars(every.where(trace.c.id > after)).all(), False)
+        return
+    if after < vocabulary.upto:
+        yield from _matching(c, expression, query, after, vocabulary.upto)
+    yield _Ids(c.scalars(every.where(trace.c.id > max(after, vocabulary.upto))).all(), False)
 
 
-def _matching(c: Connection, expression: str, query: Query, after: int) -> Sequence[int]:
+def _matching(c: Connection, expression: str, query: Query, after: int, upto: int | None) -> Iterator[_Ids]:
+    """By the index, in its order: a handful first, so that the first page does not wait for phrases of every text."""
     index = find.INDEX
     joined = index.join(trace, trace.c.id == index.c.rowid)
-    asked = literal_column("trace_find").op("MATCH")(expression)
-    wanted = select(index.c.rowid).select_from(joined).where(asked, index.c.rowid > after, *_filters(query))
-    return c.scalars(wanted.order_by(index.c.rowid)).all()
+    asked = [literal_column("trace_find").op("MATCH")(expression), *_filters(query)]
+    if upto is not None:
+        asked.append(index.c.rowid <= upto)
+    wanted = select(index.c.rowid).select_from(joined).where(*asked).order_by(index.c.rowid)
+    for size in ASKED:
+        found = c.scalars(wanted.where(index.c.rowid > after).limit(size)).all()
+        more = size is not None and len(found) == size
+        yield _Ids(found, more)
+        if not more:
+            return
+        after = found[-1]
 
 
 def _filters(query: Query) -> Iterator[ColumnElement[bool]]:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select, text
 
 from studio.store.schema import trace
 
-MOST_WORDS = 3_000  # alternatives in one expression; a fragment of more words says too little
+MOST_WORDS = 400  # alternatives in one expression; a fragment of more words says too little
 SHORTEST_FRAGMENT = 2
 _CUT = re.compile(r"[\W_]+")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from trainer.reasoning.segment import Span
 
 LEAST = 0.4
-_BUCKETS = 1_024  # words are hashed for the table of all pairs; the pairs that are taken are counted exactly
+_BUCKETS = 512  # words share places in the table of all pairs; the pairs that are taken are counted exactly
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s]|_")
 
 
@@ -97,8 +96,9 @@ def edits(left: str, right: str) -> tuple[Edit, ...]:
 
 
 def _similarities(a: Sequence[Sequence[str]], b: Sequence[Sequence[str]], least: float) -> NDArray[np.float32]:
-    """[n, m] similarities by hashed words, 0 below `least`; equal steps count a little more, so that they are kept."""
-    left, right = _marks(a), _marks(b)
+    """[n, m] similarities by words that share places, 0 below `least`; equal steps count a little more."""
+    buckets: dict[tuple[str, int], int] = {}
+    left, right = _marks(a, buckets), _marks(b, buckets)
     shared = left @ right.T
     total = np.add.outer(left.sum(1), right.sum(1))
     alike: NDArray[np.float32] = np.divide(2 * shared, total, out=np.ones_like(shared), where=total > 0)
@@ -108,13 +108,18 @@ def _similarities(a: Sequence[Sequence[str]], b: Sequence[Sequence[str]], least:
     return alike
 
 
-def _marks(steps: Sequence[Sequence[str]]) -> NDArray[np.float32]:
+def _marks(steps: Sequence[Sequence[str]], buckets: dict[tuple[str, int], int]) -> NDArray[np.float32]:
     """[n, buckets]: 1 where the step has the k-th occurrence of a word, so that products count shared multisets."""
-    table = np.zeros((len(steps), _BUCKETS), np.float32)
+    rows: list[int] = []
+    columns: list[int] = []
     for row, step in enumerate(steps):
-        for word, count in Counter(step).items():
-            for occurrence in range(count):
-                table[row, zlib.crc32(f"{word} {occurrence}".encode()) % _BUCKETS] = 1
+        seen: dict[str, int] = {}
+        for word in step:
+            seen[word] = occurrence = seen.get(word, -1) + 1
+            columns.append(buckets.setdefault((word, occurrence), len(buckets) % _BUCKETS))
+            rows.append(row)
+    table = np.zeros((len(steps), _BUCKETS), np.float32)
+    table[rows, columns] = 1
     return table
 
 
