@@ -60,7 +60,8 @@ sbatch --parsable --job-name={name} --nodes={machines} --ntasks-per-node=1 --tim
   --output={run_dir}/worker.log --open-mode=append <<'JOB' | cut -d';' -f1
 #!/bin/sh
 export MAIN_IP="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
-srun sh -c 'MACHINE_RANK=$SLURM_NODEID {worker}'
+export MAIN_PORT=$((20000 + SLURM_JOB_ID % 20000))
+srun --kill-on-bad-exit=1 sh -c 'export MACHINE_RANK=$SLURM_NODEID; exec {worker}'
 JOB"""
 _SQUEUE = """if said=$(squeue --noheader --jobs={job} --format=%T 2>&1); then echo "${said:-GONE}"
 else case $said in *"Invalid job id"*) echo GONE;; *) echo "$said" >&2; exit 1;; esac; fi"""

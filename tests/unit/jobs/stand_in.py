@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -74,7 +75,7 @@ def sbatch(args: list[str]) -> int:
     """sbatch --parsable ... < SCRIPT: a process that runs it; the number of the job."""
     options = dict(arg[2:].partition("=")[::2] for arg in args)
     job = str(1000 + len(list(FARM.glob("job-*"))))
-    environment = {"SLURM_JOB_NODELIST": "127.0.0.1", "SLURM_NNODES": options["nodes"]}
+    environment = {"SLURM_JOB_NODELIST": "127.0.0.1", "SLURM_NNODES": options["nodes"], "SLURM_JOB_ID": job}
     _start(job, ["sh", "-c", sys.stdin.read()], Path(options["output"]), environment)
     print(f"{job};farm")
     return 0
@@ -104,12 +105,16 @@ def scontrol(args: list[str]) -> int:
 
 
 def srun(args: list[str]) -> int:
-    """srun COMMAND: once on each node, which are all this machine."""
+    """srun --kill-on-bad-exit=1 COMMAND: once on each node, which are all this machine; one that fails ends all."""
     nodes = [
-        subprocess.Popen(args, env={**os.environ, "SLURM_NODEID": str(number)})
+        subprocess.Popen(args[1:], env={**os.environ, "SLURM_NODEID": str(number)})
         for number in range(int(os.environ["SLURM_NNODES"]))
     ]
-    return max(node.wait() for node in nodes)
+    while any(node.poll() is None for node in nodes) and not any(node.poll() for node in nodes):
+        time.sleep(0.05)
+    for node in nodes:
+        node.terminate()
+    return max(abs(node.wait()) for node in nodes)
 
 
 def ray(args: list[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -258,6 +259,20 @@ def test_the_workers_command_of_several_machines_meets_at_the_first(tmp_path: Pa
     assert "--config_file /runs/a/accelerate.json --machine_rank ${MACHINE_RANK:-0}" in command
     assert command.endswith("-m trainer /runs/a")
     assert modules(Launch(), "/runs/a") == ["-m", "trainer", "/runs/a"]
+
+
+def test_slurm_tells_each_machine_its_rank_and_where_all_meet(farm: Farm, tmp_path: Path) -> None:
+    worker = "echo rank ${MACHINE_RANK:-0} meets at ${MAIN_IP:-nowhere} ${MAIN_PORT:-nowhere}"
+    values = {"gpus": "0", "name": "two", "machines": "2", "run_dir": str(tmp_path), "worker": worker}
+    script = templates.fill(SHIPPED["slurm"].start, values)
+    said = subprocess.run(["sh", "-s"], input=script, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "1000"
+    log = tmp_path / "worker.log"
+    until(lambda: log.read_text().count("\n") == 2, "both machines")
+    assert sorted(log.read_text().splitlines()) == [
+        "rank 0 meets at 127.0.0.1 21000",
+        "rank 1 meets at 127.0.0.1 21000",
+    ]
 
 
 def test_a_run_here_is_as_before(house: House) -> None:
