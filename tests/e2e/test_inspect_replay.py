@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QTabBar, QWidget
 
 from studio.ui.inspect.clock import ClockKind
 from studio.ui.inspect.heat import Heat
@@ -249,3 +250,17 @@ def test_the_map_shows_tools_between_the_steps(sit_down: Callable[[], Seat]) -> 
         page.map.rowJumped.emit(row)
         assert page.place.position.message == 3
         assert any("debug line 39" in line for line in page.steps.lines), "it is unfolded"
+
+
+def test_everything_that_takes_the_focus_has_a_name(sit_down: Callable[[], Seat]) -> None:
+    with sit_down() as seat:
+        page = go_to_inspect(seat)
+        silent = [
+            f"{type(widget).__name__} in {type(widget.parent()).__name__}"
+            for widget in page.findChildren(QWidget)
+            if widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+            and widget.isVisible()
+            and not (widget.accessibleName() or getattr(widget, "text", lambda: "")())
+            and not isinstance(widget, QTabBar)
+        ]
+        assert not silent

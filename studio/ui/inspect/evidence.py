@@ -286,7 +286,7 @@ def _moment(moment: Moment) -> Fact:
 
 def _trace(opened: Opened) -> Iterable[Fact]:
     trace = opened.trace
-    if trace.id:
+    if trace.id > 0:
         yield Fact("number", str(trace.id), tip=trace.uid)
     said = opened.conversation
     for name, value in (("log", said.log), ("sample", said.sample), ("epoch", said.epoch)):

@@ -30,7 +30,7 @@ TYPING_MS = 180
 ORDERS = {
     TraceOrder.POSITION: "in order",
     TraceOrder.NEWEST: "newest first",
-    TraceOrder.SAMPLE: "by sample, epoch",
+    TraceOrder.SAMPLE: "by sample",
     TraceOrder.LOW_SCORE: "lowest score first",
     TraceOrder.FIRST_ERROR: "earliest error first",
 }

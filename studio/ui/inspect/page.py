@@ -87,7 +87,7 @@ class InspectPage(QWidget):
         self.side = QTabWidget()
         self.panels = {name: make(context, self.place) for name, make in SIDE_PANELS}
         self.replay = ReplayBar(context, self.place, self.player)
-        self.below = Chip(context, "New steps below", self.steps)
+        self.below = Chip("New steps below", self.steps)
         self.empty = EmptyPanel(context)
         self.scorer = TraceScorer(context, self)
         self.gate = PaintGate(self.problem, self.steps, parent=self)

@@ -42,6 +42,8 @@ class PageFrame(QObject):
         for tabs in (page.left, page.side):
             tabs.setDocumentMode(True)
             tabs.tabBar().setDrawBase(False)
+        page.left.setAccessibleName(page.tr("Lists of traces"))
+        page.side.setAccessibleName(page.tr("Side panels"))
         page.left.addTab(page.traces, page.tr("Traces"))
         page.left.addTab(page.disagreements, page.tr("Disagreements"))
         page.left.addTab(page.live, page.tr("Live"))

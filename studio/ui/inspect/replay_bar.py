@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
 
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
@@ -31,7 +31,7 @@ class ReplayBar(QWidget):
         for each in SPEEDS:
             self.speed.addItem(f"{each:g}×", each)
         self.speed.setCurrentIndex(SPEEDS.index(player.speed))
-        self.step = TextLine(context.theme, "step 00,000/00,000", "Step")
+        self.step = TextLine(context.theme, "", "Step")
         self.scrubber = Scrubber(context.theme)
         self.budget = BudgetBar(context.theme)
         self.clock = QLabel()
@@ -43,7 +43,7 @@ class ReplayBar(QWidget):
         for widget in (self.play, self.speed, self.back, self.on, self.step):
             row.addWidget(widget)
         row.addWidget(self.scrubber, 3)
-        row.addWidget(self.budget, 2)
+        row.addWidget(self.budget, 3)
         row.addWidget(self.clock)
         self.speed.currentIndexChanged.connect(lambda place: player.set_speed(SPEEDS[place]))
         self.scrubber.sought.connect(player.seek)
@@ -98,14 +98,13 @@ class ReplayBar(QWidget):
         self.scrubber.set_second(self._player.second)
 
 
-class Chip(QToolButton):
-    """A word on a coloured ground that can be pressed: new steps below."""
+class Chip(QPushButton):
+    """A word over the transcript that can be pressed: new steps below."""
 
-    def __init__(self, context: Context, name: str, parent: QWidget) -> None:
+    def __init__(self, name: str, parent: QWidget) -> None:
         super().__init__(parent)
         self.setAccessibleName(name)
         self.setProperty("primary", True)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.hide()
-        self._context = context

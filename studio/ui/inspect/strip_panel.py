@@ -43,7 +43,7 @@ class StripPanel(QWidget):
         head = QHBoxLayout()
         head.setContentsMargins(10, 4, 8, 0)
         head.setSpacing(10)
-        head.addWidget(self.note, 1)
+        head.addWidget(self.note, 3)
         head.addWidget(self.words, 2)
         self.words.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         for label in (self.note, self.words):
@@ -70,6 +70,7 @@ class StripPanel(QWidget):
         set_role(self.note, "warning" if says.state is LaneState.FOREIGN else "caption")
         notes = [f"{line.name}: {line.note}" for line in opened.lines if line.note]
         self.note.setToolTip("\n".join(notes) or says.text)
+        self.button.setEnabled(opened.trace.id > 0)  # a trace that is not stored cannot be asked about
         self.words.clear()
         self._show_running(False)
         if scoring is not None:

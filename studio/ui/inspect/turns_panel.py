@@ -109,6 +109,7 @@ class TurnsPanel(QListView):
 
     def __init__(self, context: Context, cursor: Cursor, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._position = Position()
         self.turns = TurnsModel(self)
         self.setModel(self.turns)
         self.setUniformItemSizes(True)
@@ -125,6 +126,7 @@ class TurnsPanel(QListView):
         """Show the turns of a trace; hidden where there is only one."""
         self.turns.set_trace(opened)
         self.setVisible(opened is not None and opened.structure.is_conversation)
+        self._on_moved(self._position)
 
     def keyboardSearch(self, search: str) -> None:
         """Letters are commands."""
@@ -137,6 +139,7 @@ class TurnsPanel(QListView):
             self.turnChosen.emit(entry.turn)
 
     def _on_moved(self, position: Position) -> None:
+        self._position = position
         if not self.isHidden():
             row = self.turns.row_of(position)
             if row >= 0 and row != self.currentIndex().row():

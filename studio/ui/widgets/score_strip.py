@@ -31,7 +31,7 @@ from studio.ui.widgets.step_model import WORDS
 from studio.ui.widgets.trace_values import ScoreLine
 from trainer.contract.records import Rating
 
-HEIGHT = 148
+HEIGHT = 132
 PEN_STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
 LEGEND_LINES, LEGEND = 4, 236
 NO_RATING = 2
