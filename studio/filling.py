@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
 import os
-import time
+import threading
 from collections.abc import Iterable, Iterator
 
 from sqlalchemy import Connection
@@ -25,7 +26,7 @@ from studio.store import projects, queue, traces
 from studio.store.traces import TraceQuery
 from studio.workspace import Workspace
 
-ALONE_SECONDS = 0.3  # about what a helper needs to start
+PIECES_ALONE = 4  # a file of so few is read before a helper has started
 log = logging.getLogger(__name__)
 FIRST_TRACES = 3  # of every queue, and of the list of all traces
 FIRST_TITLES = 12  # of every list
@@ -44,17 +45,22 @@ def sample(args: argparse.Namespace) -> int:
 
 
 def read_in_helpers(pieces: Iterator[Piece]) -> Iterator[list[Result]]:
-    """Read the pieces of a large file in a process beside the one that stores; a small one is read before that pays."""
-    until = time.monotonic() + ALONE_SECONDS
-    for piece in pieces:
-        yield file_records.read_piece(piece)
-        if time.monotonic() > until:
-            break
-    else:
+    """Read the pieces of a large file in a process beside the one that stores; here while that process starts."""
+    first = list(itertools.islice(pieces, PIECES_ALONE))
+    yield from map(file_records.read_piece, first)
+    following = next(pieces, None)
+    if following is None:
         return
+    rest = itertools.chain((following,), pieces)
     pool = HelperPool(1 if (os.cpu_count() or 1) < 4 else 2, preload=("studio.exchange.file_records",))
     try:
-        yield from in_order(pool, "studio.exchange.file_records:read_piece", pieces)
+        ready = threading.Event()
+        pool.submit("studio.exchange.file_records:nothing", None, lambda _: ready.set())
+        for piece in rest:
+            yield file_records.read_piece(piece)
+            if ready.is_set():
+                break
+        yield from in_order(pool, "studio.exchange.file_records:read_piece", rest)
     finally:
         pool.close()
 

@@ -47,14 +47,18 @@ class Member:
 class Archive:
     """An open archive. Without a central directory (cut off, or still being written) the members are read in order."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read: bool = True) -> None:
         self.path = path
+        self.members: dict[str, Member] = {}
         self._file: BinaryIO = path.open("rb")
         try:
             self._size = self._file.seek(0, 2)
             directory = self._directory()
             self.is_whole = directory is not None
-            members = self._walk() if directory is None else directory
+            self.directory = directory or b""
+            if not read:
+                return
+            members = self._walk() if directory is None else _entries(directory)
             self.members = {member.name: member for member in members}
             total = sum(member.size for member in self.members.values())
             if total > max(LARGEST_TOTAL, self._size * HIGHEST_RATIO):
@@ -63,6 +67,21 @@ class Archive:
         except BaseException:
             self._file.close()
             raise
+
+    @classmethod
+    def unread(cls, path: Path) -> Archive:
+        """An archive whose `directory` is not taken apart: `members` is empty."""
+        return cls(path, read=False)
+
+    def last(self, name: str) -> Member | None:
+        """The last member of this name, looked for in the directory as it lies there."""
+        at = self.directory.rfind(name.encode()) - _CENTRAL.size
+        found = next(_entries(self.directory[at:]), None) if at >= 0 else None
+        return found if found is not None and found.name == name else None
+
+    def read_member(self, member: Member) -> bytes:
+        """What a member holds. Raises BrokenRecord."""
+        return read_member(self._file, member)
 
     def __enter__(self) -> Archive:
         return self
@@ -78,7 +97,7 @@ class Archive:
         """What a member holds. Raises BrokenRecord, KeyError."""
         return read_member(self._file, self.members[name])
 
-    def _directory(self) -> list[Member] | None:
+    def _directory(self) -> bytes | None:
         start = max(0, self._size - _TAIL)
         self._file.seek(start)
         tail = self._file.read(_TAIL)
@@ -91,7 +110,7 @@ class Archive:
         if size > LARGEST_DIRECTORY or offset + size > self._size:
             return None
         self._file.seek(offset)
-        return list(_entries(self._file.read(size)))
+        return self._file.read(size)
 
     def _end64(self, tail: bytes, at: int) -> tuple[int, int] | None:
         locator = tail.rfind(_LOCATOR, 0, at)

@@ -16,6 +16,10 @@ from studio.exchange.inspect_log import MOST_TOGETHER, joined
 from studio.exchange.reading import BrokenRecord, Read, parse, text_of
 
 
+def nothing(_: object) -> None:
+    """A job that only tells that whoever does it is ready."""
+
+
 def read_piece(piece: Piece) -> list[Result]:
     """Read the records of a piece; what cannot be read is a Refusal, and the rest goes on."""
     found: list[Result] = list(piece.refused)

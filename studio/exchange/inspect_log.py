@@ -35,6 +35,22 @@ class SampleRow:
     error: str = ""
 
 
+def header_of(path: Path) -> tuple[Json, int, bool]:
+    """Header, number of samples and whether the log is in progress, without taking the directory apart.
+
+    Raises BrokenRecord, OSError.
+    """
+    with Archive.unread(path) as archive:
+        found = archive.last("header.json")
+        names = archive.directory
+        if found is not None and b"/sample.json" not in names:
+            header = object_of(parse(archive.read_member(found)))
+            return header, names.count(b"samples/") - names.count(b"/samples/"), False
+    log = InspectLog.open(path)
+    with log.archive:
+        return log.header, len(log.members()), log.in_progress
+
+
 @dataclass(slots=True)
 class InspectLog:
     """An open log. Raises BrokenRecord where it is damaged."""

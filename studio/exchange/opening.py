@@ -17,7 +17,7 @@ from studio.exchange.file_records import events_of
 from studio.exchange.files import Kind, Source
 from studio.exchange.foreign import ForeignTrace
 from studio.exchange.foreign_import import SUFFIXES
-from studio.exchange.inspect_log import InspectLog, SampleRow
+from studio.exchange.inspect_log import InspectLog, SampleRow, header_of
 from studio.exchange.reading import BrokenRecord, object_of, parse
 
 TITLED = 200  # records of a file of lines whose first words are read for the list
@@ -68,19 +68,18 @@ def listed(path: Path) -> Listed:
 
 
 def _listed_log(path: Path, size: int) -> Listed:
-    log = InspectLog.open(path)
-    with log.archive:
-        spec = object_of(log.header.get("eval"))
-        return Listed(
-            path,
-            size,
-            "inspect",
-            len(log.members()),
-            str(spec.get("model") or ""),
-            str(spec.get("task") or ""),
-            "in progress" if log.in_progress else str(log.header.get("status") or ""),
-            str(spec.get("created") or ""),
-        )
+    header, samples, in_progress = header_of(path)
+    spec = object_of(header.get("eval"))
+    return Listed(
+        path,
+        size,
+        "inspect",
+        samples,
+        str(spec.get("model") or ""),
+        str(spec.get("task") or ""),
+        "in progress" if in_progress else str(header.get("status") or ""),
+        str(spec.get("created") or ""),
+    )
 
 
 def folder(path: Path) -> Iterator[Listed]:

@@ -162,7 +162,7 @@ def test_helpers_read_what_this_process_would_read(
 ) -> None:
     from studio import filling
 
-    monkeypatch.setattr(filling, "ALONE_SECONDS", 0.0)
+    monkeypatch.setattr(filling, "PIECES_ALONE", 1)
     members = {
         f"samples/{at}_epoch_1.json": sample(at, f"<think>{at}\n\n" + "x " * 90_000 + "</think>4") for at in range(8)
     }
