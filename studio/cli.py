@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     _add_find(verbs)
     _add_diff(verbs)
     _add_report(verbs)
+    _add_failures(verbs)
     _add_flags(verbs)
     _add_tour(verbs)
     _add_ingest(verbs)
@@ -271,6 +272,20 @@ def _add_flags(verbs: Verbs) -> None:
         help="list only findings in this state; repeatable (default: open and confirmed)",
     )
     made.add_argument("--limit", type=int, metavar="N", help="list at most this many findings")
+
+
+def _add_failures(verbs: Verbs) -> None:
+    about = "Say why wrong traces are wrong: first bad step, cause and quote; exit code 1 when a trace is wrong."
+    made = _verb(verbs, "failures", "studio.exchange.failing:failures_", about)
+    made.add_argument("--project", metavar="NAME", help="only this project (default: all)")
+    made.add_argument("--model", default="", help="look only at traces of this model")
+    made.add_argument("--trace", action="append", type=int, metavar="N", help="look at this trace; repeatable")
+    made.add_argument("--again", action="store_true", help="also at traces that these rules have explained")
+    made.add_argument(
+        "--threshold", type=float, default=0.5, metavar="P", help="a step scored below it is bad (default: 0.5)"
+    )
+    made.add_argument("--json", action="store_true", help="one JSON document with every trace")
+    _progress(made)
 
 
 def _add_report(verbs: Verbs) -> None:

@@ -21,6 +21,7 @@ class Topic(StrEnum):
     SCORES = "scores"
     FLAGS = "flags"  # findings, what people say of them, and how monitors score traces
     MONITORS = "monitors"  # which monitor counts, and the thresholds
+    FAILURES = "failures"  # why traces are wrong, rubrics and what they found
     RUNS = "runs"
     MODELS = "models"
     EVERYTHING = "everything"  # another process wrote

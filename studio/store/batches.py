@@ -143,7 +143,7 @@ _OWN = (
     *(s.score, s.machine_label, s.token_values, s.project_trace, s.raw_record),
     *(i.flag, i.monitor_score, i.monitor_steps, i.source_record),
 )
-_OF_TRACE = (s.message, s.project_trace, s.lease, s.candidate, i.clean_mark)
+_OF_TRACE = (s.message, s.project_trace, s.lease, s.candidate, i.clean_mark, i.failure, i.rubric_hit)
 
 
 def _delete_rows(database: Database, batch_id: int, progress: Progress, stop: Callable[[], bool]) -> bool:

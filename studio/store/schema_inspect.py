@@ -117,3 +117,51 @@ source_record = Table(
 # -- lists of traces --------------------------------------------------------------------------------------------------
 
 Index("ix_trace_list", trace.c.log_id, trace.c.outcome, trace.c.model, trace.c.batch_id)
+
+# -- failures and rubrics ---------------------------------------------------------------------------------------------
+
+failure = Table(
+    "failure",  # why a trace is wrong, as one version of one method says; made anew at will
+    metadata,
+    Column("trace_id", ForeignKey("trace.id"), primary_key=True),
+    Column("method", Text, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("segmentation_id", ForeignKey("segmentation.id"), nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("step", Integer),  # position of the first bad step; None: nobody says
+    Column("basis", Text, nullable=False),  # who says which step is the first bad one
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("quote", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+rubric = Table(
+    "rubric",  # what a person looks for, in words, with examples and the rule that finds it
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("uid", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("definition", Text, nullable=False, server_default=""),
+    Column("rule", JSON, nullable=False, server_default="{}"),  # text, mode, places
+    Column("examples", JSON, nullable=False, server_default="[]"),  # [[is positive, text], ...]
+    Column("version", Integer, nullable=False, server_default="1"),  # +1 with every change
+    Column("created_at", Text, nullable=False),
+)
+
+rubric_hit = Table(
+    "rubric_hit",  # a quote of a trace that a rubric is about; `how`: by rule, or by which judge
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("rubric_id", ForeignKey("rubric.id"), nullable=False),
+    Column("trace_id", ForeignKey("trace.id"), nullable=False, index=True),
+    Column("how", Text, nullable=False),
+    Column("version", Integer, nullable=False),  # of the rubric
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("quote", Text, nullable=False),
+    Column("why", Text, nullable=False, server_default=""),
+    Index("ix_rubric_hit_of", "rubric_id", "how", "trace_id"),
+)

@@ -20,6 +20,8 @@ def upgrade() -> None:
     _make_source_records()
     _merge_search_less()
     _make_trace_lists()
+    _make_failures()
+    _make_rubrics()
 
 
 # -- safety monitors --------------------------------------------------------------------------------------------------
@@ -202,3 +204,64 @@ def _merge_search_less() -> None:
     """
     op.execute("INSERT INTO trace_find(trace_find, rank) VALUES('automerge', 16)")
     op.execute("INSERT INTO trace_find(trace_find, rank) VALUES('crisismerge', 64)")
+
+
+# -- failures and rubrics ---------------------------------------------------------------------------------------------
+
+
+def _make_failures() -> None:
+    """Why traces are wrong."""
+    op.create_table(
+        "failure",
+        sa.Column("trace_id", sa.Integer(), nullable=False),
+        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("segmentation_id", sa.Integer(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=True),
+        sa.Column("basis", sa.Text(), nullable=False),
+        sa.Column("start", sa.Integer(), nullable=False),
+        sa.Column("end", sa.Integer(), nullable=False),
+        sa.Column("quote", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("at", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["segmentation_id"], ["segmentation.id"], name=op.f("fk_failure_segmentation_id")),
+        sa.ForeignKeyConstraint(["trace_id"], ["trace.id"], name=op.f("fk_failure_trace_id")),
+        sa.PrimaryKeyConstraint("trace_id", "method", name=op.f("pk_failure")),
+        sqlite_with_rowid=False,
+    )
+
+
+def _make_rubrics() -> None:
+    """What people look for in traces, and where it stands."""
+    op.create_table(
+        "rubric",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("uid", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("definition", sa.Text(), server_default="", nullable=False),
+        sa.Column("rule", sa.JSON(), server_default="{}", nullable=False),
+        sa.Column("examples", sa.JSON(), server_default="[]", nullable=False),
+        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("created_at", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_rubric")),
+        sa.UniqueConstraint("name", name=op.f("uq_rubric_name")),
+        sa.UniqueConstraint("uid", name=op.f("uq_rubric_uid")),
+    )
+    op.create_table(
+        "rubric_hit",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("rubric_id", sa.Integer(), nullable=False),
+        sa.Column("trace_id", sa.Integer(), nullable=False),
+        sa.Column("how", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("start", sa.Integer(), nullable=False),
+        sa.Column("end", sa.Integer(), nullable=False),
+        sa.Column("quote", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), server_default="", nullable=False),
+        sa.ForeignKeyConstraint(["rubric_id"], ["rubric.id"], name=op.f("fk_rubric_hit_rubric_id")),
+        sa.ForeignKeyConstraint(["trace_id"], ["trace.id"], name=op.f("fk_rubric_hit_trace_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_rubric_hit")),
+    )
+    op.create_index("ix_rubric_hit_of", "rubric_hit", ["rubric_id", "how", "trace_id"], unique=False)
+    op.create_index(op.f("ix_rubric_hit_trace_id"), "rubric_hit", ["trace_id"], unique=False)
