@@ -86,6 +86,13 @@ def test_import_list_export(tmp_path: Path) -> None:
         "first_error": 1,
         "low_score": None,
         "project_ids": [1],
+        "log": "",
+        "sample": "",
+        "epoch": None,
+        "model": rows[0]["model"],
+        "outcome": rows[0]["outcome"],
+        "tokens": None,
+        "ended": "",
     }
     assert len(run("traces", "--workspace", workspace).stdout.splitlines()) == len(rows)
     saved = run("export", out, "--workspace", workspace, "--format", "prm800k", "--project", "Traps")
