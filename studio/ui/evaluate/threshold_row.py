@@ -6,7 +6,6 @@ import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QValidator
 from PySide6.QtWidgets import (
-    QAbstractSpinBox,
     QDoubleSpinBox,
     QGridLayout,
     QLabel,
@@ -145,8 +144,8 @@ class ThresholdRow(QWidget):
         field.setRange(0.0, top)
         field.setAccessibleName(name)
         field.setKeyboardTracking(False)
-        field.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-        field.setFixedWidth(self._theme.px(66))
+        field.lineEdit().setStyleSheet("border: none; padding: 0; min-height: 0; background: transparent;")
+        field.setFixedWidth(self._theme.px(74))
         return field
 
     def _lay_out(self) -> None:

@@ -149,7 +149,6 @@ class FindForm(QWidget):
         self.below.setRange(0.0, 1.0)
         self.below.setSingleStep(0.05)
         self.below.setSpecialValueText("any")
-        self.below.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.text.setPlaceholderText("Words, “a phrase”, or an expression")
         self.text.setClearButtonEnabled(True)
         self.case.setToolTip("Capitals count")
