@@ -159,6 +159,7 @@ class LaneFrame(QWidget):
         set_role(self.words, "caption")
         self.words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.button = QPushButton()
+        self.button.setAccessibleName(f"Fill the lane {lane.accessibleName()}")
         self.button.clicked.connect(lambda _checked: context.actions.run(self._action))
         self.head = QHBoxLayout()
         self.head.setContentsMargins(10, 4, 8, 0)
