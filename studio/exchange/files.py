@@ -104,7 +104,7 @@ def look(path: Path, words: tuple[str, ...] = ()) -> Source:
             return Source(path, Kind.ARCHIVE, "inspect", Told(_shared(log.header)), size)
         return _look_at_text(path, head, size, words)
     except BrokenRecord as error:
-        raise ImportFormatError(path, 1, error.what, error.remedy) from error
+        raise ImportFormatError(path, 1, error.what, f"{error.remedy}; looked for {formats.LOOKED_FOR}") from error
     except OSError as error:
         raise ImportFormatError(path, 0, f"cannot be read ({error.strerror})", "check the path and rights") from error
 

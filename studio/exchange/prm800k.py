@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from studio.errors import SteplensError
+from studio.errors import ImportFormatError, SteplensError
 from trainer.contract.records import FinishReason
 
 Record = dict[str, Any]
 INT64 = 2**63
 FINISH_REASONS = frozenset(reason.value for reason in FinishReason)
 BOM = b"\xef\xbb\xbf"
+LINES_LOOKED_AT = 20
 PRE_GENERATED = "pre_generated_"
 _RATINGS = (-1, 0, 1)
 _KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "a string"}
@@ -53,6 +55,18 @@ def looks_like(line: bytes) -> bool:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
     return isinstance(record, dict) and "question" in record and "label" in record
+
+
+def is_prm800k(path: Path) -> bool:
+    """Whether one of the first lines that are JSON is a PRM800K record. Raises ImportFormatError."""
+    try:
+        with path.open("rb") as stream:
+            lines = [line for _, line in zip(range(LINES_LOOKED_AT), stream, strict=False)]
+    except OSError as error:
+        raise ImportFormatError(
+            path, 0, f"cannot be read ({error.strerror})", "check the path and your rights"
+        ) from error
+    return any(map(looks_like, lines))
 
 
 def _json(line: bytes) -> Any:  # noqa: ANN401 - any JSON value

@@ -15,13 +15,13 @@ from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.exc import DBAPIError
 
 from studio.domain import Changes, Project, Topic, changed, new_uid
-from studio.errors import CancelledError, ImportFormatError, NotFoundError, SteplensError, StoreError
+from studio.errors import CancelledError, NotFoundError, SteplensError, StoreError
 from studio.exchange import exporter, foreign_export
 from studio.exchange.exporter import ExportQuery, Origin
 from studio.exchange.files import look
 from studio.exchange.foreign_import import SUFFIXES, ForeignImporter, Spread, files_of, in_this_process
 from studio.exchange.importer import Importer
-from studio.exchange.prm800k import looks_like
+from studio.exchange.prm800k import is_prm800k
 from studio.exchange.report import ExportReport, ImportReport, OriginalReport
 from studio.exchange.telling import CANCELLED, Progress, Stop, Teller, cancellable, never, quiet
 from studio.store import projects
@@ -29,7 +29,6 @@ from studio.store import schema as s
 from studio.store.database import Database
 from studio.workspace import Workspace
 
-LINES_LOOKED_AT = 20
 ROWS_BETWEEN_PROGRESS = 200
 Afterwards = Callable[[Workspace, Progress, Stop], None]  # what follows when everything is in
 
@@ -93,18 +92,6 @@ def import_files(
 
 def _told(progress: Progress, phase: str, before: int, total: int, path: Path) -> Callable[[int, int], None]:
     return lambda bytes_read, rows: progress(phase, before + bytes_read, total, f"{path.name}: {rows:,} rows")
-
-
-def is_prm800k(path: Path) -> bool:
-    """Whether one of the first lines that are JSON is a PRM800K record. Raises ImportFormatError."""
-    try:
-        with path.open("rb") as stream:
-            lines = [line for _, line in zip(range(LINES_LOOKED_AT), stream, strict=False)]
-    except OSError as error:
-        raise ImportFormatError(
-            path, 0, f"cannot be read ({error.strerror})", "check the path and your rights"
-        ) from error
-    return any(map(looks_like, lines))
 
 
 @contextmanager

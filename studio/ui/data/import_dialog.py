@@ -23,9 +23,11 @@ from PySide6.QtWidgets import (
 )
 
 from studio.domain import Project
-from studio.errors import SteplensError
+from studio.errors import ImportFormatError, SteplensError
+from studio.exchange.prm800k import is_prm800k
 from studio.exchange.report import ImportReport
 from studio.store import projects
+from studio.ui.data.import_preview import ImportPreview
 from studio.ui.data.import_view import ReportView
 from studio.ui.widgets.child_process import ChildProcess, Progress
 from studio.ui.widgets.parts import MARGIN, EmptyState, Quiet, button
@@ -33,13 +35,14 @@ from studio.ui.widgets.parts import MARGIN, EmptyState, Quiet, button
 if TYPE_CHECKING:
     from studio.ui.context import Context
 
-FILTER = "Traces (*.jsonl *.jsonl.gz *.json);;All files (*)"
+FILTER = "Traces (*.eval *.jsonl *.ndjson *.json *.sse);;All files (*)"
 
 
 class Stage(Enum):
     """How far the import is."""
 
     CHOOSING = auto()
+    LOOKING = auto()
     CHECKING = auto()
     CHECKED = auto()
     IMPORTING = auto()
@@ -70,11 +73,13 @@ class ImportDialog(QDialog):
         self.report = ReportView(context, self)
         self.hint = EmptyState(
             "Choose files, or drop them here",
-            "PRM800K JSONL, both phases. The rows are checked first; nothing is written before you say Import.",
+            "PRM800K, logs of Inspect, messages of providers, spans, trajectories, any JSON Lines; files or folders. "
+            "You look first; nothing is written before you say Import.",
             "Choose files…",
             self._on_choose,
             self,
         )
+        self.preview = ImportPreview(context, self)
         self.working = EmptyState("", "", parent=self)
         self.choose = button("Choose files…", self._on_choose, parent=self)
         self.check = button("Check again", self.start_check, tip="Dry run: read every row, write nothing", parent=self)
@@ -96,9 +101,14 @@ class ImportDialog(QDialog):
             self.files.clear()
         known = set(self.paths())
         self.files.addItems([path for path in paths if path not in known])
-        if not self.project.currentText().strip() and self.files.count():
-            self.project.setEditText(_project_name(Path(self.paths()[0])))
-        self.start_check()
+        if all(map(_is_labelled, self.paths())):
+            if not self.project.currentText().strip() and self.files.count():
+                self.project.setEditText(_project_name(Path(self.paths()[0])))
+            self.start_check()
+            return
+        self.stage = Stage.LOOKING
+        self.preview.show_paths(self.paths())
+        self._show()
 
     def paths(self) -> tuple[str, ...]:
         """The files to import."""
@@ -114,10 +124,10 @@ class ImportDialog(QDialog):
 
     def _run(self, stage: Stage, options: list[str], reported: Any) -> None:  # noqa: ANN401 - a slot
         paths, name = self.paths(), self.project.currentText().strip()
-        if not paths or not name or self.child is not None:
+        if not self._is_ready() or self.child is not None:
             return
         self.stage = stage
-        where = ["--workspace", str(self._context.workspace.path), "--project", name]
+        where = ["--workspace", str(self._context.workspace.path), *(("--project", name) if name else ())]
         child = self.child = ChildProcess(["import", *where, *options, "--", *paths], self)
         child.progressed.connect(self._on_progress)
         child.reported.connect(reported)
@@ -178,15 +188,17 @@ class ImportDialog(QDialog):
 
     def _show(self) -> None:
         busy = self.child is not None
-        ready = bool(self.paths()) and bool(self.project.currentText().strip())
+        ready = self._is_ready()
+        looking = self.stage is Stage.LOOKING
         report = self.report.report
         self.bar.setVisible(busy)
         rows = min(3, max(1, self.files.count()))
         self.files.setFixedHeight(round(rows * self.fontMetrics().height() * 1.75) + 10)
         self.choose.setVisible(not busy and bool(self.paths()))
-        self.check.setVisible(self.stage in (Stage.CHOOSING, Stage.CHECKED) and not busy and ready)
-        self.go.setVisible(self.stage is Stage.CHECKED)
-        self.go.setEnabled(ready and report is not None and bool(report.imported))
+        self.check.setVisible(self.stage in (Stage.CHOOSING, Stage.LOOKING, Stage.CHECKED) and not busy and ready)
+        self.check.setText("Check all" if looking else "Check again")
+        self.go.setVisible(self.stage is Stage.CHECKED or looking)
+        self.go.setEnabled(ready and (looking or (report is not None and bool(report.imported))))
         self.project.setEnabled(not busy)
         self.stop.setEnabled(True)
         self.stop.setText("Cancel" if busy else "Close")
@@ -197,7 +209,13 @@ class ImportDialog(QDialog):
             else "Nobody sees a row before all are in. You may go on working; Cancel leaves nothing."
         )
         page = self.report if self.stage in (Stage.CHECKED, Stage.DONE) and report is not None else self.hint
-        self._stack.setCurrentWidget(self.working if busy else page)
+        self._stack.setCurrentWidget(self.working if busy else self.preview if looking else page)
+
+    def _is_ready(self) -> bool:
+        """Labelled files need a project; traces of other formats come into the workspace, and a project if named."""
+        return bool(self.paths()) and (
+            bool(self.project.currentText().strip()) or not any(map(_is_labelled, self.paths()))
+        )
 
     def _on_choose(self) -> None:
         chosen, _ = QFileDialog.getOpenFileNames(self, "Files to import", "", FILTER)
@@ -247,7 +265,7 @@ class ImportDialog(QDialog):
         form.addRow("Project", self.project)
         place = QWidget(self)
         self._stack = QStackedLayout(place)
-        for page in (self.hint, self.working, self.report):
+        for page in (self.hint, self.working, self.preview, self.report):
             self._stack.addWidget(page)
         foot = QHBoxLayout()
         foot.addWidget(self.choose)
@@ -262,6 +280,16 @@ class ImportDialog(QDialog):
         column.addWidget(place, 1)
         column.addWidget(self.bar)
         column.addLayout(foot)
+
+
+def _is_labelled(path: str) -> bool:
+    """Whether it is a PRM800K file; a file that cannot be read counts as one: its check says what is wrong."""
+    if Path(path).is_dir():
+        return False
+    try:
+        return is_prm800k(Path(path))
+    except ImportFormatError:
+        return True
 
 
 def _project_name(path: Path) -> str:
