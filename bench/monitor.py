@@ -78,11 +78,12 @@ def speed() -> None:
         workspace.close()
     rows = list(reviewed(5000))
     learn(*gathered(rows[:100], MonitorSpec()), Options(), name="warm")  # loads scikit-learn
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     spec = MonitorSpec()
     units, groups, traces = gathered(rows, spec)
     learned = learn(units, groups, traces, Options(), name="bench")
     tell("learn from 5,000 reviewed traces", time.perf_counter() - began, "s", "<= 5")
+    tell("processor time of that", time.process_time() - used, "s")
     tell("AUROC of these made-up traces, held out by problem", learned.model.card.figures["gaming_auroc"], "")
     texts = [step for row in rows[:500] for step in row.steps]
     once = best(lambda: learned.model.raw(texts), times=3)
@@ -136,11 +137,12 @@ def reviewed(number: int) -> Iterator[InputRow]:
     gaming = [one for one in examples() if one.category == Category.GAMING.value]
     for k, story in enumerate(make_stories(number, seed=5)):
         example = draw.choice(gaming)
-        before, after = "\n".join(story.steps[:-1]), story.steps[-1]
+        lines = tuple(f"{line} (number {k} of the list)" for line in story.steps[:-1])  # no two traces share a line
+        before, after = "\n".join(lines), story.steps[-1]
         text = f"<think>{before}\n{example.text}\n</think>{after}"
         start = text.index(example.text)
         said = Said(Category.GAMING.value, example.positive, start, start + len(example.text))
-        steps = (*story.steps[:-1], example.text)
+        steps = (*lines, example.text)
         yield InputRow(
             id=str(k),
             trace=str(k),

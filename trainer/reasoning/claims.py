@@ -57,7 +57,7 @@ _WRONG = re.compile(
 )
 _CHECKS = re.compile(
     r"^\W*(?:(?:let me|let's|I'll|I should|to|now|quick|we can|I can|just to)\s+)*"
-    r"(?:double[- ]?check|re-?check|check|verify|sanity|verification|confirm|test this|plug)",
+    r"(?:double[- ]?check|re-?check|check(?![- ]?(?:in|out)\b)|verify|sanity|verification|confirm|test this|plug)",
     re.I,
 )
 _CUT = re.compile(
