@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QMenu
 
 from studio.store import flags, projects
 from studio.ui.actions import Page
+from studio.ui.inspect.flags_panel import FlagsPanel
 from studio.ui.inspect.page import InspectPage
 from studio.ui.inspect.step_commands import SplitDialog
 from tests.e2e.conversing import fill_talk
@@ -71,9 +72,11 @@ def test_a_flag_is_made_shown_and_found(sit_down: Callable[[], Seat]) -> None:
         page = go_to_inspect(seat)
         page.go(2)
         seat.press("f", page.steps)
-        menu = menu_of(seat, page, "Flag this step as")
-        next(action for action in menu.actions() if action.text() == Category.INCONSISTENCY.value).trigger()
-        menu.close()
+        panel = page.panels["Flags"]
+        assert isinstance(panel, FlagsPanel)
+        assert panel.dialog is not None
+        panel.dialog.category.setCurrentIndex(panel.dialog.category.findData(Category.INCONSISTENCY))
+        panel.dialog.yes.click()
         seat.wait(lambda: page.shown is not None and len(page.shown.flags) == 1)
         assert page.shown is not None
         with seat.context.workspace.database.read() as c:

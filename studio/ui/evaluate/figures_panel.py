@@ -155,6 +155,7 @@ class FiguresPanel(QWidget):
     def _lay_out(self) -> None:
         self.table.setHorizontalHeaderLabels(HEADS)
         self.table.verticalHeader().hide()
+        self.table.setFont(self._context.theme.font(9.2))
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)

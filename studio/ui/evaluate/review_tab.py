@@ -62,6 +62,8 @@ class ReviewTab(QWidget):
         self._cases: OrderedDict[int, Case] = OrderedDict()
         self._asked: set[int] = set()
         self._labels = 0
+        self._saving = 0  # decisions whose commit has not returned
+        self._due = False  # the queue is to be read when they have
         self._on = False
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Review queue")
@@ -115,7 +117,9 @@ class ReviewTab(QWidget):
             self,
             lambda c: flags.review(c, flag.id, state, me, reason=reason),
             partial(self._on_decided, flag.id),
+            self._on_undecided,
         )
+        self._saving += 1
         self.reason.clear()
         self._context.say(f"{state.value}: {flag.category.value}, trace {flag.trace_id}")
         self.go(1)
@@ -163,7 +167,11 @@ class ReviewTab(QWidget):
     def _read_anew(self) -> None:
         self._queue, self._place = [], 0
         self._asked.clear()
-        self.reload()
+        self._due = self._saving > 0
+        if self._due:
+            self._show()
+        else:
+            self.reload()
 
     def _show_counts(self, queue: _Queue) -> None:
         told = [f"{queue.tallies.get(state, 0):,} {state.value}" for state in SHOWN.values()]
@@ -219,7 +227,18 @@ class ReviewTab(QWidget):
 
     # -- doing --------------------------------------------------------------------------------------------------------
 
+    def _on_undecided(self, error: Exception) -> None:
+        self._saved()
+        self._context.fail(error)
+
+    def _saved(self) -> None:
+        self._saving -= 1
+        if self._due and not self._saving:
+            self._due = False
+            self.reload()
+
     def _on_decided(self, flag_id: int, reviewed: Reviewed) -> None:
+        self._saved()
         if reviewed.flag is not None:
             self._queue = [reviewed.flag if flag.id == flag_id else flag for flag in self._queue]
 

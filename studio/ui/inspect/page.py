@@ -21,6 +21,7 @@ from studio.ui.inspect.disagreements import DisagreementPanel
 from studio.ui.inspect.empty import EmptyPanel
 from studio.ui.inspect.evidence import EvidencePanel
 from studio.ui.inspect.find_panel import FindPanel
+from studio.ui.inspect.flags_panel import FlagsPanel
 from studio.ui.inspect.lanes import Lanes
 from studio.ui.inspect.list_panel import ListPanel, Sources, read_sources
 from studio.ui.inspect.live_panel import LivePanel
@@ -47,6 +48,7 @@ SIDE_PANELS: tuple[tuple[str, Callable[[Context, Cursor], QWidget]], ...] = (
     # A panel beside the transcript is one line here: its tab's name and its class. It is made with the context and the
     # cursor, is told `show_trace(Opened | None)`, and may have a signal `spanChosen(int, int)` to show code points.
     ("Evidence", EvidencePanel),
+    ("Flags", FlagsPanel),
     ("Find", FindPanel),
 )
 

@@ -1,4 +1,4 @@
-"""Commands that change or pass on a step: split, join, flag, send to a labelling project."""
+"""Commands that change or pass on a step: split, join, send to a labelling project."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QMenu, QPlainTe
 from sqlalchemy import Connection
 
 from studio.domain import Changes, Project
-from studio.store import flags, projects, segmentations
-from studio.store.flags import NewFlag, Reviewed
+from studio.store import projects, segmentations
 from studio.ui.actions import Page
-from trainer.reasoning.safety import Category
 
 if TYPE_CHECKING:
     from studio.ui.inspect.page import InspectPage
 
-COMMANDS = ("split_step", "join_step", "undo_steps", "flag_step", "step_to_label")
+COMMANDS = ("split_step", "join_step", "undo_steps", "step_to_label")
 
 
 class SplitDialog(QDialog):
@@ -74,7 +72,6 @@ class StepCommands(QObject):
         on("split_step", self.split)
         on("join_step", self._join)
         on("undo_steps", self._take_back)
-        on("flag_step", self._flag)
         on("step_to_label", self._send)
 
     def enable(self, on: bool) -> None:
@@ -111,23 +108,6 @@ class StepCommands(QObject):
             self._write(
                 lambda c: segmentations.take_back(c, opened.trace.id), "the last edit of the steps is taken back"
             )
-
-    def _flag(self) -> None:
-        opened, step = self._page.shown, self._page.step
-        if opened is None or step is None:
-            return
-        found = opened.trace.segmentation.steps[step]
-        menu = self._menu("Flag this step as")
-        for category in Category:
-            new = NewFlag(opened.trace.id, category, found.start, found.end)
-            action = QAction(category.value, menu)
-            action.triggered.connect(partial(self._add_flag, new))
-            menu.addAction(action)
-        self._pop(menu)
-
-    def _add_flag(self, new: NewFlag, _checked: bool = False) -> None:
-        me = self._context.annotator.id
-        self._write(lambda c: flags.add(c, new, me), f"flagged: {new.category.value}")
 
     def _send(self) -> None:
         self._context.background.read(self, projects.all_projects, self._on_projects)
@@ -172,8 +152,8 @@ class StepCommands(QObject):
         """Run a verb; what it refuses is said, not shown as a failure."""
         assert callable(verb)
 
-        def run(c: Connection) -> Changes | Reviewed:
-            result: Changes | Reviewed = verb(c)
+        def run(c: Connection) -> Changes:
+            result: Changes = verb(c)
             return result
 
         self._context.background.write(
