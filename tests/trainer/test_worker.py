@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -24,7 +26,8 @@ from trainer.contract.run_folder import (
     read_events,
     write_atomic,
 )
-from trainer.runtime.worker import BusyError, RunFailed, Stopped, Worker, run_attempt, sole_writer
+from trainer.runtime.peers import Peers
+from trainer.runtime.worker import BusyError, Follower, RunFailed, Stopped, Worker, run_attempt, sole_writer
 
 
 @pytest.fixture
@@ -181,3 +184,23 @@ def test_nothing_is_said_after_the_end(folder: RunFolder):
 
     assert run_attempt(folder.path, lambda _: recipe) == 0
     assert isinstance(last(folder), events.Ended)
+
+
+class Left(Exception):
+    """Stands for the end of the process."""
+
+
+def test_a_process_of_another_machine_stays_though_it_cannot_see_the_first(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+):
+    def leave(code: int) -> None:
+        raise Left(code)
+
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setattr("trainer.runtime.worker.os._exit", leave)
+    follower = Follower(folder, folder.read_spec())
+    follower._leave_with_first(Peers({2: os.getpid(), 3: os.getpid()}, 4))
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as first:
+        peers = Peers({0: first.pid, 1: os.getpid()}, 4)
+    with pytest.raises(Left, match="1"):
+        follower._leave_with_first(peers)

@@ -15,6 +15,10 @@ class Peers:
         self.count = count
         self._processes = {rank: psutil.Process(pid) for rank, pid in pids.items()}
 
+    def has(self, rank: int) -> bool:
+        """Whether the process of this rank is on this machine, so that its death can be seen."""
+        return rank in self._processes
+
     def first_dead(self) -> int | None:
         """The lowest rank whose process is gone; None while all live."""
         return next((rank for rank, process in self._processes.items() if not _lives(process)), None)

@@ -236,11 +236,16 @@ class Follower(Worker):
         self._peers = None
 
     def watch(self, peers: Peers) -> None:
-        """End when the first process is gone: nothing that is made from then on is written."""
+        """End when the first process is gone: nothing that is made from then on is written.
+
+        From another machine that cannot be seen; there the next sum over the processes fails.
+        """
         self._peers = peers
         threading.Thread(target=self._leave_with_first, args=(peers,), name="first process", daemon=True).start()
 
     def _leave_with_first(self, peers: Peers) -> None:
+        if not peers.has(0):
+            return
         peers.wait_for(0)
         os._exit(0 if self._said_ended() else 1)
 
