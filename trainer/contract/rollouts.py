@@ -174,8 +174,9 @@ def _read_pin(path: Path) -> Pin:
         raise RunFolderError(f"{path}: {error}; remove the file and pin the trace again") from None
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest `keep` updates; 0 keeps all."""
-    if keep:
-        for update in updates(folder)[:-keep]:
-            path_of(folder, update).unlink(missing_ok=True)
+def prune(folder: Path, keep: int, newest: int) -> None:
+    """Keep the last `keep` updates up to the `newest` one, 0 = all; those beyond it were made void by a resume."""
+    known = updates(folder)
+    kept = [update for update in known if update <= newest][-keep if keep else 0 :]
+    for update in sorted({*known} - {*kept}):
+        path_of(folder, update).unlink(missing_ok=True)

@@ -127,7 +127,7 @@ class RlTraining(Training[PolicyRow]):
                 self.model.train()
                 if not isinstance(self.worker, Follower):
                     rollouts.save(folder, self.author.packed(update, found))
-                    rollouts.prune(folder, self.rl.keep_rollouts)
+                    rollouts.prune(folder, self.rl.keep_rollouts, update)
                 self.processes.wait()
             self._rollouts = (update, found, [one.as_row() for one in found])
         return self._rollouts[2]
@@ -238,9 +238,11 @@ def history_of(worker: Worker) -> list[Update]:
 
 
 def alarmed(worker: Worker) -> dict[str, int]:
-    """The step of the last alarm of each kind."""
-    return {
-        event.code.removeprefix(ALARM): event.step
-        for event in read_events(worker.folder.events)[0]
-        if isinstance(event, events.Notice) and event.code.startswith(ALARM)
-    }
+    """The step of the last alarm of each kind; one that a resume made void has paused nothing and counts no more."""
+    found: dict[str, int] = {}
+    for event in read_events(worker.folder.events)[0]:
+        if isinstance(event, events.Resumed):
+            found = {code: step for code, step in found.items() if step <= event.from_step}
+        if isinstance(event, events.Notice) and event.code.startswith(ALARM):
+            found[event.code.removeprefix(ALARM)] = event.step
+    return found
