@@ -17,7 +17,7 @@ from trainer.contract.specs import eval_sets
 from trainer.contract.specs.autolabel import AutolabelSpec
 from trainer.contract.specs.monitor import MonitorSpec, MonitorTask
 from trainer.contract.specs.orm import OrmSpec, OutcomeFrom
-from trainer.contract.specs.rl import Algorithm, RlSpec
+from trainer.contract.specs.rl import Algorithm, Generation, RlSpec
 from trainer.contract.specs.sft import SftSpec
 from trainer.reasoning import judging
 from trainer.reasoning.credit import CreditSettings
@@ -78,6 +78,11 @@ def _of_recipe(order: RunOrder, counts: Counts) -> list[str]:
             return [
                 "your own reward reads a safety monitor, and a policy that is trained against one learns to hide "
                 "what it finds; leave it out, or say that you want this: flags_as_reward"
+            ]
+        case RlSpec(generation=Generation.SERVER) if order.launch.total > 1:
+            return [
+                "a server writes rollouts for one training process, which hands it the weights; set processes and "
+                "machines to 1, or generation to own"
             ]
         case RlSpec(algorithm=algorithm, traces=1) if algorithm is not Algorithm.PPO:
             return [f"{algorithm.value} compares the traces of a problem; write at least 2 of each"]

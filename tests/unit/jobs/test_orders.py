@@ -23,6 +23,7 @@ from studio.store import schema as s
 from studio.store.rows import Counts, Origin, Selection
 from studio.workspace import Workspace
 from tests.unit.jobs.making import stories
+from trainer.contract.launch import Launch
 from trainer.contract.records import InputRow
 from trainer.contract.run_folder import RunFolder, sha256_of_folder
 from trainer.contract.spec import SpecError
@@ -98,6 +99,18 @@ def test_what_cannot_be_improved_is_refused(tmp_path: Path, given: dict[str, str
         with pytest.raises(RunError, match=why.replace("(", "\\(")):
             create_run(workspace, RunOrder("rl", given))
         assert not [each for each in workspace.runs.iterdir() if not each.name.startswith(".lock")]
+
+
+def test_a_server_writes_for_one_process_alone(tmp_path: Path) -> None:
+    with stories(tmp_path, count=20) as workspace:
+        given = {"model": model(workspace, "sft"), "generation": "server", "server": "http://127.0.0.1:1"}
+        alone, _, _ = said(workspace, RunOrder("rl", given))
+        assert alone == ()
+        several = RunOrder("rl", given, launch=Launch(processes=2))
+        with pytest.raises(RunError, match="set processes and machines to 1, or generation to own"):
+            create_run(workspace, several)
+        own = replace(several, parameters={"model": given["model"]})
+        assert said(workspace, own)[0] == ()
 
 
 def test_a_folder_says_of_what_kind_it_is(tmp_path: Path) -> None:
