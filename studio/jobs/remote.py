@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -115,6 +116,8 @@ class Elsewhere:
     def hand_over(self, tell: Told) -> str:
         """Copy what is not there yet; the run folder there. Raises RunError."""
         if not templates.copies(self.template):
+            for path in (self.folder.path, Path(trainer.__file__ or "").parent.parent):
+                need_plain(path)
             return str(self.folder.path)
         own, needs = _program(self.cache), {each.checksum: self.folder.path / each.path for each in self._models()}
         base, have = self._look(own.name, tuple(needs))
@@ -134,7 +137,7 @@ class Elsewhere:
             self._send(Path(made), run_dir)
         for each in self._models():
             inner = "" if (self.folder.path / each.path).is_dir() else f"/{Path(each.path).name}"
-            self._shell(f"ln -sfn {base}/models/{each.checksum}{inner} {run_dir}/{each.path}")
+            self._shell(link_command(f"{base}/models/{each.checksum}{inner}", f"{run_dir}/{each.path}"))
         return run_dir
 
     def start(self, run_dir: str) -> str:
@@ -263,6 +266,21 @@ class Elsewhere:
             os.killpg(child.pid, 15)
         child.wait()
         return None
+
+
+def need_plain(path: Path) -> None:
+    """Refuse a path that a shell would take apart, where the worker's command names it as it is. Raises RunError."""
+    if not templates.is_plain(str(path)):
+        raise RunError(
+            f"{path} cannot stand in the command of a scheduler, which takes it apart; where nothing is copied, the "
+            "workspace and the program need a path of letters, digits and ._/+- alone: move them, or choose a "
+            "template that copies"
+        )
+
+
+def link_command(there: str, as_path: str) -> str:
+    """The shell's command that puts a model where the spec names it; a model file's ending may be anything."""
+    return f"ln -sfn {shlex.quote(there)} {shlex.quote(as_path)}"
 
 
 def worker_command(how: Launch, python: str, code: str, run_dir: str) -> str:

@@ -181,6 +181,28 @@ def test_slurm_on_a_shared_disk_copies_nothing(farm: Farm) -> None:
     assert list((farm.root / "gpu4").iterdir()) == []
 
 
+def test_a_path_that_a_scheduler_would_take_apart_is_refused(tmp_path: Path) -> None:
+    for name, is_plain in (("plain", True), ("two words", False), ("a;b", False), ("it's", False)):
+        folder = RunFolder(tmp_path / name)
+        place = remote.Elsewhere(
+            folder, "1", "x", SHIPPED["slurm, shared disk"], Launch(), "cpu", tmp_path, lambda: False
+        )
+        if is_plain:
+            assert place.hand_over(print) == str(folder.path)
+            continue
+        with pytest.raises(RunError, match="move them, or choose a template that copies"):
+            place.hand_over(print)
+
+
+def test_the_ending_of_a_model_file_is_no_command(tmp_path: Path) -> None:
+    odd = "prm.a b'; touch broken; '"
+    (tmp_path / odd).write_text("weights")
+    command = remote.link_command(f"{tmp_path}/{odd}", f"{tmp_path}/model.a b'")
+    subprocess.run(["/bin/sh", "-c", command], check=True, cwd=tmp_path)
+    assert (tmp_path / "model.a b'").read_text() == "weights"
+    assert not (tmp_path / "broken").exists()
+
+
 def test_ray(farm: Farm) -> None:
     run = farm.send("ray")
     assert farm.wait(run, *DONE).state is RunState.FINISHED
