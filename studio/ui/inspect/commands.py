@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject
 
 from studio.ui.actions import Page
 from studio.ui.inspect.diff_dialog import DiffDialog
+from studio.ui.inspect.failures_commands import FailureCommands
 from studio.ui.inspect.find_panel import FindPanel
 from studio.ui.inspect.heat import Heat
 from studio.ui.inspect.opened import LOW, Opened
@@ -79,6 +80,7 @@ class InspectCommands(QObject):
         on("diff_traces", self._diff)
         on("candidate_tree", self._tree)
         on("write_report", self._report)
+        FailureCommands(page)
         on("follow_file", self._follow)
         on("search_traces", page.traces.search.setFocus)
         self.steps = StepCommands(page)

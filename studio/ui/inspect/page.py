@@ -20,6 +20,7 @@ from studio.ui.inspect.cursor import Cursor, Position
 from studio.ui.inspect.disagreements import DisagreementPanel
 from studio.ui.inspect.empty import EmptyPanel
 from studio.ui.inspect.evidence import EvidencePanel
+from studio.ui.inspect.failures_panel import FailuresPanel
 from studio.ui.inspect.find_panel import FindPanel
 from studio.ui.inspect.flags_panel import FlagsPanel
 from studio.ui.inspect.lanes import Lanes
@@ -78,6 +79,7 @@ class InspectPage(QWidget):
         self.traces = ListPanel(context)
         self.disagreements = DisagreementPanel(context)
         self.live = LivePanel(context)
+        self.failures = FailuresPanel(context)
         self.left = QTabWidget()
         self.problem = ProblemView(context.maths, context.theme)
         self.turns = TurnsPanel(context, self.place)
@@ -172,11 +174,12 @@ class InspectPage(QWidget):
     def _connect(self) -> None:
         self.traces.chosen.connect(lambda trace_id: self.show_trace(trace_id))
         self.disagreements.chosen.connect(self.show_trace)
+        self.failures.chosen.connect(self.show_trace)
         self.live.chosen.connect(self.show_loaded)
         self.live.grew.connect(self._on_grown)
         self.left.currentChanged.connect(self._on_tab)
         self.traces.counted.connect(self._on_counted)
-        for view in (self.traces.list, self.disagreements.list, self.live.list, self.turns):
+        for view in (self.traces.list, self.disagreements.list, self.failures.list, self.live.list, self.turns):
             view.installEventFilter(self)
         self.place.moved.connect(self._on_moved)
         self.steps.stepActivated.connect(self.go)
@@ -203,10 +206,11 @@ class InspectPage(QWidget):
     # -- showing ------------------------------------------------------------------------------------------------------
 
     def _on_tab(self, _place: int) -> None:
-        if self.left.currentWidget() is self.disagreements:
+        shown = self.left.currentWidget()
+        if shown is self.disagreements:
             self.disagreements.reload()
-        elif self.left.currentWidget() is self.live:
-            self.live.activate()
+        elif isinstance(shown, FailuresPanel | LivePanel):
+            shown.activate()
 
     def _on_sources(self, sources: Sources) -> None:
         self.traces.set_sources(sources)

@@ -46,6 +46,7 @@ class PageFrame(QObject):
         page.side.setAccessibleName(page.tr("Side panels"))
         page.left.addTab(page.traces, page.tr("Traces"))
         page.left.addTab(page.disagreements, page.tr("Disagreements"))
+        page.left.addTab(page.failures, page.tr("Why"))
         page.left.addTab(page.live, page.tr("Live"))
         page.left.setMinimumWidth(page.context.theme.px(230))
         for name, panel in page.panels.items():

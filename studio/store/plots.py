@@ -1,0 +1,335 @@
+"""Plots of traces as arrays: every spot knows the traces, and the steps, that it stands for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Select, and_, func, select
+
+from studio.store import batches
+from studio.store import schema as s
+from studio.store import schema_inspect as i
+from studio.store.conversations import budget_of
+from studio.store.scores import unpack
+from trainer.reasoning import landscape
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+LANDSCAPE_STEPS = 6_000  # steps that a landscape is made of, evenly taken
+STEP_READ = 600  # characters of a step that count there
+BINS = 10
+LAST_STEP = 20  # steps after it share a bar
+Z = 1.959964  # 95 %
+
+
+class Kind(StrEnum):
+    """Which plot."""
+
+    LENGTH = "score against length"
+    FIRST_ERROR = "first error"
+    CALIBRATION = "calibration"
+    FLAGS = "flags by model"
+    LANDSCAPE = "landscape of steps"
+    TOKENS = "accuracy against tokens"
+
+
+class Shape(StrEnum):
+    """How spots are drawn."""
+
+    POINTS = "points"
+    BARS = "bars"
+    LINE = "line"
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """n spots. Spot k stands for members[starts[k]:starts[k + 1]], rows of (trace id, step or -1).
+
+    `groups` [n] colours spots by `names`; `low`, `high` [n] are a 95 % interval; `ticks` name the x of bars.
+    """
+
+    kind: Kind
+    shape: Shape
+    x_label: str
+    y_label: str
+    x: Floats
+    y: Floats
+    members: Ints
+    starts: Ints
+    words: str
+    groups: Ints | None = None
+    names: tuple[str, ...] = ()
+    low: Floats | None = None
+    high: Floats | None = None
+    ticks: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """How many spots."""
+        return len(self.x)
+
+    def of(self, spot: int) -> Ints:
+        """The members of a spot, [m, 2]."""
+        return self.members[self.starts[spot] : self.starts[spot + 1]]
+
+    def nearest(self, x: float, y: float, width: float, height: float) -> int | None:
+        """The spot nearest to a place, where a plot's width and height count as equally long; None without spots."""
+        if not len(self):
+            return None
+        across = (self.x - x) / (width or 1.0)
+        if self.shape is Shape.BARS:
+            return int(np.argmin(np.abs(across)))
+        return int(np.argmin(across**2 + ((self.y - y) / (height or 1.0)) ** 2))
+
+
+def read(c: Connection, kind: Kind, scorer: int | None = None) -> Plot:
+    """A plot of all visible traces; `scorer` None: the newest."""
+    makers: dict[Kind, Callable[[Connection, int | None], Plot]] = {
+        Kind.LENGTH: _length,
+        Kind.FIRST_ERROR: lambda c, _scorer: _first_error(c),
+        Kind.CALIBRATION: _calibration,
+        Kind.FLAGS: lambda c, _scorer: _flags(c),
+        Kind.LANDSCAPE: lambda c, _scorer: _landscape(c),
+        Kind.TOKENS: lambda c, _scorer: _tokens(c),
+    }
+    return makers[kind](c, scorer)
+
+
+def wilson(right: float, count: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share (Wilson 1927)."""
+    if not count:
+        return math.nan, math.nan
+    share, square = right / count, Z * Z
+    middle = (share + square / (2 * count)) / (1 + square / count)
+    reach = Z / (1 + square / count) * math.sqrt(share * (1 - share) / count + square / (4 * count * count))
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def _newest(c: Connection, scorer: int | None) -> int:
+    if scorer is not None:
+        return scorer
+    query = select(func.max(s.score.c.scorer_id)).where(batches.visible(s.score.c.batch_id))
+    return int(c.scalar(query) or 0)
+
+
+def _length(c: Connection, scorer: int | None) -> Plot:
+    """Lowest step score against characters, coloured by outcome."""
+    t, score = s.trace.c, s.score.c
+    current = and_(s.segmentation.c.id == score.segmentation_id, s.segmentation.c.current == 1)
+    query = (
+        select(t.id, func.length(t.text), score.low, t.outcome)
+        .join(s.score, score.trace_id == t.id)
+        .join(s.segmentation, current)
+        .where(score.scorer_id == _newest(c, scorer), score.low.is_not(None), batches.visible(t.batch_id))
+    )
+    rows = c.execute(query.where(batches.visible(score.batch_id))).all()
+    ids = np.array([row[0] for row in rows], np.int64)
+    groups = np.array([2 if row[3] is None else int(row[3] == 1) for row in rows], np.int64)
+    return Plot(
+        Kind.LENGTH,
+        Shape.POINTS,
+        "characters",
+        "lowest step score",
+        np.array([row[1] for row in rows], float),
+        np.array([row[2] for row in rows], float),
+        np.column_stack([ids, np.full(len(ids), -1, np.int64)]),
+        np.arange(len(ids) + 1),
+        f"{len(ids):,} scored traces",
+        groups,
+        ("wrong", "right", "outcome not known"),
+    )
+
+
+def _first_error(c: Connection) -> Plot:
+    """How many traces go wrong at which step, as people rated."""
+    a = s.annotation.c
+    query = (
+        select(a.trace_id, func.min(s.rating.c.ordinal))
+        .join(s.rating, s.rating.c.annotation_id == a.id)
+        .where(a.state == "submitted", batches.visible(a.batch_id))
+        .where(s.rating.c.option == 0, s.rating.c.value == -1)
+        .group_by(a.trace_id)
+    )
+    found = [(int(row[1]), int(row[0])) for row in c.execute(query)]
+    places = sorted({min(step, LAST_STEP) for step, _ in found})
+    spots = range(places[-1] + 1) if places else range(0)
+    members = [[(trace, step) for step, trace in found if min(step, LAST_STEP) == place] for place in spots]
+    ticks = tuple(f"{place + 1}" if place < LAST_STEP else f"{place + 1} on" for place in spots)
+    words = f"{len(found):,} traces with a step rated negative"
+    return _grouped(Kind.FIRST_ERROR, Shape.BARS, ("first negative step", "traces"), members, words, ticks=ticks)
+
+
+def _calibration(c: Connection, scorer: int | None) -> Plot:
+    """Share of steps rated positive among those scored alike; neutral ratings are left out, and said to be."""
+    chosen = _newest(c, scorer)
+    a, score = s.annotation.c, s.score.c
+    rated: dict[int, dict[int, int]] = {}
+    query = (
+        select(a.trace_id, a.segmentation_id, s.rating.c.ordinal, s.rating.c.value)
+        .join(s.rating, s.rating.c.annotation_id == a.id)
+        .join(s.score, and_(score.trace_id == a.trace_id, score.segmentation_id == a.segmentation_id))
+        .where(score.scorer_id == chosen, a.state == "submitted", batches.visible(a.batch_id))
+        .where(s.rating.c.option == 0, s.rating.c.value.in_((-1, 1)))
+    )
+    for row in c.execute(query):
+        rated.setdefault(row.trace_id, {})[row.ordinal] = row.value
+    places: list[list[tuple[int, int]]] = [[] for _ in range(BINS)]
+    sums, right = np.zeros(BINS), np.zeros(BINS)
+    for trace_id, data in c.execute(select(score.trace_id, score.data).where(score.scorer_id == chosen)):
+        values = unpack(data)
+        for step, value in rated.get(trace_id, {}).items():
+            if step < len(values) and (given := values[step]) is not None:
+                place = max(0, min(int(given * BINS), BINS - 1))
+                places[place].append((trace_id, step))
+                sums[place] += given
+                right[place] += value == 1
+    kept = [place for place in range(BINS) if places[place]]
+    counts = np.array([len(places[place]) for place in kept], float)
+    words = f"{int(counts.sum()):,} steps with a rating of +1 or -1 and a score; neutral ratings are left out"
+    labels = ("score", "share rated positive")
+    return _shares(
+        Kind.CALIBRATION, labels, [places[k] for k in kept], right[kept], words, x=sums[kept] / np.maximum(counts, 1)
+    )
+
+
+def _flags(c: Connection) -> Plot:
+    """Share of each model's traces that have a flag which nobody rejected."""
+    t = s.trace.c
+    flagged = set(
+        c.scalars(select(i.flag.c.trace_id).where(i.flag.c.state.in_(("open", "confirmed", "unsure"))).distinct())
+    )
+    by_model: dict[str, list[int]] = {}
+    for trace_id, model in c.execute(select(t.id, t.model).where(batches.visible(t.batch_id))):
+        by_model.setdefault(model or "not named", []).append(trace_id)
+    names = sorted(by_model)
+    members = [[(trace, -1) for trace in by_model[name] if trace in flagged] for name in names]
+    counts = np.array([len(by_model[name]) for name in names], float)
+    right = np.array([len(each) for each in members], float)
+    words = f"{len(flagged):,} of {int(counts.sum()):,} traces have a flag that is not rejected"
+    plot = _shares(Kind.FLAGS, ("model", "share flagged"), members, right, words, counts=counts)
+    ticks = tuple(f"{name} ({int(count):,})" for name, count in zip(names, counts, strict=True))
+    return replace(plot, shape=Shape.BARS, ticks=ticks)
+
+
+def _landscape(c: Connection) -> Plot:
+    """Steps by their words, coloured by what people rated them."""
+    t = s.trace.c
+    total = int(c.scalar(_steps().with_only_columns(func.count())) or 0)
+    every = max(1, math.ceil(total / LANDSCAPE_STEPS))
+    query = _steps().where((s.step.c.ordinal + t.id) % every == 0).limit(2 * LANDSCAPE_STEPS)
+    rows = c.execute(query).all()
+    ratings = {
+        (row.trace_id, row.ordinal): row.value
+        for row in c.execute(
+            select(s.annotation.c.trace_id, s.rating.c.ordinal, s.rating.c.value)
+            .join(s.rating, s.rating.c.annotation_id == s.annotation.c.id)
+            .where(s.annotation.c.state == "submitted", s.rating.c.option == 0, s.rating.c.value.is_not(None))
+        )
+    }
+    members = np.array([(row.id, row.ordinal) for row in rows], np.int64).reshape(-1, 2)
+    groups = np.array([{-1: 0, 1: 1}.get(ratings.get((row.id, row.ordinal), 0), 2) for row in rows], np.int64)
+    places, shares = np.zeros((len(rows), 2)), np.zeros(2)
+    if len(rows) > 2:
+        places, shares = landscape.principal(landscape.vectors([row.words for row in rows]))
+    sampled = "" if every == 1 else f", every {every}th of {total:,}"
+    words = f"{len(rows):,} steps{sampled}; the two directions hold {shares.sum():.0%} of the variance of their words"
+    return Plot(
+        Kind.LANDSCAPE,
+        Shape.POINTS,
+        f"first direction ({shares[0]:.0%})",
+        f"second direction ({shares[1]:.0%})",
+        places[:, 0],
+        places[:, 1],
+        members,
+        np.arange(len(rows) + 1),
+        words,
+        groups,
+        ("rated negative", "rated positive", "other"),
+    )
+
+
+def _steps() -> Select[Any]:
+    """Every current step with the beginning of its text as `words`."""
+    t, step = s.trace.c, s.step.c
+    words = func.substr(t.text, step.start + 1, func.min(step.end - step.start, STEP_READ))
+    return (
+        select(t.id, step.ordinal, words.label("words"))
+        .join(s.segmentation, and_(s.segmentation.c.trace_id == t.id, s.segmentation.c.current == 1))
+        .join(s.step, step.segmentation_id == s.segmentation.c.id)
+        .where(batches.visible(t.batch_id))
+    )
+
+
+def _tokens(c: Connection) -> Plot:
+    """Share of right traces by tokens of thinking (all tokens, where the source counts no thinking)."""
+    t = s.trace.c
+    query = select(t.id, t.outcome, t.budget).where(
+        t.outcome.is_not(None), t.budget.is_not(None), batches.visible(t.batch_id)
+    )
+    found, of_all = [], 0
+    for row in c.execute(query):
+        budget = budget_of(row.budget)
+        tokens = budget.thinking if budget.thinking is not None else budget.used
+        if tokens:
+            of_all += budget.thinking is None
+            found.append((tokens, row.id, int(row.outcome == 1)))
+    found.sort()
+    size = max(1, math.ceil(len(found) / BINS))
+    parts = [found[start : start + size] for start in range(0, len(found), size)]
+    x = np.array([np.mean([tokens for tokens, _, _ in part]) for part in parts])
+    right = np.array([sum(outcome for _, _, outcome in part) for part in parts], float)
+    members = [[(trace_id, -1) for _, trace_id, _ in part] for part in parts]
+    words = f"{len(found):,} traces with an outcome and counted tokens, in parts of equal size"
+    words += f"; for {of_all:,} all tokens, as thinking is not counted apart" if of_all else ""
+    return _shares(Kind.TOKENS, ("tokens of thinking", "share right"), members, right, words, x=x)
+
+
+def _grouped(
+    kind: Kind,
+    shape: Shape,
+    labels: tuple[str, str],
+    members: Sequence[Sequence[tuple[int, int]]],
+    words: str,
+    *,
+    ticks: tuple[str, ...] = (),
+) -> Plot:
+    counts = np.array([len(each) for each in members], np.int64)
+    flat = np.array([one for each in members for one in each], np.int64).reshape(-1, 2)
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Plot(
+        kind,
+        shape,
+        *labels,
+        np.arange(len(members), dtype=float),
+        counts.astype(float),
+        flat,
+        starts,
+        words,
+        ticks=ticks,
+    )
+
+
+def _shares(
+    kind: Kind,
+    labels: tuple[str, str],
+    members: Sequence[Sequence[tuple[int, int]]],
+    right: Floats,
+    words: str,
+    *,
+    x: Floats | None = None,
+    counts: Floats | None = None,
+) -> Plot:
+    """A share with its interval a spot; `counts`: of what, where the members are not all."""
+    base = _grouped(kind, Shape.LINE, labels, members, words)
+    of = np.diff(base.starts).astype(float) if counts is None else counts
+    bounds = np.array([wilson(r, n) for r, n in zip(right, of, strict=True)]).reshape(-1, 2)
+    y = np.divide(right, of, out=np.zeros(len(of)), where=of > 0)
+    return Plot(
+        kind, Shape.LINE, *labels, base.x if x is None else x, y, base.members, base.starts, words,
+        low=bounds[:, 0], high=bounds[:, 1],
+    )  # fmt: skip

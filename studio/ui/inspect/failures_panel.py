@@ -1,0 +1,236 @@
+"""Why traces are wrong: counts by cause and by first bad step, the traces behind each bar, and what explains."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+from PySide6.QtCore import QModelIndex, QTimer, Signal
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QListView,
+    QProgressBar,
+    QVBoxLayout,
+    QWidget,
+)
+from sqlalchemy import Connection
+
+from studio.domain import Changes, Project, Topic
+from studio.errors import SteplensError
+from studio.exchange.failing import FailureReport
+from studio.store import failures, projects
+from studio.store.failures import Explained, Standing
+from studio.ui.context import Context
+from studio.ui.dialogs import set_role
+from studio.ui.inspect.failures_bars import Bar, Bars
+from studio.ui.inspect.failures_list import ROW_ROLE, FailureDelegate, FailureModel
+from studio.ui.widgets.child_process import ChildProcess, Progress
+from studio.ui.widgets.parts import button, plural
+from trainer.reasoning.failures import Cause
+
+PLACES = (("step 1", 0, 0), ("step 2", 1, 1), ("step 3", 2, 2), ("steps 4–6", 3, 5), ("steps 7–12", 6, 11))
+LATER, NOWHERE = "step 13 on", "no step"
+NEWS_MS = 400
+
+
+class FailuresPanel(QWidget):
+    """Bars over a list; a tab of the Inspect page.
+
+    Signals:
+        chosen(int, int): show this trace at this step (-1: wherever it begins).
+    """
+
+    chosen = Signal(int, int)
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._context = context
+        self._number = 0
+        self._stale = True
+        self.standing = Standing((), 0)
+        self.child: ChildProcess | None = None
+        self.project = QComboBox()
+        self.causes = Bars(context.theme, "Why, by cause")
+        self.places = Bars(context.theme, "First bad step")
+        self.words, self.counted = QLabel(), QLabel()
+        self.list, self.model = QListView(), FailureModel(self)
+        self.go = button("Explain wrong traces", self.explain, tip="Rules alone, off the window; keeps what it finds")
+        self.stop = button("Cancel", self._cancel, tip="What is explained so far is kept")
+        self.bar = QProgressBar()
+        self._news = QTimer(self, singleShot=True, interval=NEWS_MS)
+        self._lay_out()
+        self._news.timeout.connect(self.reload)
+        self.causes.chosen.connect(lambda _name: self._filter())
+        self.places.chosen.connect(lambda _name: self._filter())
+        self.project.currentIndexChanged.connect(lambda _index: self._read())
+        self.list.selectionModel().currentChanged.connect(self._on_current_changed)
+        context.background.changed.connect(self._on_changed)
+
+    def activate(self) -> None:
+        """The tab is shown."""
+        if self._stale:
+            self.reload()
+
+    def reload(self) -> None:
+        """Read the projects, then the failures, again."""
+        self._stale = False
+        self._context.background.read(self, projects.all_projects, self._on_projects)
+
+    def explain(self) -> None:
+        """Look at every wrong trace that these rules have not explained, in a child process."""
+        if self.child is not None:
+            return
+        command = ["failures", "--workspace", str(self._context.workspace.path)]
+        if self.project.currentData() is not None:
+            command += ["--project", self.project.currentText()]
+        child = self.child = ChildProcess(command, self)
+        child.progressed.connect(self._on_progress)
+        child.reported.connect(self._on_reported)
+        child.failed.connect(lambda text: self._context.fail(SteplensError(text)))
+        child.cancelled.connect(lambda: self._context.say("stopped; what was explained is kept"))
+        child.ended.connect(self._on_ended)
+        self.bar.setRange(0, 0)
+        child.start()
+        self._context.follow("Explaining wrong traces", child)
+        self._show_state()
+
+    def rows(self) -> tuple[Explained, ...]:
+        """The traces of the chosen bars."""
+        cause, place = self.causes.current, self.places.current
+        return tuple(
+            one
+            for one in self.standing.explained
+            if (not cause or one.failure.cause.value == cause) and (not place or place_of(one) == place)
+        )
+
+    # -- parts --------------------------------------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        self.project.setAccessibleName("Project")
+        self.project.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.project.addItem("All projects", None)
+        self.list.setAccessibleName("Wrong traces")
+        self.list.setModel(self.model)
+        self.list.setItemDelegate(FailureDelegate(self._context.theme, self.list))
+        self.list.setUniformItemSizes(True)
+        self.list.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.list.setFrameShape(QFrame.Shape.NoFrame)
+        self.words.setWordWrap(True)
+        first, second = QLabel("Cause"), QLabel("First bad step")
+        for label in (self.words, self.counted, first, second):
+            set_role(label, "caption")
+        work = QHBoxLayout()
+        work.addWidget(self.go)
+        work.addWidget(self.bar, 1)
+        work.addWidget(self.stop)
+        work.addStretch(0)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 8, 0, 0)
+        column.setSpacing(6)
+        column.addWidget(self.project)
+        column.addWidget(self.words)
+        column.addLayout(work)
+        for widget in (first, self.causes, second, self.places, self.counted):
+            column.addWidget(widget)
+        column.addWidget(self.list, 1)
+        self._show_state()
+
+    def _on_projects(self, found: tuple[Project, ...]) -> None:
+        before = self.project.currentData()
+        self.project.blockSignals(True)
+        self.project.clear()
+        self.project.addItem("All projects", None)
+        for project in found:
+            self.project.addItem(project.name, project.id)
+        self.project.setCurrentIndex(max(0, self.project.findData(before)))
+        self.project.blockSignals(False)
+        self._read()
+
+    def _read(self) -> None:
+        self._number += 1
+        number, project = self._number, self.project.currentData()
+
+        def read(c: Connection) -> tuple[int, Standing]:
+            return number, failures.standing(c, project)
+
+        self._context.background.read(self, read, self._on_read)
+
+    def _on_read(self, read: tuple[int, Standing]) -> None:
+        if read[0] == self._number:
+            self.standing = read[1]
+            self._filter()
+            self._show_state()
+
+    def _filter(self) -> None:
+        """Each chart counts what the other one leaves."""
+        every, cause, place = self.standing.explained, self.causes.current, self.places.current
+        by_cause = Counter(one.failure.cause.value for one in every if not place or place_of(one) == place)
+        by_place = Counter(place_of(one) for one in every if not cause or one.failure.cause.value == cause)
+        names = (*(name for name, _, _ in PLACES), LATER, NOWHERE)
+        self.causes.show_bars([Bar(n.value, by_cause[n]) for n in Cause if by_cause[n] or n == cause], cause)
+        self.places.show_bars([Bar(name, by_place[name]) for name in names if by_place[name] or name == place], place)
+        rows = self.rows()
+        self.model.set_rows(rows)
+        self.counted.setText(plural(len(rows), "trace"))
+
+    def _show_state(self) -> None:
+        busy, standing = self.child is not None, self.standing
+        self.bar.setVisible(busy)
+        self.stop.setVisible(busy)
+        self.go.setVisible(not busy)
+        self.go.setEnabled(standing.unseen > 0)
+        if not standing.wrong and not standing.explained:
+            self.words.setText("No trace here is wrong: none has a wrong outcome or a step rated bad.")
+            return
+        left = f"{standing.unseen:,} not explained yet" if standing.unseen else "all of them explained"
+        bases = Counter(one.failure.basis.value for one in standing.explained)
+        said = ", ".join(f"{name} {count:,}" for name, count in bases.most_common())
+        self.words.setText(f"{standing.wrong:,} wrong, {left}." + (f" First bad step by {said}." if said else ""))
+
+    # -- news ---------------------------------------------------------------------------------------------------------
+
+    def _on_progress(self, progress: Progress) -> None:
+        self.bar.setRange(0, progress.total)
+        self.bar.setValue(progress.done)
+        self.bar.setFormat(progress.text or "%p %")
+
+    def _on_reported(self, report: dict[str, Any]) -> None:
+        self._context.say(next(msgspec.convert(report, FailureReport).sentences()))
+
+    def _on_ended(self) -> None:
+        if self.child is not None:
+            self.child.deleteLater()
+        self.child = None
+        self.stop.setEnabled(True)
+        self._show_state()
+        self.reload()
+
+    def _cancel(self) -> None:
+        if self.child is not None:
+            self.stop.setEnabled(False)
+            self.child.cancel()
+
+    def _on_changed(self, changes: Changes) -> None:
+        if changes.touches(Topic.FAILURES, Topic.TRACES, Topic.ANNOTATIONS, Topic.SCORES):
+            if self.isVisible():
+                self._news.start()
+            else:
+                self._stale = True
+
+    def _on_current_changed(self, current: QModelIndex, _previous: QModelIndex) -> None:
+        row: Explained | None = current.data(ROW_ROLE)
+        if row is not None:
+            self.chosen.emit(row.trace_id, -1 if row.failure.step is None else row.failure.step)
+
+
+def place_of(one: Explained) -> str:
+    """The bar of its first bad step."""
+    step = one.failure.step
+    if step is None:
+        return NOWHERE
+    return next((name for name, first, last in PLACES if first <= step <= last), LATER)

@@ -1,0 +1,142 @@
+"""Somebody asks why traces are wrong, narrows by bars, opens one at its bad step, and opens traces from plots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+
+from studio.store.plots import Kind, Shape
+from studio.ui.inspect.failures_list import ROW_ROLE
+from studio.ui.inspect.page import InspectPage
+from studio.ui.inspect.plots_dialog import PlotsDialog
+from studio.ui.inspect.plots_view import MOST_POINTS
+from tests.e2e.inspecting import fill, go_to_inspect
+from tests.e2e.seat import PICTURES, Seat
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Rated and scored competition problems."""
+    path = tmp_path / "workspace"
+    fill(path)
+    return path
+
+
+def test_why_traces_are_wrong(sit_down: Callable[[], Seat]) -> None:
+    with sit_down() as seat:
+        page = go_to_inspect(seat)
+        seat.press("g", page.steps)
+        panel = page.failures
+        assert page.left.currentWidget() is panel
+        seat.wait(lambda: panel.standing.wrong > 0)
+        wrong = panel.standing.wrong
+        assert panel.standing.unseen == wrong
+        assert f"{wrong:,} wrong" in panel.words.text()
+        QTest.mouseClick(panel.go, Qt.MouseButton.LeftButton)
+        seat.wait(lambda: panel.child is None and panel.standing.unseen == 0)
+        assert sum(bar.count for bar in panel.causes.bars) == wrong == panel.model.rowCount()
+        assert sum(bar.count for bar in panel.places.bars) == wrong
+        cause = max(panel.causes.bars, key=lambda bar: bar.count)
+        row = [bar.name for bar in panel.causes.bars].index(cause.name)
+        QTest.mouseClick(
+            panel.causes, Qt.MouseButton.LeftButton, pos=QPoint(30, 2 + round((row + 0.5) * seat.context.theme.px(20)))
+        )
+        assert panel.causes.current == cause.name
+        assert panel.model.rowCount() == cause.count
+        assert {one.failure.cause.value for one in panel.model.rows} == {cause.name}
+        panel.list.setCurrentIndex(panel.model.index(panel.model.rowCount() - 1))
+        chosen = panel.list.currentIndex().data(ROW_ROLE)
+        seat.wait(lambda: page.shown is not None and page.shown.trace.id == chosen.trace_id and page.gate.is_open)
+        assert page.step == chosen.failure.step
+        for theme in ("light", "dark"):
+            seat.context.actions.run(f"theme_{theme}")
+            seat.wait(lambda: page.steps.is_ready)
+            seat.picture(f"inspect failures {theme}")
+        seat.press("Escape", panel.causes)
+        assert panel.model.rowCount() == wrong
+
+
+def open_plots(seat: Seat, page: InspectPage) -> PlotsDialog:
+    seat.press("p", page.steps)
+    seat.wait(lambda: bool(page.findChildren(PlotsDialog)))
+    (dialog,) = page.findChildren(PlotsDialog)
+    seat.wait(lambda: dialog.made is not None and dialog.view is not None)
+    return dialog
+
+
+def shows(dialog: PlotsDialog, kind: Kind) -> bool:
+    return dialog.made is not None and dialog.made.kind is kind
+
+
+def keep(kept: list[tuple[int, int]], trace_id: int, step: int) -> None:
+    kept.append((trace_id, step))
+
+
+def is_open(page: InspectPage, trace_id: int) -> bool:
+    return page.shown is not None and page.shown.trace.id == trace_id
+
+
+def test_every_plot_opens_traces(sit_down: Callable[[], Seat]) -> None:
+    with sit_down() as seat:
+        page = go_to_inspect(seat)
+        dialog = open_plots(seat, page)
+        for number, kind in enumerate(Kind):
+            dialog.tabs.setCurrentIndex(number)
+            seat.wait(partial(shows, dialog, kind))
+            made, view = dialog.made, dialog.view
+            assert made is not None
+            assert view is not None
+            for theme in ("light", "dark"):
+                seat.context.actions.run(f"theme_{theme}")
+                QApplication.processEvents()
+                PICTURES.mkdir(exist_ok=True)
+                assert dialog.grab().save(str(PICTURES / f"plot-{kind.name.lower().replace('_', '-')}-{theme}.png"))
+            if kind in (Kind.TOKENS, Kind.FLAGS):
+                assert not len(made) or kind is Kind.FLAGS
+                continue
+            assert len(made) > 1
+            spot = next(k for k in range(len(made) - 1, -1, -1) if len(made.of(k)))
+            opened: list[tuple[int, int]] = []
+            dialog.stepWanted.connect(partial(keep, opened))
+            view.point_at(spot)
+            seat.press("Return", view)
+            assert opened[0] == tuple(made.of(spot)[0])
+            seat.wait(partial(is_open, page, opened[0][0]))
+        dialog.accept()
+
+
+def test_a_hundred_thousand_points_become_a_picture_and_each_can_be_chosen(sit_down: Callable[[], Seat]) -> None:
+    with sit_down() as seat:
+        page = go_to_inspect(seat)
+        dialog = open_plots(seat, page)
+        view, made = dialog.view, dialog.made
+        assert view is not None
+        assert made is not None
+        rng = np.random.default_rng(0)
+        many = 100_000
+        points = replace(
+            made, shape=Shape.POINTS, x=rng.normal(size=many), y=rng.normal(size=many), groups=rng.integers(0, 3, many)
+        )
+        points = replace(points, members=np.column_stack([np.arange(many), np.zeros(many, np.int64)]))
+        points = replace(points, starts=np.arange(many + 1))
+        view.show_plot(points)
+        QApplication.processEvents()
+        assert len(points) > MOST_POINTS
+        assert view.is_picture
+        box = view.canvas.getViewBox()
+        for spot in (0, 777, many - 1):
+            at = box.mapViewToScene(
+                type(box.mapSceneToView(box.sceneBoundingRect().center()))(points.x[spot], points.y[spot])
+            )
+            assert view.spot_at(at) == spot
+        PICTURES.mkdir(exist_ok=True)
+        assert dialog.grab().save(str(PICTURES / "plot-many.png"))
+        dialog.accept()

@@ -1,0 +1,97 @@
+"""Plots as arrays, each figure counted another way; every spot knows its traces."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import update
+
+from studio.store import batches, plots, projects, traces
+from studio.store import schema as s
+from studio.store.plots import Kind, wilson
+from studio.workspace import Workspace
+from tests.e2e.inspecting import fill
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("plots") / "w"
+    fill(path)
+    return path
+
+
+def test_first_errors_and_calibration_by_hand(filled: Path) -> None:
+    with Workspace.open(filled) as opened, opened.database.read() as c:
+        bars = plots.read(c, Kind.FIRST_ERROR)
+        first: dict[int, int] = {}
+        rows = c.exec_driver_sql(
+            "SELECT a.trace_id, r.ordinal FROM rating r JOIN annotation a ON a.id = r.annotation_id"
+            " WHERE r.value = -1 AND r.option = 0 AND a.state = 'submitted'"
+        ).all()
+        for trace_id, step in rows:
+            first[trace_id] = min(step, first.get(trace_id, step))
+        assert bars.y.tolist() == [sum(step == place for step in first.values()) for place in range(len(bars))]
+        assert {tuple(one) for one in bars.members.tolist()} == set(first.items())
+        scorer = c.exec_driver_sql("SELECT id FROM scorer WHERE name = 'prm-03'").scalar_one()
+        line = plots.read(c, Kind.CALIBRATION, scorer)
+        rated = {
+            (row[0], row[1]): row[2]
+            for row in c.exec_driver_sql(
+                "SELECT a.trace_id, r.ordinal, r.value FROM rating r JOIN annotation a ON a.id = r.annotation_id"
+                " WHERE r.option = 0 AND a.state = 'submitted' AND r.value <> 0 ORDER BY a.id"
+            )
+        }
+        for spot in range(len(line)):
+            members = [tuple(one) for one in line.of(spot).tolist()]
+            right = sum(rated[one] == 1 for one in members)
+            assert line.y[spot] == pytest.approx(right / len(members))
+            assert line.low is not None
+            assert line.low[spot] <= line.y[spot] + 1e-12
+        assert len(line.members) > 20
+
+
+def test_lengths_and_the_nearest_spot(filled: Path) -> None:
+    with Workspace.open(filled) as opened, opened.database.read() as c:
+        scorer = c.exec_driver_sql("SELECT id FROM scorer WHERE name = 'prm-03'").scalar_one()
+        made = plots.read(c, Kind.LENGTH, scorer)
+        assert len(made) == 20
+        for spot in range(len(made)):
+            trace_id = int(made.of(spot)[0, 0])
+            assert made.x[spot] == len(traces.load(c, trace_id).text)
+            found = made.nearest(float(made.x[spot]), float(made.y[spot]), 1.0, 0.01)
+            assert (made.x[found], made.y[found]) == (made.x[spot], made.y[spot])
+        everything = plots.read(c, Kind.LANDSCAPE)
+        steps = c.exec_driver_sql(
+            "SELECT count(*) FROM step s JOIN segmentation g ON g.id = s.segmentation_id"
+        ).scalar()
+        assert len(everything) == steps
+        assert not np.isnan(everything.x).any()
+
+
+def test_accuracy_by_tokens(tmp_path: Path) -> None:
+    with Workspace.open(tmp_path / "w", create=True) as opened:
+        with opened.database.write() as c:
+            project = projects.create(c, "Here").id
+            batch = batches.begin(c, "sample", project)
+            for number in range(100):
+                added = traces.add(c, traces.from_steps("?", ["a"]), batch_id=batch, project_id=project)
+                values = {"outcome": int(number % 3 == 0), "budget": {"thinking": 10 * (number + 1)}}
+                c.execute(update(s.trace).where(s.trace.c.id == added.trace_id).values(**values))
+            batches.publish(c, batch, {})
+        with opened.database.read() as c:
+            made = plots.read(c, Kind.TOKENS)
+            empty = plots.read(c, Kind.LENGTH)
+    assert made.x.tolist() == [10 * (10 * part + 5.5) for part in range(10)]
+    assert made.y.tolist() == [sum(n % 3 == 0 for n in range(10 * p, 10 * p + 10)) / 10 for p in range(10)]
+    assert len(empty) == 0
+    assert empty.nearest(0, 0, 1, 1) is None
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 5), (3, 10), (10, 10), (500, 1000)])
+def test_wilson_solves_its_equation(right: int, count: int) -> None:
+    for bound in wilson(right, count):
+        gap = abs(right / count - bound)
+        assert gap == pytest.approx(plots.Z * math.sqrt(bound * (1 - bound) / count), abs=1e-7)
