@@ -20,11 +20,15 @@ AnyRecord = FlagRecord | MonitorRecord
 
 
 def store_flags(c: Connection, batch_id: int, records: Sequence[FlagRecord]) -> Stored:
-    """Store findings of one run; a known id changes nothing, a quote that does not stand in its trace is an error."""
+    """Store findings of one run; a known id changes nothing, a quote that does not stand in its trace is an error.
+
+    So do findings of a monitor in a trace that it has looked at before, in another batch: nobody reviews them twice.
+    """
     known = set(c.scalars(select(i.flag.c.record).where(i.flag.c.record.in_([record.id for record in records]))))
     new = [record for record in records if record.id not in known]
     places, texts = _places(c, new), _texts(c, new)
-    values = []
+    before = _scored(c, places, other_than=batch_id)
+    values, again = [], 0
     for record in new:
         place = places.get((record.trace, record.segmentation))
         if place is None:
@@ -34,10 +38,14 @@ def store_flags(c: Connection, batch_id: int, records: Sequence[FlagRecord]) -> 
                 f"flag {record.id}: {record.quote[:60]!r} does not stand at [{record.start}, {record.end}) of trace "
                 f"{record.trace}; repeat the run with this version of the worker"
             )
-        values.append(_flag_values(c, record, place, batch_id))
+        made = _flag_values(c, record, place, batch_id)
+        if (made["trace_id"], made["monitor_id"], made["segmentation_id"]) in before:
+            again += 1
+        else:
+            values.append(made)
     if values:
         c.execute(insert(i.flag), values)
-    return Stored(stored=len(values), known=len(known), lost=len(new) - len(values))
+    return Stored(stored=len(values), known=len(known) + again, lost=len(new) - len(values) - again)
 
 
 def store_scores(c: Connection, batch_id: int, records: Sequence[MonitorRecord]) -> Stored:
@@ -121,9 +129,13 @@ def _known(c: Connection, records: Sequence[MonitorRecord]) -> set[str]:
     return set(c.scalars(select(m.record).where(m.record.in_([record.id for record in records]))))
 
 
-def _scored(c: Connection, places: dict[tuple[str, int], Place]) -> set[tuple[int, int, int]]:
-    """(trace, monitor, segmentation) of what is stored of these traces."""
+def _scored(
+    c: Connection, places: dict[tuple[str, int], Place], *, other_than: int | None = None
+) -> set[tuple[int, int, int]]:
+    """(trace, monitor, segmentation) of what is stored of these traces; `other_than`: not of this batch."""
     m = i.monitor_score.c
     ids = {place.trace_id for place in places.values()}
     query = select(m.trace_id, m.monitor_id, m.segmentation_id).where(m.trace_id.in_(ids))
+    if other_than is not None:
+        query = query.where(m.batch_id != other_than)
     return {(row[0], row[1], row[2]) for row in c.execute(query)}

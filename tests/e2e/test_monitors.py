@@ -15,7 +15,7 @@ from studio.ui.evaluate.order_dialog import MonitorRunDialog
 from tests.e2e import monitoring
 from tests.e2e.seat import Seat
 from trainer.contract.specs.monitor import MonitorTask
-from trainer.reasoning.safety import Category, Verdict
+from trainer.reasoning.safety import Category
 
 KEY = Category.INCONSISTENCY
 
@@ -145,11 +145,21 @@ def test_a_look_tells_what_a_judge_costs_before_it_starts(qtbot: QtBot, tmp_path
         dialog.reject()
 
 
-def test_verdicts_of_the_page_are_those_of_the_store(qtbot: QtBot, tmp_path: Path) -> None:
-    fill(tmp_path / "w")
+def test_a_look_fills_the_queue(qtbot: QtBot, tmp_path: Path) -> None:
+    monitoring.fill(tmp_path / "w", count=4, checked=False)
     with Seat(qtbot, tmp_path / "w") as seat:
         tab = open_tab(seat)
-        with seat.context.workspace.database.read() as c:
-            codes = monitors.scores(c).verdicts(thresholds.current(c))
-        number = int((codes == Verdict.REVIEW.code).sum())
-        assert f"{number} review" in tab.thresholds.verdicts.text()
+        seat.window.start_services()
+        seat.press("l", on=tab)
+        dialog = tab.findChild(MonitorRunDialog)
+        assert dialog is not None
+        seat.wait(lambda: dialog.start.isEnabled())
+        dialog.start.click()
+        seat.wait(lambda: tab.desk is not None and len(tab.desk.scored) == 4)
+        assert tab.desk is not None
+        assert [one.name for one in tab.desk.monitors] == ["exact checks"]
+        assert "2 review" in tab.thresholds.verdicts.text()
+        review = monitoring.go_to_evaluate(seat).review
+        seat.context.actions.run("show_review")
+        seat.wait(lambda: review.is_shown)
+        assert review.counts.text().startswith("2 open")
