@@ -18,6 +18,9 @@ _WHOLE = re.compile(r"-?\d+")
 _FRACTION = re.compile(r"-?\\frac\{\d+\}\{\d+\}")
 _POWER = re.compile(r"\^[{(]|\^-?\d\d|\^[^+*/-]\^")
 _FEW_VARIABLES = 2
+_ABOUT = re.compile(r"(?:\\approx(?![a-z])|(?:approximately|approx\.?|about|roughly|around)\s)\s*(?=[-\d.\\$])", re.I)
+_DECIMAL_COMMA = re.compile(r"(?P<whole>-?(?:\d+|[1-9]\d{0,2}(?:\.\d{3})+)),(?P<part>\d*[1-9]0*)(?P<sign>[%°]?)")
+_CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?\s*(?:[ap]\.?\s?m\.?)?", re.I)
 
 
 def strict(predicted: str, reference: str, algebra: Algebra) -> bool | None:
@@ -47,11 +50,14 @@ def lenient(predicted: str, reference: str, algebra: Algebra) -> bool | None:
     if ours.unit and theirs.unit and ours.unit != theirs.unit:
         return False
     degrees = [m.unit == "degree" and not other.unit for m, other in ((ours, theirs), (theirs, ours))]
+    bodies = [m.body + "°" * d for m, d in zip((ours, theirs), degrees, strict=True)]
     try:
-        a, b = (parse(m.body + "°" * d) for m, d in zip((ours, theirs), degrees, strict=True))
+        a, b = map(parse, bodies)
+        a, b = _with_decimal_comma(bodies[0], a, b), _with_decimal_comma(bodies[1], b, a)
     except NotAnExpression:
         return given.lower().split() == truth.lower().split()
-    return Matcher(algebra).match(a, b)
+    equal = Matcher(algebra).match(a, b)
+    return None if equal and _are_other_times(given, truth) else equal
 
 
 def _strict_texts(given: str, truth: str, algebra: Algebra) -> bool | None:
@@ -116,8 +122,26 @@ def _one_bracket(form: str) -> bool:
     return False
 
 
+def _with_decimal_comma(body: str, node: Node, other: Node) -> Node:
+    """`3,5` as 3.5 where the other answer is a single value; `3,500`, `3, 5`, `(3,5)` and `3,0` stay what they are."""
+    written = _DECIMAL_COMMA.fullmatch(body)
+    if not written or not isinstance(node, Group) or isinstance(other, Group):
+        return node
+    return parse(f"{written['whole'].replace('.', '')}.{written['part']}{written['sign']}")
+
+
+def _are_other_times(given: str, truth: str) -> bool:
+    """Whether both may be times of day, and then differ: 2:15 and 4:30 are equal as ratios alone."""
+    times = _CLOCK.fullmatch(given), _CLOCK.fullmatch(truth)
+    if times[0] is None or times[1] is None:
+        return False
+    ours, theirs = ([int(part or 0) for part in time.groups()] for time in times if time)
+    return ours != theirs
+
+
 def _alternatives(cleaned: str) -> str:
-    """`1 or 2`, `x = 1 and x = 2` as lists."""
+    """`1 or 2`, `x = 1 and x = 2` as lists, `about 3` as 3."""
+    cleaned = _ABOUT.sub("", cleaned, count=1) if _ABOUT.match(cleaned) else cleaned
     return re.sub(r"\s*,?\s*(?<![a-zA-Z\\])(?:or|and)(?![a-zA-Z])\s*", ", ", cleaned)
 
 

@@ -34,7 +34,7 @@ class Symbol:
 @dataclass(frozen=True, slots=True)
 class Apply:
     """An operation on nodes, by its name: a function's, a sign's (+ * ^ cup cap setminus), or one of neg inverse pm
-    root factorial percent degree prime abs floor ceil binom matrix row."""
+    root ratio factorial percent degree prime abs floor ceil binom matrix row."""
 
     head: str
     arguments: tuple[Node, ...]
@@ -51,7 +51,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """Sides joined by signs (= < <= > >= != in), one sign fewer than sides."""
+    """Sides joined by signs (= < <= > >= != in, ~= for ≈), one sign fewer than sides."""
 
     signs: tuple[str, ...]
     sides: tuple[Node, ...]
@@ -59,7 +59,7 @@ class Relation:
 
 Node = Number | Symbol | Apply | Group | Relation
 
-RELATIONS = frozenset({"=", "<", "<=", ">", ">=", "!=", "in"})
+RELATIONS = frozenset({"=", "<", "<=", ">", ">=", "!=", "in", "~="})
 
 
 def parse(text: str) -> Node:
@@ -97,10 +97,15 @@ class _Parser:
         self._place += 1
         return token
 
+    def _accept(self, sign: str) -> bool:
+        """Take the sign if it comes next."""
+        found = self._is(sign)
+        self._place += found
+        return found
+
     def _expect(self, sign: str) -> None:
-        if not self._is(sign):
+        if not self._accept(sign):
             raise NotAnExpression(f"{sign!r} is missing")
-        self._place += 1
 
     def bare_list(self) -> Node:
         items = self._items()
@@ -111,8 +116,7 @@ class _Parser:
         if self._depth > MAX_DEPTH:
             raise TooBig(f"nested deeper than {MAX_DEPTH}")
         items = [self._relation()]
-        while self._is(","):
-            self._take()
+        while self._accept(","):
             items.append(self._relation())
         self._depth -= 1
         return items
@@ -152,6 +156,15 @@ class _Parser:
         return _flat("+", terms)
 
     def _product(self) -> Node:
+        """Factors; `a:b` is a quotient, `a:b:c` a ratio of three."""
+        parts = [self._quotient()]
+        while self._accept(":"):
+            parts.append(self._quotient())
+        if len(parts) == 2:
+            return Apply("*", (parts[0], Apply("inverse", (parts[1],))))
+        return _flat("ratio", parts)
+
+    def _quotient(self) -> Node:
         factors = [self._signed()]
         while True:
             if self._is("*", "/"):
@@ -185,8 +198,7 @@ class _Parser:
     def _power(self) -> Node:
         """Postfix signs and a power; what stands in the exponent binds to the right."""
         node = self._postfix(self._atom())
-        if self._is("^"):
-            self._take()
+        if self._accept("^"):
             self._depth += 1
             if self._depth > MAX_DEPTH:
                 raise TooBig(f"nested deeper than {MAX_DEPTH}")
@@ -196,11 +208,10 @@ class _Parser:
         return node
 
     def _raised(self, base: Node) -> Node:
-        if self._circle():
+        if self._accept("°"):
             return Apply("degree", (base,))
-        if self._is("{"):
-            self._take()
-            if self._circle():
+        if self._accept("{"):
+            if self._accept("°"):
                 self._expect("}")
                 return Apply("degree", (base,))
             exponent = self.bare_list()
@@ -210,12 +221,6 @@ class _Parser:
         else:
             exponent = self._signed()
         return Apply("^", (base, exponent))
-
-    def _circle(self) -> bool:
-        found = self._is("°")
-        if found:
-            self._take()
-        return found
 
     def _postfix(self, node: Node) -> Node:
         signs = 0
@@ -232,9 +237,7 @@ class _Parser:
 
     def _subscript(self, node: Node) -> Node:
         """`x_1` is another variable; `1011_2` is a number in base 2."""
-        braced = self._is("{")
-        if braced:
-            self._take()
+        braced = self._accept("{")
         words = [self._take().text]
         while braced and not self._is("}"):
             words.append(self._take().text)
@@ -322,18 +325,15 @@ class _Parser:
             )
         if name == "sqrt":
             index: Node = Number(Fraction(2))
-            if self._is("["):
-                self._take()
+            if self._accept("["):
                 index = self.bare_list()
                 self._expect("]")
             return Apply("root", (self._argument(), index))
         base: Node | None = None
-        if self._is("_"):
-            self._take()
+        if self._accept("_"):
             base = self._argument()
         power: Node | None = None
-        if self._is("^"):
-            self._take()
+        if self._accept("^"):
             power = self._argument()
         argument = self._postfix(self._argument()) if self._is("(", "{", "[") else self._plain_argument()
         node = Apply(name, (argument,) if base is None else (argument, base))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import pairwise, permutations
 
+from trainer.reasoning.exact import value
 from trainer.reasoning.expression import Apply, Group, Node, Number, Relation, Symbol
 from trainer.reasoning.values import Algebra, all_of, is_variable
 
 INFINITY = Symbol("oo")
+_ORDER = frozenset({"<", "<="})
 
 
 class Matcher:
@@ -19,10 +22,12 @@ class Matcher:
 
     def match(self, a: Node, b: Node) -> bool | None:
         """Whether they are the same answer."""
+        a, b = _stated(a), _stated(b)
         a, b = _without_name(a, b), _without_name(b, a)
         a, b = _both_signs(a), _both_signs(b)
         if isinstance(a, Group | Apply) != isinstance(b, Group | Apply) or isinstance(a, Relation) or _is_reals(a, b):
             a, b = _as_interval(a, b), _as_interval(b, a)
+            a, b = _as_inequality(a, b), _as_inequality(b, a)
         if isinstance(a, Relation) or isinstance(b, Relation):
             return self._relations(a, b) if isinstance(a, Relation) and isinstance(b, Relation) else False
         if _is_union(a) or _is_union(b):
@@ -36,6 +41,8 @@ class Matcher:
             return self.match(group.items[0], other) if group.opens == "{" and len(group.items) == 1 else _empty(a, b)
         if _is(a, "matrix") or _is(b, "matrix"):
             return self._matrices(a, b)
+        if _is(a, "ratio") or _is(b, "ratio"):
+            return self._ratios(a, b)
         return self._scalars(a, b)
 
     def _scalars(self, a: Node, b: Node) -> bool | None:
@@ -105,9 +112,25 @@ class Matcher:
         rows = zip(ours, theirs, strict=True)
         return all_of(self._scalars(x, y) for mine, other in rows for x, y in zip(mine, other, strict=True))
 
+    def _ratios(self, a: Node, b: Node) -> bool | None:
+        """`1:2:3` is `2:4:6`; with a zero among them they are equal part by part alone."""
+        if not (isinstance(a, Apply) and isinstance(b, Apply) and a.head == b.head):
+            return False
+        if len(a.arguments) != len(b.arguments):
+            return False
+        if any(value(part) == 0 for part in (*a.arguments, *b.arguments)):
+            return all_of(self._scalars(x, y) for x, y in zip(a.arguments, b.arguments, strict=True))
+        first, other = a.arguments[0], b.arguments[0]
+        rest = zip(a.arguments[1:], b.arguments[1:], strict=True)
+        return all_of(self._scalars(Apply("*", (x, other)), Apply("*", (y, first))) for x, y in rest)
+
     def _relations(self, a: Relation, b: Relation) -> bool | None:
         a, b = _ascending(a), _ascending(b)
-        if a.signs != b.signs or len(a.sides) != len(b.sides):
+        if len(a.sides) != len(b.sides):
+            return False
+        if {*a.signs, *b.signs} <= _ORDER:
+            return self._inequalities(a, b)
+        if a.signs != b.signs:
             return False
         if a.signs == ("=",):
             ours, theirs = (Apply("+", (r.sides[0], Apply("neg", (r.sides[1],)))) for r in (a, b))
@@ -115,6 +138,37 @@ class Matcher:
                 return all_of(self.match(x, y) for x, y in zip(a.sides, b.sides, strict=True))
             return self._algebra.proportional(ours, theirs)
         return all_of(self._scalars(x, y) for x, y in zip(a.sides, b.sides, strict=True))
+
+    def _inequalities(self, a: Relation, b: Relation) -> bool | None:
+        """The same sides, or each difference of neighbours a positive multiple of one of the other's."""
+        if a.signs == b.signs:
+            same = all_of(self._scalars(x, y) for x, y in zip(a.sides, b.sides, strict=True))
+            if same or _is_solved(a, b):
+                return same
+        if len(a.sides) > 3 or any(isinstance(side, Group) or _is_union(side) for side in (*a.sides, *b.sides)):
+            return False
+        ours, theirs = _differences(a), _differences(b)
+        return _any(
+            all_of(
+                x[0] == y[0] and self._algebra.proportional(x[1], y[1], positive=True)
+                for x, y in zip(ours, order, strict=True)
+            )
+            for order in permutations(theirs)
+        )
+
+
+def _differences(relation: Relation) -> list[tuple[str, Node]]:
+    """Each sign of an ascending relation, and what is then greater than zero."""
+    steps = zip(relation.signs, pairwise(relation.sides), strict=True)
+    return [(sign, Apply("+", (high, Apply("neg", (low,))))) for sign, (low, high) in steps]
+
+
+def _is_solved(a: Relation, b: Relation) -> bool:
+    """Whether both say about the same variable between which numbers it is: then the sides decide."""
+    return all(
+        (x == y and is_variable(x)) or (value(x) is not None and value(y) is not None)
+        for x, y in zip(a.sides, b.sides, strict=True)
+    )
 
 
 def _any(verdicts: Iterable[bool | None]) -> bool | None:
@@ -143,6 +197,21 @@ def _empty(a: Node, b: Node) -> bool:
     return {a, b} == {Group("{", "}", ()), Symbol("emptyset")}
 
 
+def _stated(node: Node) -> Node:
+    """`x ≈ 3` as `x = 3`, and `(p, q) = (3, 2)` as `p = 3, q = 2`."""
+    if not isinstance(node, Relation):
+        return node
+    names, values = node.sides[0], node.sides[-1]
+    if node.signs == ("~=",) and _is_name(names):
+        return Relation(("=",), node.sides)
+    if node.signs == ("=",) and isinstance(names, Group) and isinstance(values, Group):
+        brackets = {names.opens + names.closes, values.opens + values.closes}
+        known = all(map(is_variable, names.items)) and len({*names.items}) == len(names.items) == len(values.items)
+        if brackets == {"()"} and known:
+            return Group("", "", tuple(Relation(("=",), pair) for pair in zip(names.items, values.items, strict=True)))
+    return node
+
+
 def _without_name(node: Node, other: Node) -> Node:
     """The value of `x = 3`, `f(x) = 3`, `x \\in A`, or of a list of such, where the other answer names none."""
     if isinstance(node, Relation) and node.signs == ("in",):
@@ -164,13 +233,17 @@ def _assigns(node: Node) -> bool:
 
 
 def _is_name(node: Node) -> bool:
-    """A variable, or a function of variables as `f(x)` is read: a product of names."""
-    return is_variable(node) or (
-        isinstance(node, Apply)
-        and node.head == "*"
-        and len(node.arguments) == 2
-        and all(map(is_variable, node.arguments))
-    )
+    """A variable, a ratio of variables, or a function of one as `f(x)` is read: a product of names."""
+    if not isinstance(node, Apply):
+        return is_variable(node)
+    if node.head == "ratio":
+        return all(map(is_variable, node.arguments)) and len({*node.arguments}) == len(node.arguments)
+    if node.head != "*" or len(node.arguments) != 2:
+        return False
+    first, second = node.arguments
+    if isinstance(second, Apply) and second.head == "inverse":
+        return first != second.arguments[0] and is_variable(first) and is_variable(second.arguments[0])
+    return is_variable(first) and is_variable(second)
 
 
 def _both_signs(node: Node) -> Node:
@@ -215,6 +288,30 @@ def _as_interval(node: Node, other: Node) -> Node:
     if is_variable(low):
         return Group("(", ")]"[closed[0]], (Apply("neg", (INFINITY,)), high))
     return Group("(["[closed[0]], ")", (low, INFINITY)) if is_variable(high) else node
+
+
+def _as_inequality(node: Node, other: Node) -> Node:
+    """An interval as an inequality, where the other answer is one about a single variable that is not yet solved."""
+    if not (isinstance(node, Group) and node.opens in "([" and len(node.items) == 2 and isinstance(other, Relation)):
+        return node
+    letters = set().union(*map(_variables, other.sides))
+    if not set(_ascending(other).signs) <= _ORDER or len(letters) != 1:
+        return node
+    sides: list[Node] = [node.items[0], letters.pop(), node.items[1]]
+    signs = ["<=" if node.opens == "[" else "<", "<=" if node.closes == "]" else "<"]
+    ends = slice(1 if _contains_infinity(sides[0]) else 0, 2 if _contains_infinity(sides[2]) else 3)
+    sides, signs = sides[ends], signs[ends.start : ends.stop - 1]
+    return Relation(tuple(signs), tuple(sides)) if signs else node
+
+
+def _variables(node: Node) -> set[Node]:
+    if isinstance(node, Apply):
+        return set().union(*map(_variables, node.arguments))
+    return {node} if is_variable(node) else set()
+
+
+def _contains_infinity(node: Node) -> bool:
+    return node == INFINITY or (isinstance(node, Apply) and any(map(_contains_infinity, node.arguments)))
 
 
 def _ascending(relation: Relation) -> Relation:

@@ -16,7 +16,7 @@ _CHARACTERS = str.maketrans(
     {
         "−": "-", "–": "-", "—": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "÷": r"\div ",
         "π": r"\pi ", "∞": r"\infty ", "≤": "<=", "≥": ">=", "≠": "!=", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ",
-        "√": r"\sqrt ", "±": r"\pm ", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}",
+        "≈": r"\approx ", "√": r"\sqrt ", "±": r"\pm ", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}",
         "¾": r"\frac{3}{4}", "∅": r"\emptyset ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "⁄": "/",
         "（": "(", "）": ")", "，": ",", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "º": "°", "′": "'",
     }
@@ -24,7 +24,7 @@ _CHARACTERS = str.maketrans(
 _REWRITES = (
     (re.compile(r"\\left(?![a-z])|\\right(?![a-z])|\\[bB]ig+[lrm]?(?![a-z])|\\displaystyle|\\textstyle|\\limits"), ""),
     (re.compile(r"\\[dtc]frac(?![a-z])"), r"\\frac"),
-    (re.compile(r"\{,\}|,\\!"), ","),
+    (re.compile(r"(?<=\d)(?:\{,\}|,\\!)\s*(?=\d{3}(?!\d))|\{,\}|,\\!"), ","),  # 11,\! 111
     (re.compile(r"(?<=\d)\\[,!: ](?=\d{3}(?!\d))"), ","),  # 1\,000
     (re.compile(r"(?<!\\)\\[,;:! ]|\\q?quad(?![a-z])|~"), " "),
     (re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-z]))|\\degree(?![a-z])|°"), "°"),
@@ -32,8 +32,14 @@ _REWRITES = (
     (re.compile(r"\\%"), "%"),
     (re.compile(r"\\#"), ""),
     (re.compile(r"\\mid(?![a-z])"), "|"),
-    (re.compile(r"\\(?:mathrm|mathbf|mathit|mathcal|operatorname|overline|vec)\s*\{([a-zA-Z]+)\}"), r"\1"),
-    (re.compile(r"\\(?:text|textbf|textit|textrm|mbox|hbox|mathrm|mathbf)\s*\{([^{}]*)\}"), r" \1 "),
+    (
+        re.compile(r"\\(?:mathrm|mathbf|mathit|mathcal|mathsf|mathtt|operatorname|overline|vec)\s*\{([a-zA-Z]+)\}"),
+        r"\1",
+    ),
+    (
+        re.compile(r"\\(?:text(?:normal|rm|bf|it|sf|tt|up|md|sl|sc)?|emph|mbox|hbox|mathrm|mathbf)\s*\{([^{}]*)\}"),
+        r" \1 ",
+    ),
     (re.compile(r"\\frac\s*(\d)\s*(\d)"), r"\\frac{\1}{\2}"),
     (re.compile(r"\\frac\s*(\d)\s*\{"), r"\\frac{\1}{"),
     (re.compile(r"\\frac\s*(\{[^{}]*\})\s*(\d)"), r"\\frac\1{\2}"),
@@ -41,7 +47,7 @@ _REWRITES = (
 )
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _LOWERED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-_SPACED_THOUSANDS = re.compile(r"-?\d{1,3}(?: \d{3})+(?:\.\d+)?")
+_SPACED_THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?: \d{3})+(?:\.\d+)?")
 _NAME = re.compile(r"\s*([a-zA-Z]{1,2}(?:\([a-z]\))?)\s*=\s*(?=[^=<>]+$)")
 _CURRENCY = re.compile(r"\\?\$|[€£¥]|\b(?:USD|EUR|GBP)\b")
 _ALIASES = {
@@ -124,7 +130,7 @@ def strict_form(text: str) -> StrictForm:
     form = form[named.end() :] if named else form
     form = re.sub(r"\\[{}]", lambda m: m.group()[1], form)
     form = re.sub(r"\b(?:or|and)\b", ",", form)
-    form = re.sub(r"(?<=\d),(?=\d{3}(?:\D|$))", "", form) if re.fullmatch(r"-?[\d,]+(?:\.\d+)?\s*", form) else form
+    form = re.sub(r"(?<=\d),(?=\d{3}(?:\D|$))", "", form) if re.fullmatch(r"-?[1-9][\d,]*(?:\.\d+)?\s*", form) else form
     form = re.sub(r"(?<![\d.])\.(?=\d)", "0.", form)
     form = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", form)
     form = re.sub(r"^(-?\d+)\.0*$", r"\1", form)

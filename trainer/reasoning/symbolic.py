@@ -34,17 +34,21 @@ class SympyAlgebra:
             return _rounded(a, x - y) or _rounded(b, x - y)
         return found
 
-    def proportional(self, a: Node, b: Node) -> bool | None:
-        """Whether a is b times a number other than zero."""
+    def proportional(self, a: Node, b: Node, *, positive: bool = False) -> bool | None:
+        """Whether a is b times a number other than zero, or greater than zero; numbers are only if both are 0."""
         x, y = to_sympy(a), to_sympy(b)
+        if positive and (_is_infinite(x) or _is_infinite(y)):
+            return False
         zeros = is_zero(x), is_zero(y)
         if True in zeros:
             return zeros[0] == zeros[1]
-        if x.free_symbols != y.free_symbols:
-            return False
+        if not x.free_symbols or x.free_symbols != y.free_symbols:
+            return False  # 2 = 3 is not 5 = 9
         ratios = [r for r in _at_points(x / y) if r.is_finite]
         if not ratios:
             return None
+        if positive and not (ratios[0].is_real and ratios[0] > 0):
+            return False
         return all(abs(r - ratios[0]) < abs(ratios[0]) * 10.0**-TINY for r in ratios)
 
 

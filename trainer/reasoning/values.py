@@ -23,8 +23,8 @@ class Algebra(Protocol):
     def equal(self, a: Node, b: Node, *, rounded: bool) -> bool | None:
         """Whether both have one value; `rounded` lets a long decimal stand for what it is rounded from."""
 
-    def proportional(self, a: Node, b: Node) -> bool | None:
-        """Whether a is b times a number other than zero."""
+    def proportional(self, a: Node, b: Node, *, positive: bool = False) -> bool | None:
+        """Whether a is b times a number other than zero, or greater than zero where it has to be `positive`."""
 
 
 class ExactAlgebra:
@@ -41,8 +41,8 @@ class ExactAlgebra:
             return False
         raise NeedsAlgebra
 
-    def proportional(self, a: Node, b: Node) -> bool | None:
-        """Whether a is b times a number other than zero."""
+    def proportional(self, a: Node, b: Node, *, positive: bool = False) -> bool | None:
+        """Whether a is b times a number other than zero, or greater than zero."""
         if a == b:
             return True
         raise NeedsAlgebra
