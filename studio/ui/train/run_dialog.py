@@ -29,6 +29,7 @@ from studio.jobs.values import Preview, RunOrder, RunView
 from studio.store import models
 from studio.store.models import StoredModel
 from studio.ui.train.consent_dialog import ConsentDialog
+from studio.ui.train.flags_warning import warn_of_flags
 from studio.ui.train.presets import PRESETS
 from studio.ui.train.preview_panel import PreviewPanel
 from studio.ui.train.selection_form import SelectionForm
@@ -129,6 +130,8 @@ class RunDialog(QDialog):
             parent=self,
         )
         self.form = SpecForm(recipe, models=bodies, parent=self)
+        if recipe == "rl":
+            warn_of_flags(self.form)
         self.panel = PreviewPanel(self._context.theme, recipe, parent=self)
         self._rows_place.addWidget(self.rows)
         self._form_place.addWidget(self.form)
