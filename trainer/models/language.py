@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.models.learn import Pass
-from trainer.models.products import multiply_fast, product
+from trainer.models.products import WIDTHS, multiply_fast, product
 from trainer.prompts import Demonstration, PromptSettings, packed
 from trainer.rl.logprobs import CHUNK_NUMBERS, head_of
 
@@ -179,14 +179,16 @@ class DemonstrationObjective:
 
     def passed(self, rows: Sequence[Demonstration], totals: Sequence[float]) -> Pass:
         """These rows' share of the batch's loss."""
-        found = self._language(collate(rows, self._language.device, packing=self._packing))
+        found = self._language(collate(rows, self._language.device, packing=self._packing, widths=WIDTHS))
         loss = found.loss / totals[0]
         return Pass(loss, loss, found.hits)
 
 
-def collate(rows: Sequence[Demonstration], device: torch.device | str = "cpu", *, packing: bool = False) -> TextBatch:
-    """Rows to a batch: a line each, or several on a line as wide as the longest of them."""
-    width = max(row.length for row in rows)
+def collate(
+    rows: Sequence[Demonstration], device: torch.device | str = "cpu", *, packing: bool = False, widths: int = 1
+) -> TextBatch:
+    """Rows to a batch: a line each, or several on a line as wide as the longest, up to a multiple of `widths`."""
+    width = -(-max(row.length for row in rows) // widths) * widths
     lines = packed([row.length for row in rows], width) if packing else [[index] for index in range(len(rows))]
     shape = (len(lines), width)
     ids, positions, owner = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, -1, np.int32)

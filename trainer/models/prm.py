@@ -19,7 +19,7 @@ from trainer.contract.specs.setting import Convention
 from trainer.data import Doubles, TokenRow
 from trainer.models.adapt import add_lora, layers_of, train_last_layers
 from trainer.models.learn import ParameterGroup, Pass, trained
-from trainer.models.products import multiply_fast
+from trainer.models.products import WIDTHS, multiply_fast
 from trainer.placement import Encoded, Encoder, Ints, make_encoder
 
 SETTINGS_KEY = "steplens"
@@ -262,7 +262,7 @@ class Prm(nn.Module):
 def collate(rows: Sequence[tuple[Ints, Ints]], device: torch.device | str = "cpu") -> StepBatch:
     """(ids, positions of step ends) of each row to one right-padded batch."""
     lengths = [len(ids) for ids, _ in rows]
-    width = max(lengths)
+    width = -(-max(lengths) // WIDTHS) * WIDTHS
     ids = np.zeros((len(rows), width), np.int64)
     for line, (row, _) in zip(ids, rows, strict=True):
         line[: len(row)] = row

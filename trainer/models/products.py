@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+WIDTHS = 32  # batches as wide as a multiple of it fill their products: no copies, few shapes (see `rounded`)
+
 
 class Product(nn.Linear):
     """A linear layer whose products are oneDNN's on a processor, in float32 and outside of autocast."""
