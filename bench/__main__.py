@@ -35,6 +35,7 @@ ORDER = {
     "loop": "The whole loop with the tiny model",
     "budgets": "Thinking budgets with the tiny model",
     "decoding": "Decoding beside Hugging Face, and scores of beam prefixes",
+    "inspect_page": "The Inspect page: a million words, 10,000 steps, 100,000 traces",
     "find": "Find, diff and tree on 121 MB of traces",
     "smollm": "SmolLM2-135M on PRM800K, five-fold by problem",
     "real_text": "One pass of everything on real text with SmolLM2-135M",

@@ -4,7 +4,7 @@ First paint is timed from `show_trace` of a trace that was never read to the fir
 from the scroll to the end of the paint event; a list from opening it to its rows being there. Everything is real: a
 workspace on disk, the page's own reading in threads, its own widgets. Prints a JSON line a figure.
 
-    python -m bench.inspect [--workdir DIR] [--traces N] [--words N]
+    python -m bench.inspect_page [--workdir DIR] [--traces N] [--words N]
 """
 
 from __future__ import annotations
