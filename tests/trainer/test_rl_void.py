@@ -1,8 +1,9 @@
-"""A run that a kill threw back: what lies beyond the checkpoint is void, and neither hides nor pushes out what is."""
+"""A run that a kill threw back, where what lies beyond the checkpoint is void; and who decides on an alarm."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,9 +11,11 @@ from tests.trainer.runs import prm_run, story_rows
 from trainer.contract import rollouts
 from trainer.contract.events import Level
 from trainer.contract.run_folder import RunFolder
-from trainer.reasoning.alarms import ALARM, AlarmCode
-from trainer.rl.train import alarmed
-from trainer.runtime.worker import Worker
+from trainer.contract.spec import build
+from trainer.reasoning.alarms import ALARM, Alarm, AlarmCode
+from trainer.rl.train import RlTraining, alarmed
+from trainer.runtime.checkpoint import TrainState
+from trainer.runtime.worker import Stopped, Worker
 
 CODE = next(iter(AlarmCode)).value
 
@@ -41,3 +44,22 @@ def test_the_update_just_written_is_kept_and_void_ones_go(tmp_path: Path, keep: 
         rollouts.save(tmp_path, rollouts.RolloutBatch(update=update, policy_version=update, traces=()))
     rollouts.prune(tmp_path, keep, 5)
     assert rollouts.updates(tmp_path) == left
+
+
+class SaysAlarm:
+    """The processes as one of the others sees them: the first has found an alarm."""
+
+    def agree(self, _own: list[Alarm]) -> list[Alarm]:
+        return [Alarm(AlarmCode(CODE), "too far", {})]
+
+
+def test_a_process_that_saw_nothing_pauses_with_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    saved, told = [], []
+    training = RlTraining.__new__(RlTraining)
+    training.history, training._quiet, training.rl = [], {}, build("rl", {"model": "x"})
+    training.state, training.processes = TrainState(step=8, micro_batch=1), SaysAlarm()
+    training.worker = SimpleNamespace(notice=lambda *given, **_counts: told.append(given[1]))
+    monkeypatch.setattr(training, "_save", lambda: saved.append(8))
+    with pytest.raises(Stopped):
+        training._alarm()
+    assert (saved, told, training._quiet) == ([8], [f"{ALARM}{CODE}"], {CODE: 8})

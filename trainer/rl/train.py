@@ -190,7 +190,8 @@ class RlTraining(Training[PolicyRow]):
 
     def _alarm(self) -> None:
         """Look for signs that the policy games its reward; pause the run for a new one. Raises Stopped."""
-        found = [alarm for alarm in alarms(self.history) if self._is_new(alarm)]
+        # The first process decides: one without rows in this step has seen less, and must not go on alone.
+        found = self.processes.agree([alarm for alarm in alarms(self.history) if self._is_new(alarm)])
         pauses = self.rl.on_alarm is OnAlarm.PAUSE
         advice = "Paused: look at the examples, change the reward or the PRM, then resume." if pauses else ""
         for alarm in found:
