@@ -11,8 +11,8 @@ PARAMETER = "flags_as_reward"
 ASK = "Use the flags of a safety monitor as a reward?"
 WHY = (
     "A policy that is paid for not being flagged learns to hide what is flagged: its thinking looks clean while it "
-    "does the same. The monitor then tells nothing any more, of this policy nor of what learns from its traces. Flags are "
-    "for reading, and for choosing what to mend."
+    "does the same. The monitor then tells nothing any more, of this policy nor of what learns from its traces. "
+    "Flags are for reading, and for choosing what to mend."
 )
 
 
