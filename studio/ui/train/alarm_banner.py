@@ -37,7 +37,9 @@ class AlarmBanner(QFrame):
         self.text = Quiet("", self)
         self.text.setWordWrap(True)
         self.undo = button("Take them back", self._on_undo, tip="Those that nobody has rated leave it", parent=self)
-        self.label = button("Send contested steps to labelling", self.send, tip="Where PRM and outcome disagree most", primary=True, parent=self)
+        self.label = button(
+            "Send to labelling", self.send, tip="Where PRM and outcome disagree most", primary=True, parent=self
+        )
         self.resume = button("Resume on another PRM…", self.resumeAsked.emit, tip=by_id("resume_on").tip, parent=self)
         words = QVBoxLayout()
         words.setSpacing(2)

@@ -220,7 +220,9 @@ class RunPanel(QWidget):
             ),
             "cancel_run": button("Cancel", ask("cancel_run"), tip="Stop for good; checkpoints are kept", parent=self),
             "fetch_run": button("Fetch", ask("fetch_run"), tip="Bring what it has written there, now", parent=self),
-            "scheduler": button("Scheduler", ask("fetch_run"), tip="What its scheduler said last; ask again", parent=self),
+            "scheduler": button(
+                "Scheduler", ask("fetch_run"), tip="What its scheduler said last; ask again", parent=self
+            ),
             "folder": button("Open folder", self._on_folder, tip="The run folder on disk", parent=self),
         }
 
