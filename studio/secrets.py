@@ -75,7 +75,8 @@ def verb(args: argparse.Namespace) -> int:
 def _need_name(name: str) -> None:
     if not keys.is_name(name):
         raise KeyringError(
-            f"{name[:4]}... is no name of a key: at most 40 letters, digits and underscores, such as MY_SERVER_KEY"
+            f"{name[:4]}... is no name of a key: at most 40 letters, digits and underscores in words of at most "
+            f"{keys.LONGEST_WORD}, such as MY_SERVER_KEY"
         )  # not shown whole: it may be the key itself
 
 

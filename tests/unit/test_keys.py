@@ -17,7 +17,7 @@ import pytest
 from studio import cli, secrets
 from studio.errors import KeyringError
 from studio.jobs.launcher import keys_for, start_worker
-from trainer.contract.keys import FROM_STDIN, KeyMissing, Keys, names_in, pack
+from trainer.contract.keys import FROM_STDIN, KeyMissing, Keys, is_name, names_in, pack
 from trainer.contract.run_folder import RunFolder
 from trainer.contract.spec import RunSpec, SpecError, build, parameters
 
@@ -150,3 +150,13 @@ def test_keys_are_found_in_what_was_handed_over_then_in_the_environment() -> Non
 def test_reading_the_studio_loads_no_keyring() -> None:
     code = "import sys, studio.secrets, studio.jobs.launcher; print('keyring' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("key", ["hf_" + "aB3" * 11 + "x", "ghp_" + "a1" * 18, "sk_live_" + "a1B" * 8, "0f" * 16])
+def test_a_key_made_of_letters_digits_and_underscores_is_no_name(key: str) -> None:
+    assert not is_name(key)
+    with pytest.raises(SpecError) as caught:
+        build("rl", {"model": "x", "server_key": key})
+    assert key not in str(caught.value)
+    for name in ("OPENAI_API_KEY", "HF_TOKEN", "MY_HUGGINGFACEHUB_KEY", "k"):
+        assert is_name(name)

@@ -15,6 +15,7 @@ import msgspec
 
 ENDING = "_key"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
+LONGEST_WORD = 20
 FROM_STDIN = "STEPLENS_KEYS"
 """The environment variable that tells a worker to read its keys from stdin: one line of JSON, name to key."""
 
@@ -24,8 +25,11 @@ class KeyMissing(LookupError):
 
 
 def is_name(text: str) -> bool:
-    """Whether this may name a key: as an environment variable is called, and as no key of a provider looks."""
-    return NAME.fullmatch(text) is not None
+    """Whether this may name a key: as an environment variable is called, and as no key of a provider looks.
+
+    Some keys (hf_..., ghp_...) are letters, digits and underscores too, but no word of a name is as long as theirs.
+    """
+    return NAME.fullmatch(text) is not None and all(len(word) <= LONGEST_WORD for word in text.split("_"))
 
 
 def names_in(parameters: Mapping[str, object]) -> tuple[str, ...]:
