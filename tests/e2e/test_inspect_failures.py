@@ -13,11 +13,13 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
+from studio.store.find_pattern import Mode
 from studio.store.plots import Kind, Shape
 from studio.ui.inspect.failures_list import ROW_ROLE
 from studio.ui.inspect.page import InspectPage
 from studio.ui.inspect.plots_dialog import PlotsDialog
 from studio.ui.inspect.plots_view import MOST_POINTS
+from studio.ui.inspect.rubric_dialog import HIT_ROLE, RubricDialog
 from tests.e2e.inspecting import fill, go_to_inspect
 from tests.e2e.seat import PICTURES, Seat
 
@@ -110,6 +112,37 @@ def test_every_plot_opens_traces(sit_down: Callable[[], Seat]) -> None:
             seat.press("Return", view)
             assert opened[0] == tuple(made.of(spot)[0])
             seat.wait(partial(is_open, page, opened[0][0]))
+        dialog.accept()
+
+
+def test_a_rubric_is_written_run_and_opens_its_quotes(sit_down: Callable[[], Seat]) -> None:
+    with sit_down() as seat:
+        page = go_to_inspect(seat)
+        seat.press("r", page.steps)
+        seat.wait(lambda: bool(page.findChildren(RubricDialog)))
+        (dialog,) = page.findChildren(RubricDialog)
+        dialog.name.setText("Concludes")
+        dialog.definition.setPlainText("The step draws a conclusion.")
+        dialog.rule.setText(r"\bso\b[^.]{4,40}")
+        dialog.mode.setCurrentIndex(dialog.mode.findData(Mode.REGEX))
+        dialog.positive.setPlainText("This is so because of that.\nHence it holds.")
+        QTest.mouseClick(dialog.go, Qt.MouseButton.LeftButton)
+        seat.wait(lambda: not dialog.running and dialog.found.topLevelItemCount() > 0 and bool(dialog.known))
+        assert "gets 1 example wrong: “Hence it holds.”" in dialog.state.text()
+        (rubric,) = dialog.known
+        assert rubric.traces > 1
+        head = dialog.found.topLevelItem(0)
+        head.setExpanded(True)
+        for theme in ("light", "dark"):
+            seat.context.actions.run(f"theme_{theme}")
+            QApplication.processEvents()
+            assert dialog.grab().save(str(PICTURES / f"rubric-{theme}.png"))
+        hit = head.child(0).data(0, HIT_ROLE)
+        dialog.found.itemActivated.emit(head.child(0), 0)
+        seat.wait(partial(is_open, page, hit.trace_id))
+        assert page.shown is not None
+        assert page.shown.trace.text[hit.start : hit.end] == hit.quote
+        seat.wait(lambda: page.place.position.point == hit.start)
         dialog.accept()
 
 
