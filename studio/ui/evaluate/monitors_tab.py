@@ -158,7 +158,7 @@ class MonitorsTab(QWidget):
             return
         self.dialog = CompareDialog(self._context, desk.active(chosen.kind), chosen, self)
         self.dialog.promoteAsked.connect(self._promote)
-        self.dialog.open()
+        self.dialog.show()  # not modal: the traces that change are read beside it
 
     def _promote(self, monitor_id: int) -> None:
         me = self._context.annotator.id

@@ -149,7 +149,8 @@ class MonitorRunDialog(QDialog):
             price_input=float(said["price_input"]),
             price_output=float(said["price_output"]),
         )
-        return f"Judge: {told.sentence()}"
+        words = told.sentence()
+        return words[:1].upper() + words[1:]
 
     def _on_failed(self, asked: int, error: Exception) -> None:
         if asked == self._asked:
