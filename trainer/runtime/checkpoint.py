@@ -132,10 +132,12 @@ def read(path: Path) -> Found | None:
     return Found(path, state) if whole else None
 
 
-def prune(folder: Path, keep_last: int, best_step: int) -> None:
-    """Remove all but the last `keep_last` checkpoints and the best."""
-    for path in sorted(folder.glob("step-*"))[:-keep_last]:
-        if path.name != name_of(best_step):
+def prune(folder: Path, keep_last: int, best_step: int, newest_step: int) -> None:
+    """Keep the last `keep_last` checkpoints up to `newest_step`, and the best; those beyond it are torn or void."""
+    known = sorted(folder.glob("step-*"))
+    kept = {path.name for path in [path for path in known if path.name <= name_of(newest_step)][-keep_last:]}
+    for path in known:
+        if path.name not in {*kept, name_of(best_step)}:
             shutil.rmtree(path)
 
 

@@ -302,7 +302,7 @@ class Training(Generic[AnyRow]):
         path = checkpoint.save(folder, self.state, weights, optimiser)
         best = self.state.best_step == self.state.step
         self.worker.say(events.Checkpoint, path=str(path.relative_to(self.worker.folder.path)), best=best)
-        checkpoint.prune(folder, self.spec.keep_last, self.state.best_step)
+        checkpoint.prune(folder, self.spec.keep_last, self.state.best_step, self.state.step)
 
     def _say_started(self) -> None:
         weights = list(self.model.parameters())
