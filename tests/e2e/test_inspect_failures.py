@@ -46,7 +46,7 @@ def test_why_traces_are_wrong(sit_down: Callable[[], Seat]) -> None:
         seat.wait(lambda: panel.child is None and panel.standing.unseen == 0)
         assert sum(bar.count for bar in panel.causes.bars) == wrong == panel.model.rowCount()
         assert sum(bar.count for bar in panel.places.bars) == wrong
-        cause = max(panel.causes.bars, key=lambda bar: bar.count)
+        cause = next(bar for bar in panel.causes.bars if bar.name == "slip")
         row = [bar.name for bar in panel.causes.bars].index(cause.name)
         QTest.mouseClick(
             panel.causes, Qt.MouseButton.LeftButton, pos=QPoint(30, 2 + round((row + 0.5) * seat.context.theme.px(20)))
@@ -58,6 +58,9 @@ def test_why_traces_are_wrong(sit_down: Callable[[], Seat]) -> None:
         chosen = panel.list.currentIndex().data(ROW_ROLE)
         seat.wait(lambda: page.shown is not None and page.shown.trace.id == chosen.trace_id and page.gate.is_open)
         assert page.step == chosen.failure.step
+        assert page.shown is not None
+        assert page.shown.trace.text[chosen.failure.start : chosen.failure.end] == chosen.failure.quote
+        assert page.steps.text.marks == ((chosen.failure.start, chosen.failure.end),)
         for theme in ("light", "dark"):
             seat.context.actions.run(f"theme_{theme}")
             seat.wait(lambda: page.steps.is_ready)

@@ -22,6 +22,8 @@ class FailureCommands(QObject):
         super().__init__(page)
         self._page = page
         self._marked: tuple[int, int, int] | None = None  # trace, start, end: shown when the trace is
+        self._quoted: tuple[int, int, int] | None = None  # the same, only marked
+        page.failures.quoted.connect(self._on_quoted)
         page.context.actions.on("why_wrong", self._why)
         page.context.actions.on("plot_traces", self._plots)
         page.context.actions.on("rubrics", self._rubrics)
@@ -49,7 +51,13 @@ class FailureCommands(QObject):
             self._marked = (trace_id, start, end)
             self._page.context.open_trace(Page.INSPECT, trace_id)
 
+    def _on_quoted(self, trace_id: int, start: int, end: int) -> None:
+        self._quoted = (trace_id, start, end)
+
     def _on_opened(self, trace_id: int) -> None:
+        if self._quoted is not None and self._quoted[0] == trace_id:
+            self._page.steps.set_marks((self._quoted[1:],))
+            self._quoted = None
         if self._marked is not None and self._marked[0] == trace_id:
             _, start, end = self._marked
             self._marked = None

@@ -42,9 +42,11 @@ class FailuresPanel(QWidget):
     """Bars over a list; a tab of the Inspect page.
 
     Signals:
+        quoted(int, int, int): these code points of this trace show its cause; `chosen` follows.
         chosen(int, int): show this trace at this step (-1: wherever it begins).
     """
 
+    quoted = Signal(int, int, int)
     chosen = Signal(int, int)
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
@@ -225,6 +227,8 @@ class FailuresPanel(QWidget):
     def _on_current_changed(self, current: QModelIndex, _previous: QModelIndex) -> None:
         row: Explained | None = current.data(ROW_ROLE)
         if row is not None:
+            if row.failure.cause is not Cause.UNKNOWN:  # the step alone shows that, with its maths drawn
+                self.quoted.emit(row.trace_id, row.failure.start, row.failure.end)
             self.chosen.emit(row.trace_id, -1 if row.failure.step is None else row.failure.step)
 
 
