@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from trainer.reasoning.expression import Apply, Group, Node, Relation, Symbol, parse
+from trainer.reasoning.expression import Apply, Group, Node, Number, Relation, Symbol, parse
 from trainer.reasoning.matching import Matcher
-from trainer.reasoning.normal_form import clean, is_prose, split_unit, strict_form, text_form
+from trainer.reasoning.normal_form import Measured, clean, is_prose, split_unit, strict_form, text_form
 from trainer.reasoning.notation import MAX_LENGTH, NotAnExpression, TooBig
 from trainer.reasoning.values import Algebra, all_of, is_variable
 
@@ -47,7 +47,7 @@ def lenient(predicted: str, reference: str, algebra: Algebra) -> bool | None:
     if is_prose(truth) or is_prose(given):
         return False
     ours, theirs = split_unit(_alternatives(given)), split_unit(_alternatives(truth))
-    if ours.unit and theirs.unit and ours.unit != theirs.unit:
+    if _are_of_other_kinds(ours, theirs) or _are_of_other_kinds(theirs, ours):
         return False
     degrees = [m.unit == "degree" and not other.unit for m, other in ((ours, theirs), (theirs, ours))]
     bodies = [m.body + "°" * d for m, d in zip((ours, theirs), degrees, strict=True)]
@@ -122,10 +122,23 @@ def _one_bracket(form: str) -> bool:
     return False
 
 
+def _are_of_other_kinds(one: Measured, other: Measured) -> bool:
+    """Whether the units differ, or one answer has a unit and the other is a percentage or a ratio."""
+    if not one.unit or not other.unit:
+        return one.unit not in ("", "percent", "degree") and (other.body.endswith("%") or ":" in other.body)
+    (name, _, power), (other_name, _, other_power) = one.unit.partition("^"), other.unit.partition("^")
+    return power != other_power or (name != other_name and "unit" not in (name, other_name))
+
+
 def _with_decimal_comma(body: str, node: Node, other: Node) -> Node:
-    """`3,5` as 3.5 where the other answer is a single value; `3,500`, `3, 5`, `(3,5)` and `3,0` stay what they are."""
+    """`3,5` as 3.5 where the other answer is a decimal; `3,500`, `3, 5`, `(3,5)` and `3,0` stay what they are."""
     written = _DECIMAL_COMMA.fullmatch(body)
-    if not written or not isinstance(node, Group) or isinstance(other, Group):
+    if not written or not isinstance(node, Group):
+        return node
+    signs = ("neg", {"%": "percent", "°": "degree"}.get(written["sign"]))
+    while isinstance(other, Apply) and other.head in signs:
+        other = other.arguments[0]
+    if not isinstance(other, Number) or not other.decimals:
         return node
     return parse(f"{written['whole'].replace('.', '')}.{written['part']}{written['sign']}")
 

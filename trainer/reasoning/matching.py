@@ -61,6 +61,8 @@ class Matcher:
         if any(sets):
             return False
         same_brackets = (a.opens, a.closes) == (b.opens, b.closes)
+        if any(bare) and _is_interval(a if bare[1] else b):
+            return False
         if not any(bare) and not same_brackets and len(a.items) == 2:
             return False  # intervals with other ends
         if len(a.items) != len(b.items):
@@ -186,6 +188,11 @@ def _is(node: Node, head: str) -> bool:
 
 def _is_union(node: Node) -> bool:
     return isinstance(node, Apply) and node.head in ("cup", "cap", "setminus")
+
+
+def _is_interval(group: Group) -> bool:
+    """Whether the brackets can only be an interval's: two ends, and at least one of them square."""
+    return len(group.items) == 2 and group.opens + group.closes in ("[]", "[)", "(]")
 
 
 def _is_reals(a: Node, b: Node) -> bool:

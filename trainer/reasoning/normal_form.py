@@ -138,7 +138,8 @@ def strict_form(text: str) -> StrictForm:
     form = re.sub(r"^(-?)(\d+)/(\d+)$", r"\1\\frac{\2}{\3}", form)
     form = re.sub(r"^\\frac\{-(\d+)\}", r"-\\frac{\1}", form)
     form = re.sub(r"([\^_])\{(\w)\}", r"\1\2", form)
-    return StrictForm(form.lower(), measured.unit, named.group(1) if named else "")
+    unit = measured.unit or ("percent" if measured.body.endswith("%") else "")
+    return StrictForm(form.lower(), unit, named.group(1) if named else "")
 
 
 def text_form(cleaned: str) -> str:
@@ -192,6 +193,8 @@ def _unit_name(written: str, power: str | None) -> str:
     names = [_one(word) for word in words if word not in squared and word not in ("units", "unit")]
     name = " ".join(names).replace(" / ", "/").replace(" per ", "/")
     name = _ALIASES.get(name, name)
+    if raised and not name and {"unit", "units"} & set(words):
+        name = "unit"  # square units: some unit, but of an area
     return f"{name}^{raised}" if raised and name else name
 
 
