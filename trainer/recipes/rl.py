@@ -117,9 +117,9 @@ def build(
     """Policy, PRM, verifier and loop."""
     loaded = load(worker, spec)
     learning = Learning(loaded.language, with_value=needs_value(spec), shares=keeps_rows_apart(loaded.language))
-    reference = reference_of(spec, learning)
     accelerator = accelerator_of(worker, spec.precision)
     learning.to(accelerator.device)
+    reference = reference_of(spec, learning)  # a copy of what stands on the device, before the first update
     judge = load_judge(worker, spec, accelerator.device)
     judge.at(worker.step)
     rewarder = Rewarder(
