@@ -217,6 +217,9 @@ class _Handler(BaseHTTPRequestHandler):
         if expected and not hmac.compare_digest(given.encode(), expected.encode()):
             self._refuse(HTTPStatus.UNAUTHORIZED, "this server wants its key: send it as Authorization: Bearer KEY")
             return
+        if self.headers.get_content_type() != "application/json":  # what a foreign web page may send without asking
+            self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send Content-Type: application/json")
+            return
         try:
             if self.path == "/load_weights":
                 self._load(raw)

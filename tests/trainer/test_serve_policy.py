@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -189,6 +190,17 @@ def test_requests_that_cannot_be_answered_say_why(server: PolicyServer, extra: d
     with pytest.raises(RefusedError, match=why) as caught:
         client(server).ask(Ask(prompt="2", extra=extra))
     assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("path", ["/load_weights", "/v1/completions"])
+def test_what_a_web_page_may_post_without_asking_is_refused(server: PolicyServer, path: str) -> None:
+    before = server.served.serving.version
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=30)
+    connection.request("POST", path, json.dumps({"path": "/tmp", "version": 9}), {"Content-Type": "text/plain"})
+    answer = connection.getresponse()
+    assert (answer.status, b"application/json" in answer.read()) == (415, True)
+    assert server.served.serving.version == before
+    connection.close()
 
 
 def test_a_client_that_hangs_up_frees_the_policy(server: PolicyServer) -> None:

@@ -79,8 +79,8 @@ class ImportPreview(QWidget):
         self.table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
         self.table.verticalHeader().hide()
         self.table.horizontalHeader().setStretchLastSection(True)
-        for column, width in enumerate((90, 60, 260, 60)):
-            self.table.setColumnWidth(column, width)
+        for at, width in enumerate((90, 60, 260, 60)):
+            self.table.setColumnWidth(at, width)
         self.text: QPlainTextEdit = monospace("", self)
         self.text.setAccessibleName("Text of the trace")
         right = QSplitter(Qt.Orientation.Vertical, self)
