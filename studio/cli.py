@@ -307,6 +307,7 @@ def _add_report(verbs: Verbs) -> None:
         help="take out what this matches, everywhere; repeatable",
     )
     made.add_argument("--redact-flags", action="store_true", help="take out the quotes of flags, wherever they stand")
+    made.add_argument("--json", action="store_true", help="say what was written as one JSON document")
 
 
 def _add_tour(verbs: Verbs) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+import msgspec
 from sqlalchemy import Connection
 
 from studio.errors import NotFoundError, StoreError
@@ -99,6 +100,10 @@ def report(args: argparse.Namespace) -> int:
         redaction = Redaction.of(args.redact, quotes)
         form = ReportForm(args.form) if args.form else _form_of(args.out)
         made = write(c, args.out, ids, form, title=args.title, redaction=redaction)
+    if args.json:
+        said = {"path": str(made.path), "traces": made.traces, "bytes": made.size, "taken_out": made.taken_out}
+        sys.stdout.write(msgspec.json.encode(said).decode() + "\n")
+        return 0
     sys.stdout.write(f"{made.path}: {made.traces} traces, {made.size:,} bytes")
     sys.stdout.write(f", {made.taken_out} texts taken out\n" if not redaction.is_empty else "\n")
     return 0
