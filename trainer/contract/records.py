@@ -247,8 +247,8 @@ class MonitorRecord(msgspec.Struct, frozen=True, kw_only=True, tag="monitor"):
     """What a monitor thinks of one trace, by category in the order of `trainer.reasoning.safety.CATEGORIES`.
 
     `scores` holds three rows: hybrid, thinking, answer; None = not scored. `steps` is float16 [steps, 7] in
-    little-endian order, empty where it does not score steps; `gap` says why the trace cannot be assessed whole, "" when it can;
-    `evidence` are the categories with a quoted span.
+    little-endian order, empty where it does not score steps; `gap` says why the trace cannot be assessed whole, ""
+    when it can; `evidence` are the categories with a quoted span.
     """
 
     id: str
