@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(title="verbs", metavar="")
     _add_import(verbs)
     _add_open(verbs)
+    _add_receive(verbs)
     _add_export(verbs)
     _add_run(verbs)
     _add_steering(verbs)
@@ -119,6 +120,12 @@ def _add_open(verbs: Verbs) -> None:
         help="what a field of unknown JSON means; repeatable",
     )
     made.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def _add_receive(verbs: Verbs) -> None:
+    about = "Take spans that programs on this machine send over OTLP/HTTP as JSON, until Ctrl+C."
+    made = _verb(verbs, "receive", "studio.jobs.otlp_receiver:receive", about)
+    made.add_argument("--port", type=int, default=4318, metavar="N", help="of 127.0.0.1; 0: any (default: 4318)")
 
 
 def _add_export(verbs: Verbs) -> None:

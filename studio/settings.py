@@ -6,7 +6,7 @@ import logging
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -68,6 +68,8 @@ class Settings(msgspec.Struct, kw_only=True):
     recent: list[str] = []  # workspaces and files, newest first
     launch_templates: dict[str, LaunchTemplate] = {}  # by name; these replace the shipped ones of the same name
     formula_sizes: FormulaSizes = FormulaSizes()  # of the window that was last open
+    otlp_receiver: bool = False  # whether the window takes spans on 127.0.0.1
+    otlp_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 4318
     window: str = ""  # Qt's geometry and state, base64
 
     @classmethod
