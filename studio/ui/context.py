@@ -12,6 +12,7 @@ from studio.domain import Annotator
 from studio.settings import Settings
 from studio.ui.actions import Actions, Page
 from studio.ui.background import Background
+from studio.ui.receiving import Receiving
 from studio.ui.theme import Theme
 from studio.workspace import Workspace
 
@@ -67,6 +68,7 @@ class Context(QObject):
         self.actions = Actions(settings.shortcuts, self)
         self.background = Background(workspace.database, self)
         self.background.failed.connect(self.fail)
+        self.receiving = Receiving(workspace, settings, self)
         self._make_jobs, self._make_helpers = make_jobs, make_helpers
         self._jobs: Jobs | None = None
         self._helpers: HelperPool | None = None
@@ -135,7 +137,8 @@ class Context(QObject):
         self.annotatorSwitched.emit(annotator)
 
     def close(self) -> None:
-        """Stop following, rendering and delivering; workers of runs go on."""
+        """Stop following, rendering, receiving and delivering; workers of runs go on."""
+        self.receiving.close()
         if self._packages is not None:
             self._packages.cancel()
         if self._jobs is not None:

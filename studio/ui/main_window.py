@@ -111,6 +111,7 @@ class MainWindow(QMainWindow):
         self.status.follow_runs()
         self._context.workspace.keep_backed_up()
         self._context.packages.look()
+        self._context.receiving.apply()
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember where everything was."""

@@ -6,6 +6,7 @@ from functools import partial
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDialog,
     QDialogButtonBox,
@@ -15,6 +16,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
+    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -27,7 +29,7 @@ from studio.ui.theme import SCALES
 
 
 class Preferences(QDialog):
-    """Theme, text size, the interpreter of runs, the way to the shortcuts."""
+    """Theme, text size, the interpreter of runs, the OTLP receiver, the way to the shortcuts."""
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -42,6 +44,7 @@ class Preferences(QDialog):
         form.addRow("&Theme", self._theme_box())
         form.addRow("Text &size", self._scale_box())
         form.addRow("Python of runs", self._interpreter_row())
+        form.addRow("&Receive spans", self._receiver_column())
         shortcuts = QPushButton("Edit shortcuts…")
         shortcuts.setAutoDefault(False)
         shortcuts.clicked.connect(partial(context.actions.run, "shortcuts"))
@@ -59,7 +62,7 @@ class Preferences(QDialog):
         column.addStretch(1)
         column.addWidget(where)
         column.addWidget(buttons)
-        self.resize(560, 320)
+        self.resize(560, 400)
 
     def _theme_box(self) -> QComboBox:
         self.theme = QComboBox()
@@ -93,6 +96,42 @@ class Preferences(QDialog):
         row.addWidget(self.interpreter, 1)
         row.addWidget(browse)
         return row
+
+    def _receiver_column(self) -> QVBoxLayout:
+        self.receive = QCheckBox("from programs on this machine, at port")
+        self.receive.setAccessibleName("Receive spans over OTLP")
+        self.receive.setChecked(self._context.settings.otlp_receiver)
+        self.receive.toggled.connect(self._on_receiver)
+        self.port = QSpinBox()
+        self.port.setRange(1, 65_535)
+        self.port.setAccessibleName("Port of the OTLP receiver")
+        self.port.setValue(self._context.settings.otlp_port)
+        self.port.editingFinished.connect(self._on_receiver)
+        self.received = QLabel()
+        self.received.setWordWrap(True)
+        self.received.setTextFormat(Qt.TextFormat.PlainText)
+        self.received.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        set_role(self.received, "caption")
+        self._context.receiving.changed.connect(self._show_receiver)
+        self._show_receiver()
+        row = QHBoxLayout()
+        row.addWidget(self.receive)
+        row.addWidget(self.port)
+        row.addStretch(1)
+        column = QVBoxLayout()
+        column.setSpacing(4)
+        column.addLayout(row)
+        column.addWidget(self.received)
+        return column
+
+    def _on_receiver(self) -> None:
+        settings, wanted = self._context.settings, (self.receive.isChecked(), self.port.value())
+        if wanted != (settings.otlp_receiver, settings.otlp_port):
+            settings.update(otlp_receiver=wanted[0], otlp_port=wanted[1])
+            self._context.receiving.apply()
+
+    def _show_receiver(self) -> None:
+        self.received.setText(self._context.receiving.about)
 
     def _on_theme(self) -> None:
         name = ThemeName(self.theme.currentData())

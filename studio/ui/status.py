@@ -87,7 +87,9 @@ class StatusBar(QStatusBar):
         self._menu.aboutToShow.connect(self._on_menu)
         self.annotator.setMenu(self._menu)
         self.saved = TextLine(context.theme, "✕ 88 waiting", "Saved", right=True)
-        for widget in (self._jobs, self.annotator, self.saved):
+        self.receiving = TextLine(context.theme, "", "OTLP receiver")
+        self.receiving.hide()
+        for widget in (self._jobs, self.receiving, self.annotator, self.saved):
             self.addPermanentWidget(widget)
         self.setContentsMargins(6, 0, 12, 0)
         context.said.connect(self._on_said)
@@ -96,6 +98,7 @@ class StatusBar(QStatusBar):
         context.background.idle.connect(self._show_saved)
         context.unsavedChanged.connect(self._on_unsaved)
         context.childStarted.connect(self._on_child)
+        context.receiving.changed.connect(self._show_receiving)
         context.theme.switched.connect(self.dress)
         self.dress()
         self._show_saved()
@@ -129,6 +132,12 @@ class StatusBar(QStatusBar):
             self.saved.set_text(f"✕ {self._unsaved} waiting", "negative")
         else:
             self.saved.set_text("saving…" if self._context.background.writes_waiting else "✓ saved")
+
+    def _show_receiving(self) -> None:
+        receiving = self._context.receiving
+        self.receiving.set_text(receiving.text, "negative" if receiving.trouble else "secondary")
+        self.receiving.setToolTip(receiving.about)
+        self.receiving.setVisible(bool(receiving.text))
 
     def _on_menu(self) -> None:
         with self._context.workspace.database.read() as c:  # a handful of rows
