@@ -67,9 +67,14 @@ class Received:
 
     def sentence(self) -> str:
         """For a person."""
-        said = f"{self.posts:,} posts, {self.spans:,} spans: {self.traces:,} traces"
+        said = f"{counted(self.posts, 'post')}, {counted(self.spans, 'span')}: {counted(self.traces, 'trace')}"
         said += f", {self.known:,} were here already" if self.known else ""
         return said + (f", {self.without:,} without a conversation, kept" if self.without else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 trace`, `2 traces`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 class Refused(Exception):

@@ -44,7 +44,7 @@ class Preferences(QDialog):
         form.addRow("&Theme", self._theme_box())
         form.addRow("Text &size", self._scale_box())
         form.addRow("Python of runs", self._interpreter_row())
-        form.addRow("&Receive spans", self._receiver_column())
+        form.addRow("Receive spans", self._receiver_column())
         shortcuts = QPushButton("Edit shortcuts…")
         shortcuts.setAutoDefault(False)
         shortcuts.clicked.connect(partial(context.actions.run, "shortcuts"))

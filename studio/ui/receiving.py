@@ -39,8 +39,11 @@ class Receiving(QObject):
             return "OTLP is off: see Preferences"
         if self.receiver is None:
             return ""
-        count = "" if self._total is None else f", {self._total.traces:,} traces"
-        return f"OTLP on {self.receiver.port}{count}"
+        if self._total is None:
+            return f"OTLP on {self.receiver.port}"
+        from studio.jobs.otlp_receiver import counted
+
+        return f"OTLP on {self.receiver.port}, {counted(self._total.traces, 'trace')}"
 
     @property
     def about(self) -> str:

@@ -38,7 +38,7 @@ def test_spans_that_are_sent_stand_in_the_list_at_once(sit_down: Callable[[], Se
         with urllib.request.urlopen(asked, timeout=60) as answer:
             assert answer.status == 200
         seat.wait(lambda: model.rowCount() == 4)
-        seat.wait(lambda: seat.window.status.receiving.text() == f"OTLP on {receiver.port}, 1 traces")
+        seat.wait(lambda: seat.window.status.receiving.text() == f"OTLP on {receiver.port}, 1 trace")
         seat.picture("receiving spans")
         assert preferences.grab().save(str(seat.picture("receiving").with_name("receiving-preferences.png")))
         preferences.receive.click()

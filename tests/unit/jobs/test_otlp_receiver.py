@@ -186,7 +186,7 @@ def test_the_verb_listens_until_it_is_told_to_stop(tmp_path: Path) -> None:
         connection.request("POST", PATH, GENAI, {"Content-Type": "application/json"})
         assert connection.getresponse().status == 200
         connection.close()
-        assert "1 traces" in child.stdout.readline()
+        assert "1 post, 2 spans: 1 trace, 1 without" in child.stdout.readline()
         child.send_signal(signal.SIGTERM)
         assert child.wait(60) == 130
     with Workspace.open(tmp_path / "w") as workspace:
