@@ -322,6 +322,11 @@ def _add_tour(verbs: Verbs) -> None:
         verbs, "tour", "studio.tour.verb:tour", "Walk through the window by key presses, offscreen.", workspace=False
     )
     made.add_argument("--screenshots", type=Path, metavar="DIR", help="where its pictures go (default: ./tour)")
+    made.add_argument(
+        "--long",
+        action="store_true",
+        help="after that a whole loop with a small policy: demonstrations, labels, PRM, RL; about eight minutes more",
+    )
 
 
 def _add_ingest(verbs: Verbs) -> None:

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from studio.errors import SteplensError
+from studio.exchange.telling import Stop, never
 from studio.ui.main_window import MainWindow
 
 PATIENCE = 300.0  # seconds; a busy machine is slow, and what comes ends the wait at once
@@ -38,11 +39,16 @@ class TourError(SteplensError):
     """A stage of the tour did not come to its end."""
 
 
+class TourCancelled(SteplensError):
+    """Somebody pressed Ctrl+C."""
+
+
 class Guide:
     """Hands on the keyboard of the real window, and a camera."""
 
-    def __init__(self, window: MainWindow, pictures: Path) -> None:
-        self.window, self.pictures = window, pictures
+    def __init__(self, window: MainWindow, pictures: Path, stop: Stop = never) -> None:
+        """`stop`: whether the tour shall end now; every wait then raises TourCancelled."""
+        self.window, self.pictures, self.stop = window, pictures, stop
         self.stages = 0
         self._shots = 0
         self._began = time.monotonic()
@@ -80,15 +86,13 @@ class Guide:
         while not holds():
             if time.monotonic() > until:
                 raise TourError(f"waited {seconds:.0f} s for {what}")
-            QApplication.processEvents()
-            time.sleep(0.004)
+            self._work()
 
     def rest(self, seconds: float) -> None:
         """Let the window work for a while."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            QApplication.processEvents()
-            time.sleep(0.004)
+            self._work()
 
     def press(self, keys: str) -> None:
         """Press keys one after another where the focus is: "3 3 1 Return", "Ctrl+Shift+P"."""
@@ -106,18 +110,24 @@ class Guide:
         QTest.keyClicks(self._focus(), text)
         QApplication.processEvents()
 
-    def tab_to(self, name: str) -> QWidget:
-        """Press Tab until the focus is on the control of this name. Raises TourError."""
+    def tab_to(self, name: str, *, whole: bool = False) -> QWidget:
+        """Press Tab until the focus is on the control whose name begins so, or is so (`whole`). Raises TourError."""
         seen: list[str] = []
         for _ in range(MOST_TABS):
             focus = self._focus()
             mine = name_of(focus)
-            if mine.startswith(name):
+            if mine == name or (mine.startswith(name) and not whole):
                 return focus
             seen.append(mine)
             QTest.keyClick(focus, Qt.Key.Key_Tab)
             QApplication.processEvents()
         raise TourError(f"Tab does not reach {name!r}; it went over {sorted(set(seen))}")
+
+    def enter(self, name: str, text: str) -> None:
+        """Put this text in the place of what stands in a field."""
+        self.tab_to(name, whole=True)
+        self.press("Ctrl+A")
+        self.type(text)
 
     def tick(self, list_name: str, entry: str) -> None:
         """Tick an entry of a list by its beginning. Raises TourError."""
@@ -193,6 +203,12 @@ class Guide:
             raise TourError(f"{path} cannot be written")
         return path
 
+    def _work(self) -> None:
+        if self.stop():
+            raise TourCancelled("cancelled by Ctrl+C")
+        QApplication.processEvents()
+        time.sleep(0.004)
+
     def _focus(self) -> QWidget:
         return QApplication.focusWidget() or QApplication.activeWindow() or self.window
 
@@ -201,6 +217,9 @@ def name_of(widget: QWidget) -> str:
     """What a person would call the control: its accessible name, else its text, else its label's text."""
     if widget.accessibleName():
         return widget.accessibleName()
+    around = widget.parentWidget()
+    if around is not None and around.focusProxy() is widget:
+        return name_of(around)
     if isinstance(widget, QAbstractButton):
         return widget.text().replace("&", "")
     labels = (label for label in widget.window().findChildren(QLabel) if label.buddy() is widget)

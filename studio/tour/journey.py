@@ -273,9 +273,13 @@ class Journey:
         self.guide.wait(over, f"the {recipe} run to end", TRAINING_PATIENCE)
         run = self._run(recipe)
         assert run is not None
+        return self._taken_in(run)
+
+    def _taken_in(self, run: RunView) -> RunView:
+        """A run that ended, once its results are in the store. Raises TourError for one that failed."""
         if run.state is not RunState.FINISHED:
             raise TourError(
-                f"the {recipe} run is {run.state.value}: {run.message}\n{self.context.jobs.log_tail(run.id)}"
+                f"the {run.recipe} run is {run.state.value}: {run.message}\n{self.context.jobs.log_tail(run.id)}"
             )
         self.guide.wait(lambda: self.context.jobs.view(run.id).ingested, "its results in the store")
         return self.context.jobs.view(run.id)
