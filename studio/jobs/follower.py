@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from studio.errors import NotFoundError
 from studio.jobs.launcher import Launched, reap
@@ -167,7 +168,7 @@ class Follower:
             after = runs.get(c, run.id)
         with self._lock:
             self._stored[run.id] = after
-            self._derived[run.id] = _first(after)
+            self._derived[run.id] = replace(_first(after), elsewhere=derived.elsewhere)
 
     def _view(self, run: StoredRun) -> RunView:
         derived, track = self._derived.get(run.id) or _first(run), self._tracks.get(run.id)

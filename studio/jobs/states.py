@@ -60,7 +60,8 @@ def look(track: Track) -> Sign:
 def derive(run: StoredRun, track: Track, sign: Sign) -> Derived:
     """The state of a run. `track` has read to the end if its `at_end` says so."""
     if run.state is not StoredState.STARTED:
-        return Derived(RunState(run.state.value), run.message)
+        host = "" if sign.remote is None else sign.remote.host
+        return Derived(RunState(run.state.value), run.message, elsewhere=host)
     asked = "" if sign.asked is None else sign.asked.value
     if sign.remote is not None:
         return replace(
