@@ -86,7 +86,9 @@ class LongJourney(Journey):
             if failed:
                 raise TourError(str(failed[0]))
             guide.press("Ctrl+4")
-            self._page(Page.DATA, DataPage)
+            page = self._page(Page.DATA, DataPage)
+            guide.wait(lambda: page.traces.project.findText(PROJECT) >= 0, "the project in the list")
+            guide.choose("Project", PROJECT)
             guide.rest(0.5)
             guide.picture("long-demonstrations")
             found(f"{self.plan.demonstrations:,}; the teacher ends right in {made[0]:.1%}")
@@ -255,6 +257,7 @@ class LongJourney(Journey):
             guide.press("Alt+C")
             guide.picture("long-compare")
             guide.press("Alt+U")
+            guide.choose("Figure to draw", "validation/accuracy")
             guide.picture("long-compare-curves")
             guide.press("Escape")
             guide.face(self.window)
