@@ -34,6 +34,7 @@ from trainer.contract.run_folder import Control, RunFolder, RunFolderError, last
 FILE = "remote.json"
 ANSWER_SECONDS = 60.0  # a machine that takes longer to answer a question is not reached
 COPY_SECONDS = 12 * 3600.0
+OLD_SECONDS = 2 * 86_400.0  # a copy of the program that nobody has made anew since may go
 STAYS = {FILE, "process.json", "control", "alive", "worker.log", ".lock"}
 """Files of a run folder that belong to one side."""
 
@@ -313,17 +314,27 @@ def _program_files() -> list[Path]:
 
 
 def _program(cache: Path) -> Path:
-    """The worker's program as it is now, in a folder named by its checksum."""
+    """The worker's program as it is now, in a folder named by its checksum. Several runs may ask at once."""
     made = cache / "program" / _checksum_of_program()
-    if not made.is_dir():
-        shutil.rmtree(made.parent, ignore_errors=True)
-        aside = made.with_name(f".{os.getpid()}.part")
-        package = Path(trainer.__file__ or "").parent
-        for file in _program_files():
-            target = aside / package.name / file.relative_to(package)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(file, target)  # no link: a checkout may be edited later
+    if made.is_dir():
+        return made
+    made.parent.mkdir(parents=True, exist_ok=True)
+    for old in made.parent.iterdir():
+        if time.time() - old.stat().st_mtime > OLD_SECONDS:  # nobody sends it any more
+            shutil.rmtree(old, ignore_errors=True)
+    aside = Path(tempfile.mkdtemp(prefix=".", dir=made.parent))
+    package = Path(trainer.__file__ or "").parent
+    for file in _program_files():
+        target = aside / package.name / file.relative_to(package)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, target)  # no link: a checkout may be edited later
+    aside.chmod(0o755)
+    try:
         aside.rename(made)
+    except OSError:
+        shutil.rmtree(aside)
+        if not made.is_dir():  # else another run was faster
+            raise
     return made
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -155,6 +157,20 @@ def test_a_silent_job_that_its_scheduler_still_has_is_lost_and_one_that_it_has_n
     assert crashed.state is RunState.CRASHED
     assert "gone without a last word (scheduler: GONE)" in crashed.message
     assert lost.state is RunState.LOST
+
+
+def test_runs_that_are_handed_over_at_once_share_one_copy_of_the_program(tmp_path: Path) -> None:
+    at_once = threading.Barrier(8)
+
+    def ask(_number: int) -> Path:
+        at_once.wait()
+        return remote._program(tmp_path)
+
+    with ThreadPoolExecutor(8) as pool:
+        (made,) = set(pool.map(ask, range(8)))
+    assert [path.name for path in made.parent.iterdir()] == [made.name], "no half-made copy is left"
+    here = Path(remote.__file__).parents[2] / "trainer"
+    assert (made / "trainer" / "rl" / "losses.py").read_bytes() == (here / "rl" / "losses.py").read_bytes()
 
 
 def test_slurm_several_jobs_wait_there_and_a_waiting_one_is_taken_back(farm: Farm) -> None:
