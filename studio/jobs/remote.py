@@ -211,8 +211,8 @@ class Elsewhere:
         return said[0], frozenset(said[1:])
 
     def _send_whole(self, source: Path, target: str) -> None:
-        """A folder, or a file in a folder of its own, that is there whole or not at all."""
-        aside = f"{target}.part"
+        """A folder, or a file in a folder of its own, that is there whole or not at all; other runs may send it too."""
+        aside = f"{target}.{self.uid}.part"
         self._shell(f"mkdir -p {aside}")
         if source.is_dir():
             self._send(source, aside)
@@ -220,7 +220,7 @@ class Elsewhere:
             with tempfile.TemporaryDirectory(dir=self.cache, prefix="send-") as made:
                 link(source, Path(made) / source.name)
                 self._send(Path(made), aside)
-        self._shell(f"rm -rf {target} && mv {aside} {target}")
+        self._shell(f"mv -T {aside} {target} 2>/dev/null || {{ rm -rf {aside} && [ -d {target} ]; }}")
 
     def _send(self, source: Path, target: str) -> None:
         values = {"host": self.template.host, "source": str(source), "target": target}
@@ -310,7 +310,7 @@ def _checksum_of_program() -> str:
 
 def _program_files() -> list[Path]:
     package = Path(trainer.__file__ or "").parent
-    return sorted(file for file in package.rglob("*") if file.is_file() and file.suffix != ".pyc")
+    return sorted(file for file in package.rglob("*") if "__pycache__" not in file.parts and file.is_file())
 
 
 def _program(cache: Path) -> Path:

@@ -173,6 +173,18 @@ def test_runs_that_are_handed_over_at_once_share_one_copy_of_the_program(tmp_pat
     assert (made / "trainer" / "rl" / "losses.py").read_bytes() == (here / "rl" / "losses.py").read_bytes()
 
 
+def test_what_python_compiles_meanwhile_is_no_part_of_the_program() -> None:
+    before = remote._checksum_of_program()
+    cache = Path(remote.__file__).parents[2] / "trainer" / "__pycache__"
+    cache.mkdir(exist_ok=True)
+    half = cache / "half.cpython-311.pyc.140"  # how an interpreter writes one
+    half.write_bytes(b"x")
+    try:
+        assert remote._checksum_of_program() == before
+    finally:
+        half.unlink()
+
+
 def test_slurm_several_jobs_wait_there_and_a_waiting_one_is_taken_back(farm: Farm) -> None:
     (farm.root / "hold").touch()
     one, two = farm.send("slurm"), farm.send("slurm")
@@ -187,7 +199,9 @@ def test_slurm_several_jobs_wait_there_and_a_waiting_one_is_taken_back(farm: Far
 
 
 def waits(farm: Farm, run: int) -> bool:
-    return farm.view(run).scheduler == "PENDING"
+    view = farm.view(run)
+    assert view.state is not RunState.FAILED, view.message
+    return view.scheduler == "PENDING"
 
 
 def test_slurm_on_a_shared_disk_copies_nothing(farm: Farm) -> None:
