@@ -325,7 +325,7 @@ def _add_tour(verbs: Verbs) -> None:
     made.add_argument(
         "--long",
         action="store_true",
-        help="after that a whole loop with a small policy: demonstrations, labels, PRM, RL; about eight minutes more",
+        help="after that a whole loop with a small policy: demonstrations, labels, PRM, RL; about ten minutes more",
     )
 
 
