@@ -150,8 +150,9 @@ class Follower:
     def _derive(self, run: StoredRun, track: Track, derived: Derived, topics: frozenset[RunTopic]) -> None:
         with self._lock:
             before = self._derived.get(run.id)
-            self._derived[run.id] = derived
-        if derived.over:
+            if not derived.over:
+                self._derived[run.id] = derived
+        if derived.over:  # first the table, then the view: a verb may trust that what is shown as over is over
             self._settle(run, track, derived)
         if before is None or not before.looks_like(derived):
             topics = topics | {RunTopic.STATE}

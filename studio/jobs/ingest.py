@@ -121,7 +121,8 @@ def _store_new(c: Connection, workspace: Workspace, run_id: int) -> _Piece:
     counts = _store(c, _open_batch(c, run), found)
     c.execute(update(s.run).where(s.run.c.id == run_id).values(ingested=s.run.c.ingested + counts.stored))
     _set_offset(c, run_id, behind)
-    uids = {record.trace for record in found if not isinstance(record, TraceRecord)}
+    about_traces = ScoreRecord | MachineLabelRecord | FlagRecord | MonitorRecord
+    uids = {record.trace for record in found if isinstance(record, about_traces)}
     touched = select(s.trace.c.id).where(s.trace.c.uid.in_(uids))
     changes = changed(Topic.SCORES, Topic.FLAGS, Topic.RUNS, traces=tuple(c.scalars(touched)), runs=(run_id,))
     return _Piece(counts, records.stat().st_size <= behind, changes)

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from trainer.contract.generated import SearchNode, Spent
+
 
 class Outcome(StrEnum):
     """How an attempt ended."""
@@ -104,6 +106,33 @@ class Answered(Event, frozen=True, kw_only=True, tag="answered"):
     error: str = ""
 
 
+class Wrote(Event, frozen=True, kw_only=True, tag="wrote"):
+    """New text of a trace that is being written for a request, coalesced over some 30 ms.
+
+    `trace` counts the request's traces from 0; first `dropped` characters of what was told before are taken back;
+    `part` is "thinking" or "answer" at the end of the text; `starts` are code points of the trace's text where the new
+    tokens begin, `logprobs` and `entropy` their values; `done` when the trace has ended.
+    """
+
+    request: str
+    trace: int
+    text: str
+    starts: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    entropy: tuple[float, ...] = ()
+    part: str = "thinking"
+    dropped: int = 0
+    done: bool = False
+
+
+class Grew(Event, frozen=True, kw_only=True, tag="grew"):
+    """A search has tried more: `nodes` are new or changed, by their number; `spent` so far."""
+
+    request: str
+    nodes: dict[int, SearchNode]
+    spent: Spent
+
+
 class Ended(Event, frozen=True, kw_only=True, tag="ended"):
     """The last word of an attempt; its absence, with no process, means crashed."""
 
@@ -113,7 +142,7 @@ class Ended(Event, frozen=True, kw_only=True, tag="ended"):
     summary: dict[str, float] = {}
 
 
-AnyEvent = Started | Progress | Metrics | Example | Checkpoint | Notice | Resumed | Answered | Ended
+AnyEvent = Started | Progress | Metrics | Example | Checkpoint | Notice | Resumed | Answered | Wrote | Grew | Ended
 
 decoder = msgspec.json.Decoder(AnyEvent)
 encoder = msgspec.json.Encoder()

@@ -11,6 +11,8 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
+from trainer.contract.generated import RouteStep, SearchNode, Settings, Spent, TokenBytes, TraceBudget, Vote
+
 CONTRACT_VERSION = 1
 
 
@@ -263,7 +265,10 @@ class MonitorRecord(msgspec.Struct, frozen=True, kw_only=True, tag="monitor"):
 
 
 class TraceRecord(msgspec.Struct, frozen=True, kw_only=True, tag="trace"):
-    """A trace that a run wrote."""
+    """A trace that a run wrote.
+
+    `source` is the trace (uid) whose first `forked_at` code points it was continued from, "" for none.
+    """
 
     id: str
     row: str
@@ -274,9 +279,92 @@ class TraceRecord(msgspec.Struct, frozen=True, kw_only=True, tag="trace"):
     steps: tuple[Step, ...]
     model: str
     outcome: int | None = None
+    tokens: TokenBytes | None = None
+    budget: TraceBudget | None = None
+    settings: Settings = {}
+    source: str = ""
+    forked_at: int | None = None
 
 
-Record = ScoreRecord | MachineLabelRecord | FlagRecord | MonitorRecord | TraceRecord
+class SearchRecord(msgspec.Struct, frozen=True, kw_only=True, tag="search"):
+    """What a search tried for one problem. `traces` are the ids of its finished traces, records of their own.
+
+    `chosen` is the place of the returned one among them, -1 when none answered; `votes` are the groups of equal
+    answers, best first; `outcome` grades the answer, None without a reference.
+    """
+
+    id: str
+    row: str
+    problem: str
+    reference: str | None
+    strategy: str
+    settings: Settings
+    nodes: tuple[SearchNode, ...]
+    traces: tuple[str, ...]
+    votes: tuple[Vote, ...]
+    chosen: int
+    answer: str | None
+    spent: Spent
+    model: str
+    scorer: ScorerRef | None = None
+    outcome: int | None = None
+
+
+class RouteRecord(msgspec.Struct, frozen=True, kw_only=True, tag="route"):
+    """Which model answered one problem and why: every model asked on the way, the last one gave the answer."""
+
+    id: str
+    row: str
+    problem: str
+    reference: str | None
+    task: str
+    difficulty: float | None
+    settings: Settings
+    asked: tuple[RouteStep, ...]
+    answer: str | None
+    spent: Spent
+    outcome: int | None = None
+
+
+class EvaluationRecord(msgspec.Struct, frozen=True, kw_only=True, tag="evaluation"):
+    """One sample of one problem of a suite. `strict` and `lenient` are the two graders; None = could not be decided.
+
+    `correct` is what the suite counts; `trace` the id of the trace, "" where the suite has none; `detail` holds what
+    only this suite knows (first error predicted and labelled, failing test, strategy's picks).
+    """
+
+    id: str
+    row: str
+    suite: str
+    problem: str
+    sample: int
+    model: str
+    strategy: str
+    compute: str
+    answer: str | None
+    correct: bool | None
+    strict: bool | None = None
+    lenient: bool | None = None
+    trace: str = ""
+    thinking_tokens: int = 0
+    answer_tokens: int = 0
+    truncated: bool = False
+    seed: int = 0
+    spent: Spent = Spent()
+    why: str = ""
+    detail: Settings = {}
+
+
+Record = (
+    ScoreRecord
+    | MachineLabelRecord
+    | FlagRecord
+    | MonitorRecord
+    | TraceRecord
+    | SearchRecord
+    | RouteRecord
+    | EvaluationRecord
+)
 
 
 def record_id(run: str, row: str, index: int) -> str:

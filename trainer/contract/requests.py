@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from trainer.contract import events
+from trainer.contract.generated import Settings
 from trainer.contract.records import InputRow
 from trainer.contract.run_folder import RunFolder, complete_lines, cut_torn_line
 
@@ -33,13 +34,41 @@ class ScoreRequest(Request, frozen=True, kw_only=True, tag="score"):
     row: InputRow
 
 
+class GenerateRequest(Request, frozen=True, kw_only=True, tag="generate"):
+    """Write traces for this row's problem. `settings` are those of the recipe's spec that differ from the run's own.
+
+    `prefix` is text of the response to continue from, `forked_from` the trace it was cut from; with `next_step` each
+    trace stops after one step.
+    """
+
+    row: InputRow
+    settings: Settings = {}
+    prefix: str = ""
+    forked_from: str = ""
+    next_step: bool = False
+
+
+class SearchRequest(Request, frozen=True, kw_only=True, tag="search"):
+    """Search for this row's answer; `settings` as in `GenerateRequest`."""
+
+    row: InputRow
+    settings: Settings = {}
+
+
+class RouteRequest(Request, frozen=True, kw_only=True, tag="route"):
+    """Answer this row's problem by the router; `settings` as in `GenerateRequest`."""
+
+    row: InputRow
+    settings: Settings = {}
+
+
 class CancelRequest(Request, frozen=True, kw_only=True, tag="cancel"):
     """Nobody wants the answer of `target` any more. It gets no answer of its own."""
 
     target: str
 
 
-AnyRequest = ScoreRequest | CancelRequest
+AnyRequest = ScoreRequest | GenerateRequest | SearchRequest | RouteRequest | CancelRequest
 
 decoder = msgspec.json.Decoder(AnyRequest)
 encoder = msgspec.json.Encoder()

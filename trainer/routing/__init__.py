@@ -1,0 +1,1 @@
+"""Which model answers: difficulty, confidence, escalation, the cache and the ledger."""

@@ -1,0 +1,1 @@
+"""Search at test time: many traces or steps for one problem, chosen by votes and a PRM."""

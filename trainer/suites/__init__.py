@@ -1,0 +1,1 @@
+"""Evaluation suites: a prompt, an extraction and a metric each; rows come by input.jsonl."""
