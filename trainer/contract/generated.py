@@ -93,7 +93,11 @@ class Vote(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RouteStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One model, or the cache, that a route asked: its answer, how sure it seemed, what it cost, why it was asked."""
+    """One model, or the cache, that a route asked: its answer, how sure it seemed, what it cost, why it was asked.
+
+    `tier` is "fast" or "reasoning"; `confidence` P(right); `outcome` grades the answer, None without a reference;
+    `problem` says what went wrong, "" when nothing did.
+    """
 
     tier: str
     model: str
@@ -103,6 +107,7 @@ class RouteStep(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     trace: str = ""
     problem: str = ""
+    outcome: int | None = None
 
 
 Settings = dict[str, Value]

@@ -311,7 +311,13 @@ class SearchRecord(msgspec.Struct, frozen=True, kw_only=True, tag="search"):
 
 
 class RouteRecord(msgspec.Struct, frozen=True, kw_only=True, tag="route"):
-    """Which model answered one problem and why: every model asked on the way, the last one gave the answer."""
+    """Which model answered one problem and why: every model asked on the way, in order.
+
+    `answered_by` is the place in `asked` of the one whose answer stands, -1 when none answered. `level` is simple,
+    medium or hard, "" when nobody judged it; `marked` says what the answer lacks, "" when nothing. `audited` are models
+    that were asked afterwards, only to measure what they would have said: they cost nothing in `spent`. `router` is
+    the version of the learned router, "" for none.
+    """
 
     id: str
     row: str
@@ -324,6 +330,11 @@ class RouteRecord(msgspec.Struct, frozen=True, kw_only=True, tag="route"):
     answer: str | None
     spent: Spent
     outcome: int | None = None
+    answered_by: int = -1
+    level: str = ""
+    marked: str = ""
+    audited: tuple[RouteStep, ...] = ()
+    router: str = ""
 
 
 class EvaluationRecord(msgspec.Struct, frozen=True, kw_only=True, tag="evaluation"):
