@@ -11,6 +11,7 @@ from studio.domain import Changes, Topic, changed, new_uid, now
 from studio.errors import ConflictError, NotFoundError
 from studio.store import schema as s
 from studio.store import schema_inspect as i
+from studio.store import schema_reason as r
 from studio.store.database import Database
 
 WRITING, PUBLISHED, REMOVING = "writing", "published", "removing"
@@ -141,7 +142,8 @@ def lives(process: str) -> bool:
 # keys are not checked meanwhile: several of the columns that a check would look up have no index.
 _OWN = (
     *(s.score, s.machine_label, s.token_values, s.project_trace, s.raw_record),
-    *(i.flag, i.monitor_score, i.monitor_steps, i.source_record),
+    *(i.flag, i.monitor_score, i.monitor_steps, i.source_record, i.rubric_hit),
+    *(r.evaluation,),
 )
 _OF_TRACE = (s.message, s.project_trace, s.lease, s.candidate, i.clean_mark, i.failure, i.rubric_hit)
 

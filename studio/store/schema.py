@@ -34,7 +34,7 @@ metadata = MetaData(
     }
 )
 
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 
 
 def _key() -> Column[int]:

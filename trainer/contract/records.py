@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import IntEnum, StrEnum
+from typing import Any
 
 import msgspec
 
@@ -146,6 +147,7 @@ class InputRow(msgspec.Struct, frozen=True, kw_only=True):
     Only steps from `labelled_from` on teach: those before are taught by another row, whose start this one shares.
     `repairs[i]` is the step that `steps[i]` repairs, as people said; `outcome` is 1 for a right answer, 0 for a wrong.
     Rows for a monitor bring the messages whose blocks lie in `response`, what people said of findings, and the model.
+    `extra` is what the suite of an evaluation needs besides problem and reference: tests, grids, labels.
     """
 
     id: str
@@ -167,6 +169,7 @@ class InputRow(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...] = ()
     said: tuple[Said, ...] = ()
     model: str = ""
+    extra: dict[str, Any] = {}
 
 
 class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -342,6 +345,9 @@ class EvaluationRecord(msgspec.Struct, frozen=True, kw_only=True, tag="evaluatio
 
     `correct` is what the suite counts; `trace` the id of the trace, "" where the suite has none; `detail` holds what
     only this suite knows (first error predicted and labelled, failing test, strategy's picks).
+    `sample` counts from 0; -1 is what the strategy chose among the samples, with the cost of them all. `row` names the
+    problem by its content, so that two runs with equal rows had the same problem. `budget` is the cap on thinking in
+    tokens, None = none; `version` the checksum of the model, `prm` the name of the PRM that the strategy listened to.
     """
 
     id: str
@@ -364,6 +370,10 @@ class EvaluationRecord(msgspec.Struct, frozen=True, kw_only=True, tag="evaluatio
     spent: Spent = Spent()
     why: str = ""
     detail: Settings = {}
+    reference: str | None = None
+    budget: int | None = None
+    version: str = ""
+    prm: str = ""
 
 
 Record = (

@@ -1,0 +1,121 @@
+"""Reasoning at test time: searches, routes, evaluations. Each part has a section of its own."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add the tables of reasoning at test time."""
+    _extend_rubric_hits()
+    _make_evaluation_problems()
+    _make_evaluation_samples()
+    _index_evaluations()
+    _make_regressions()
+
+
+# -- rubrics by classifier and judge ----------------------------------------------------------------------------------
+
+
+def _extend_rubric_hits() -> None:
+    """What a run found with which score, and what people said of it."""
+    with op.batch_alter_table("rubric_hit") as table:
+        table.add_column(sa.Column("score", sa.Float(), nullable=True))
+        table.add_column(sa.Column("state", sa.Text(), server_default="open", nullable=False))
+        table.add_column(sa.Column("batch_id", sa.Integer(), nullable=True))
+        table.create_foreign_key(op.f("fk_rubric_hit_batch_id"), "batch", ["batch_id"], ["id"])
+    op.create_index(op.f("ix_rubric_hit_batch_id"), "rubric_hit", ["batch_id"])
+
+
+# -- evaluations ------------------------------------------------------------------------------------------------------
+
+
+def _make_evaluation_problems() -> None:
+    """Problems of suites."""
+    op.create_table(
+        "evaluation_problem",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("row", sa.Text(), nullable=False),
+        sa.Column("suite", sa.Text(), nullable=False),
+        sa.Column("prompt", sa.Text(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_evaluation_problem")),
+        sa.UniqueConstraint("row", name=op.f("uq_evaluation_problem_row")),
+    )
+
+
+def _make_evaluation_samples() -> None:
+    """Every sample of a problem."""
+    op.create_table(
+        "evaluation",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("record", sa.Text(), nullable=False),
+        sa.Column("batch_id", sa.Integer(), nullable=False),
+        sa.Column("problem_id", sa.Integer(), nullable=False),
+        sa.Column("trace_id", sa.Integer(), nullable=True),
+        sa.Column("suite", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), server_default="", nullable=False),
+        sa.Column("prm", sa.Text(), server_default="", nullable=False),
+        sa.Column("strategy", sa.Text(), nullable=False),
+        sa.Column("compute", sa.Text(), nullable=False),
+        sa.Column("budget", sa.Integer(), nullable=True),
+        sa.Column("sample", sa.Integer(), nullable=False),
+        sa.Column("answer", sa.Text(), nullable=True),
+        sa.Column("correct", sa.Integer(), nullable=True),
+        sa.Column("strict", sa.Integer(), nullable=True),
+        sa.Column("lenient", sa.Integer(), nullable=True),
+        sa.Column("thinking_tokens", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("answer_tokens", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("truncated", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("seed", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("tokens", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("prm_calls", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("seconds", sa.Float(), server_default="0", nullable=False),
+        sa.Column("cost", sa.Float(), server_default="0", nullable=False),
+        sa.Column("why", sa.Text(), server_default="", nullable=False),
+        sa.Column("detail", sa.JSON(), server_default="{}", nullable=False),
+        sa.ForeignKeyConstraint(["batch_id"], ["batch.id"], name=op.f("fk_evaluation_batch_id")),
+        sa.ForeignKeyConstraint(["problem_id"], ["evaluation_problem.id"], name=op.f("fk_evaluation_problem_id")),
+        sa.ForeignKeyConstraint(["trace_id"], ["trace.id"], name=op.f("fk_evaluation_trace_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_evaluation")),
+        sa.UniqueConstraint("record", name=op.f("uq_evaluation_record")),
+    )
+
+
+def _index_evaluations() -> None:
+    """What they are looked up by."""
+    op.create_index(op.f("ix_evaluation_batch_id"), "evaluation", ["batch_id"])
+    op.create_index(op.f("ix_evaluation_problem_id"), "evaluation", ["problem_id"])
+    op.create_index(op.f("ix_evaluation_trace_id"), "evaluation", ["trace_id"])
+    op.create_index("ix_evaluation_cell", "evaluation", ["suite", "model", "strategy", "compute"])
+
+
+def _make_regressions() -> None:
+    """Thoughts that failed once."""
+    op.create_table(
+        "regression",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("uid", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=True),
+        sa.Column("prefix", sa.Text(), nullable=False),
+        sa.Column("must", sa.Text(), nullable=False),
+        sa.Column("span", sa.Text(), server_default="", nullable=False),
+        sa.Column("trace_id", sa.Integer(), nullable=True),
+        sa.Column("start", sa.Integer(), nullable=True),
+        sa.Column("note", sa.Text(), server_default="", nullable=False),
+        sa.Column("retired", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["trace_id"], ["trace.id"], name=op.f("fk_regression_trace_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_regression")),
+        sa.UniqueConstraint("uid", name=op.f("uq_regression_uid")),
+    )
+    op.create_index(op.f("ix_regression_trace_id"), "regression", ["trace_id"])

@@ -1,0 +1,70 @@
+"""The tables of reasoning at test time: searches, routes, evaluations and regression tests."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, Table, Text
+
+from studio.store.schema import metadata
+
+# -- evaluations ------------------------------------------------------------------------------------------------------
+
+evaluation_problem = Table(
+    "evaluation_problem",  # a row of a suite; its name follows from its content, so that runs can be paired
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("row", Text, nullable=False, unique=True),
+    Column("suite", Text, nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("reference", Text),
+)
+
+evaluation = Table(
+    "evaluation",  # one sample of one problem; `sample` -1: what the strategy chose among the samples
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("record", Text, nullable=False, unique=True),
+    Column("batch_id", ForeignKey("batch.id"), nullable=False, index=True),
+    Column("problem_id", ForeignKey("evaluation_problem.id"), nullable=False, index=True),
+    Column("trace_id", ForeignKey("trace.id"), index=True),  # None: the suite has none, or it is gone
+    Column("suite", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Text, nullable=False, server_default=""),  # checksum of the model
+    Column("prm", Text, nullable=False, server_default=""),
+    Column("strategy", Text, nullable=False),
+    Column("compute", Text, nullable=False),  # low, high, own
+    Column("budget", Integer),  # cap on thinking tokens; None = none
+    Column("sample", Integer, nullable=False),
+    Column("answer", Text),
+    Column("correct", Integer),  # None: could not be decided
+    Column("strict", Integer),
+    Column("lenient", Integer),
+    Column("thinking_tokens", Integer, nullable=False, server_default="0"),
+    Column("answer_tokens", Integer, nullable=False, server_default="0"),
+    Column("truncated", Integer, nullable=False, server_default="0"),
+    Column("seed", Integer, nullable=False, server_default="0"),
+    Column("tokens", Integer, nullable=False, server_default="0"),  # all that were drawn
+    Column("prm_calls", Integer, nullable=False, server_default="0"),
+    Column("seconds", Float, nullable=False, server_default="0"),
+    Column("cost", Float, nullable=False, server_default="0"),
+    Column("why", Text, nullable=False, server_default=""),
+    Column("detail", JSON, nullable=False, server_default="{}"),
+    Index("ix_evaluation_cell", "suite", "model", "strategy", "compute"),
+)
+
+regression = Table(
+    "regression",  # a thought that failed once: every new checkpoint goes on from its prefix
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("uid", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("reference", Text),
+    Column("prefix", Text, nullable=False),
+    Column("must", Text, nullable=False),  # answer: end right; absent: not bring `span` back
+    Column("span", Text, nullable=False, server_default=""),
+    Column("trace_id", ForeignKey("trace.id"), index=True),  # where it failed
+    Column("start", Integer),  # of `span` in that trace
+    Column("note", Text, nullable=False, server_default=""),
+    Column("retired", Integer, nullable=False, server_default="0"),
+    Column("created_at", Text, nullable=False),
+)
