@@ -145,7 +145,7 @@ _OWN = (
     *(i.flag, i.monitor_score, i.monitor_steps, i.source_record, i.rubric_hit),
     *(r.evaluation,),
 )
-_OF_TRACE = (s.message, s.project_trace, s.lease, s.candidate, i.clean_mark, i.failure, i.rubric_hit)
+_OF_TRACE = (s.message, s.project_trace, s.lease, s.candidate, i.clean_mark, i.failure, i.rubric_hit, i.bookmark)
 
 
 def _delete_rows(database: Database, batch_id: int, progress: Progress, stop: Callable[[], bool]) -> bool:

@@ -105,6 +105,7 @@ saved_filter = Table(
     Column("project_id", ForeignKey("project.id")),
     Column("name", Text, nullable=False),
     Column("query", Text, nullable=False),
+    Column("kind", Text, nullable=False, server_default="find"),  # find, traces: which form it fills
 )
 
 # -- where rows come from ---------------------------------------------------------------------------------------------

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
 
 from studio.store.schema import metadata, trace
 
@@ -117,6 +130,41 @@ source_record = Table(
 # -- lists of traces --------------------------------------------------------------------------------------------------
 
 Index("ix_trace_list", trace.c.log_id, trace.c.outcome, trace.c.model, trace.c.batch_id)
+Index(
+    "ix_trace_tree",
+    trace.c.log_id,
+    trace.c.sample,
+    trace.c.problem_id,
+    trace.c.epoch,
+    trace.c.outcome,
+    trace.c.batch_id,
+)
+CHARACTERS = func.length(trace.c.text)
+BUDGET_NAMES = ("used", "thinking", "answer", "ended")
+BUDGET = {name: func.json_extract(trace.c.budget, text(f"'$.{name}'")) for name in BUDGET_NAMES}
+Index("ix_trace_characters", CHARACTERS)  # so that no filter reads the texts
+for _name, _said in BUDGET.items():
+    Index(f"ix_trace_{_name}", _said)
+
+# -- bookmarks --------------------------------------------------------------------------------------------------------
+
+bookmark = Table(
+    "bookmark",  # a stretch of a trace that somebody marked, with or without words; its quote finds it again
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("uid", Text, nullable=False, unique=True),
+    Column("trace_id", ForeignKey("trace.id"), nullable=False, index=True),
+    Column("annotator_id", ForeignKey("annotator.id")),  # None: came with a file
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("quote", Text, nullable=False),
+    Column("comment", Text, nullable=False, server_default=""),
+    Column("tags", JSON, nullable=False, server_default="[]"),
+    Column("state", Text, nullable=False, server_default="kept"),  # kept, removed
+    Column("author", Text, nullable=False, server_default=""),  # who said so, where it came with a file
+    Column("created_at", Text, nullable=False),
+    Column("changed_at", Text, nullable=False),
+)
 
 # -- failures and rubrics ---------------------------------------------------------------------------------------------
 
@@ -163,5 +211,8 @@ rubric_hit = Table(
     Column("end", Integer, nullable=False),
     Column("quote", Text, nullable=False),
     Column("why", Text, nullable=False, server_default=""),
+    Column("score", Float),  # of a classifier or judge; None: the rule, which knows no more or less
+    Column("state", Text, nullable=False, server_default="open"),  # open, confirmed, rejected
+    Column("batch_id", ForeignKey("batch.id"), index=True),  # of the run that found it; None: the rule in the window
     Index("ix_rubric_hit_of", "rubric_id", "how", "trace_id"),
 )

@@ -18,6 +18,9 @@ def upgrade() -> None:
     _make_evaluation_samples()
     _index_evaluations()
     _make_regressions()
+    _make_bookmarks()
+    _name_filters()
+    _make_trace_tree()  # last: altering `trace` behind it would lose its indexes of expressions
 
 
 # -- rubrics by classifier and judge ----------------------------------------------------------------------------------
@@ -119,3 +122,48 @@ def _make_regressions() -> None:
         sa.UniqueConstraint("uid", name=op.f("uq_regression_uid")),
     )
     op.create_index(op.f("ix_regression_trace_id"), "regression", ["trace_id"])
+
+
+# -- bookmarks --------------------------------------------------------------------------------------------------------
+
+
+def _make_bookmarks() -> None:
+    """Stretches of traces that people marked."""
+    op.create_table(
+        "bookmark",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("uid", sa.Text(), nullable=False),
+        sa.Column("trace_id", sa.Integer(), nullable=False),
+        sa.Column("annotator_id", sa.Integer(), nullable=True),
+        sa.Column("start", sa.Integer(), nullable=False),
+        sa.Column("end", sa.Integer(), nullable=False),
+        sa.Column("quote", sa.Text(), nullable=False),
+        sa.Column("comment", sa.Text(), server_default="", nullable=False),
+        sa.Column("tags", sa.JSON(), server_default="[]", nullable=False),
+        sa.Column("state", sa.Text(), server_default="kept", nullable=False),
+        sa.Column("author", sa.Text(), server_default="", nullable=False),
+        sa.Column("created_at", sa.Text(), nullable=False),
+        sa.Column("changed_at", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["annotator_id"], ["annotator.id"], name=op.f("fk_bookmark_annotator_id")),
+        sa.ForeignKeyConstraint(["trace_id"], ["trace.id"], name=op.f("fk_bookmark_trace_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_bookmark")),
+        sa.UniqueConstraint("uid", name=op.f("uq_bookmark_uid")),
+    )
+    op.create_index(op.f("ix_bookmark_trace_id"), "bookmark", ["trace_id"], unique=False)
+
+
+# -- lists of traces --------------------------------------------------------------------------------------------------
+
+
+def _name_filters() -> None:
+    """Which form a saved filter fills."""
+    op.add_column("saved_filter", sa.Column("kind", sa.Text(), server_default="find", nullable=False))
+
+
+def _make_trace_tree() -> None:
+    """Logs by sample and epoch, and what filters ask of every trace, without reading the texts."""
+    tree = ["log_id", "sample", "problem_id", "epoch", "outcome", "batch_id"]
+    op.create_index("ix_trace_tree", "trace", tree, unique=False)
+    op.create_index("ix_trace_characters", "trace", [sa.text("length(text)")], unique=False)
+    for name in ("used", "thinking", "answer", "ended"):
+        op.create_index(f"ix_trace_{name}", "trace", [sa.text(f"json_extract(budget, '$.{name}')")], unique=False)
