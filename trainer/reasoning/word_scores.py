@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,22 @@ def character_features(text: str) -> Iterator[str]:
                 yield padded[start : start + size]
             if len(padded) <= size:
                 break
+
+
+def tf_idf(
+    text: str, words: Mapping[str, int], characters: Mapping[str, int], rarity: Floats
+) -> tuple[NDArray[np.int64], Floats]:
+    """Places in `rarity` and values of the features of a text that stand in `words` and `characters`."""
+    places: list[int] = []
+    values: list[Floats] = []
+    for known, found in ((words, word_features(text)), (characters, character_features(text))):
+        counts = Counter(place for feature in found if (place := known.get(feature)) is not None)
+        mine = np.fromiter(counts, np.int64, len(counts))
+        weighed = (1.0 + np.log(np.fromiter(counts.values(), np.float64, len(counts)))) * rarity[mine]
+        length = float(np.sqrt((weighed**2).sum()))
+        places += mine.tolist()
+        values.append(weighed / length if length else weighed)
+    return np.array(places, np.int64), np.concatenate(values)
 
 
 class Curve(msgspec.Struct, frozen=True):
@@ -133,16 +149,7 @@ class WordModel:
 
     def features(self, text: str) -> tuple[NDArray[np.int64], Floats]:
         """Places and values of the features of a text that the model knows."""
-        places: list[int] = []
-        values: list[Floats] = []
-        for known, found in ((self._words, word_features(text)), (self._characters, character_features(text))):
-            counts = Counter(place for feature in found if (place := known.get(feature)) is not None)
-            mine = np.fromiter(counts, np.int64, len(counts))
-            weighed = (1.0 + np.log(np.fromiter(counts.values(), np.float64, len(counts)))) * self.rarity[mine]
-            length = float(np.sqrt((weighed**2).sum()))
-            places += mine.tolist()
-            values.append(weighed / length if length else weighed)
-        return np.array(places, np.int64), np.concatenate(values)
+        return tf_idf(text, self._words, self._characters, self.rarity)
 
     def raw(self, texts: Sequence[str]) -> Floats:
         """Raw scores [texts, 7], the log-odds before calibration; NaN for categories it did not learn."""
