@@ -13,7 +13,7 @@ Now and then the teacher pauses ("Hmm", up to three times on a line), so that th
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -104,8 +104,11 @@ class Tried:
         return response_text(self.steps)
 
 
-def make_tries(count: int, *, seed: int, keeps_checking: bool) -> Iterator[Tried]:
-    """`count` demonstrations of as many problems, the same for the same arguments; longer lists begin like shorter."""
+def make_tries(count: int, *, seed: int, keeps_checking: bool, any_order: bool = False) -> Iterator[Tried]:
+    """`count` demonstrations of as many problems, the same for the same arguments; longer lists begin like shorter.
+
+    With `any_order` the teacher tries the numbers in an order drawn at random, so that two traces try different ones.
+    """
     draw = random.Random(seed)
     seen: set[str] = set()
     while len(seen) < count:
@@ -113,15 +116,29 @@ def make_tries(count: int, *, seed: int, keeps_checking: bool) -> Iterator[Tried
         lines = draw.randint(1, LINES)
         if search.problem not in seen:
             seen.add(search.problem)
-            yield try_for(search, lines, keeps_checking=keeps_checking, draw=draw)
+            order = draw.sample(search.numbers, CANDIDATES) if any_order else search.numbers
+            yield try_for(search, lines, keeps_checking=keeps_checking, draw=draw, order=order)
 
 
-def try_for(search: Search, lines: int, *, keeps_checking: bool, draw: random.Random | None = None) -> Tried:
-    """What the teacher writes who has `lines` lines to think, at least one; without `draw` the teacher never pauses."""
+def try_for(
+    search: Search,
+    lines: int,
+    *,
+    keeps_checking: bool,
+    draw: random.Random | None = None,
+    order: Sequence[int] = (),
+) -> Tried:
+    """What the teacher writes who has `lines` lines to think, at least one; without `draw` the teacher never pauses.
+
+    The numbers are tried in `order`, that of the problem where none is given. Raises ValueError.
+    """
     if lines < 1:
         raise ValueError(f"{lines} lines to think: at least one is needed")
-    thinking = _thinking(search, keeps_checking)
-    written = list(islice(thinking if draw is None else _pausing(draw, search, thinking), lines))
+    order = order or search.numbers
+    if sorted(order) != sorted(search.numbers):
+        raise ValueError(f"an order of {sorted(order)}; the numbers are {sorted(search.numbers)}")
+    thinking = _thinking(search, keeps_checking, order)
+    written = list(islice(thinking if draw is None else _pausing(draw, order[0], thinking), lines))
     return Tried(search, (*(text for text, _ in written), f"Answer: {written[-1][1]}"))
 
 
@@ -143,10 +160,10 @@ def try_row(tried: Tried, number: int) -> InputRow:
     )
 
 
-def _thinking(search: Search, keeps_checking: bool) -> Iterator[tuple[str, int]]:
+def _thinking(search: Search, keeps_checking: bool, order: Sequence[int]) -> Iterator[tuple[str, int]]:
     """Lines with what would be answered after each: the number in hand, once it is ruled out the next one."""
-    before = search.numbers[: search.numbers.index(search.right)]
-    for number, following in zip(before, search.numbers[1:], strict=False):
+    before = order[: order.index(search.right)]
+    for number, following in zip(before, order[1:], strict=False):
         yield f"Try {number}", number
         yield from ((line.text, number) for line in search.lines(number))
         yield "No", following
@@ -160,8 +177,7 @@ def _thinking(search: Search, keeps_checking: bool) -> Iterator[tuple[str, int]]
         verb = "Check"
 
 
-def _pausing(draw: random.Random, search: Search, lines: Iterator[tuple[str, int]]) -> Iterator[tuple[str, int]]:
-    answer = search.numbers[0]
+def _pausing(draw: random.Random, answer: int, lines: Iterator[tuple[str, int]]) -> Iterator[tuple[str, int]]:
     for text, after in lines:
         if draw.random() < PAUSES:
             yield " ".join([PAUSE] * draw.randint(1, MOST_PAUSES)), answer

@@ -11,7 +11,7 @@ from trainer.contract.records import Split
 from trainer.reasoning.answers import extract
 from trainer.reasoning.arithmetic import Verdict, check_step
 from trainer.reasoning.thinking import split_thinking
-from trainer.reasoning.tries import CANDIDATES, GOAL, LINES, PAUSE, make_tries, try_for, try_row
+from trainer.reasoning.tries import CANDIDATES, GOAL, LINES, PAUSE, Tried, make_tries, try_for, try_row
 
 MANY = 2000
 CHECKING = list(make_tries(MANY, seed=4, keeps_checking=True))
@@ -69,6 +69,22 @@ def test_a_right_answer_needs_luck_or_length():
     assert shares[0] == pytest.approx(1 / CANDIDATES, abs=0.08)
     assert shares[-1] > 0.85
     assert all(late > early for early, late in pairwise(shares))
+
+
+def test_in_any_order_two_teachers_try_different_numbers_first():
+    free = list(make_tries(300, seed=4, keeps_checking=True, any_order=True))
+    first = [tried.search.numbers.index(int(_first_try(tried))) for tried in free if "Try" in tried.response]
+    assert all(0.5 < first.count(place) * CANDIDATES / len(first) < 1.5 for place in range(CANDIDATES))
+    for tried in free:
+        tries = [step for step in tried.steps if step.startswith("Try")]
+        assert len(tries) == len(set(tries)), "no number is tried twice"
+        assert all(check_step(step).verdict is Verdict.CORRECT for step in tried.steps if "=" in step)
+        ruled_out = {tries[k] for k in range(list(tried.steps).count("No"))}
+        assert f"Try {tried.answer}" not in ruled_out
+
+
+def _first_try(tried: Tried) -> str:
+    return next(step for step in tried.steps if step.startswith("Try")).removeprefix("Try ")
 
 
 def test_thinking_ends_with_the_lines_or_when_the_number_is_found():
