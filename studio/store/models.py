@@ -61,6 +61,15 @@ def register(
     return changed(Topic.MODELS, Topic.RUNS, runs=(run_id,))
 
 
+def adopt(c: Connection, *, name: str, kind: str, folder: str, checksum: str, base: str) -> Changes:
+    """Enter a model of the workspace that no run here made; one with this checksum and folder is entered once."""
+    if c.scalar(select(model.c.id).where(model.c.checksum == checksum, model.c.folder == folder)) is not None:
+        return Changes()
+    entry = {"name": name, "kind": kind, "folder": folder, "checksum": checksum, "base": base}
+    c.execute(insert(model).values(uid=new_uid(), run_id=None, summary={}, created_at=now(), **entry))
+    return changed(Topic.MODELS)
+
+
 def all_models(c: Connection, kind: str | None = None) -> tuple[StoredModel, ...]:
     """Every model, newest first; only of one kind ("prm"), if given."""
     query = select(model).order_by(model.c.id.desc())
