@@ -59,3 +59,21 @@ class BudgetReward(StrEnum):
     NONE = "none"
     EXACT = "LCPO exact"
     MAX = "LCPO max"
+
+
+class Aggregation(StrEnum):
+    """How the scores of a trace's steps become one score of the trace."""
+
+    MIN = "min"
+    PRODUCT = "product"
+    LAST = "last"
+    MEAN = "mean"
+
+
+class Pick(StrEnum):
+    """Which of several finished traces answers; groups are traces whose answers are mathematically equal."""
+
+    MAJORITY = "largest group"
+    WEIGHTED = "group with the most score"
+    BEST = "best trace"
+    BEST_OF_MAJORITY = "best trace of the largest group"
