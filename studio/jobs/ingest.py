@@ -16,10 +16,12 @@ from studio.jobs import pins as pinning
 from studio.jobs import processes
 from studio.store import batches, holds, machine_labels, models, monitor_records, run_traces, runs, scores
 from studio.store import schema as s
+from studio.store.evaluation_records import store_records as store_evaluations
 from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
 from trainer.contract import rollouts
 from trainer.contract.records import (
+    EvaluationRecord,
     FlagRecord,
     MachineLabelRecord,
     MonitorRecord,
@@ -249,10 +251,13 @@ def _store(c: Connection, batch_id: int, records: Sequence[Storable]) -> scores.
     """Each kind in its own table; traces first, as others may speak of them."""
     made = [record for record in records if isinstance(record, TraceRecord)]
     scored = [record for record in records if isinstance(record, ScoreRecord)]
+    tried = [record for record in records if isinstance(record, EvaluationRecord)]
     labelled = [record for record in records if isinstance(record, MachineLabelRecord)]
     stored = scores.Stored(0, 0, 0)
     if made:
         stored = stored + run_traces.store_records(c, batch_id, made)
+    if tried:
+        stored = stored + store_evaluations(c, batch_id, tried)
     if scored:
         stored = stored + scores.store_records(c, batch_id, scored)
     if labelled:
