@@ -36,7 +36,7 @@ from trainer.models.judge import class_probabilities
 from trainer.models.load import load_for_training
 from trainer.models.prefix_scores import PrefixScores
 from trainer.models.prm import PrmSettings
-from trainer.models.tiny import make_tokenizer
+from trainer.models.tiny import make_tiny, make_tokenizer
 from trainer.placement import Encoded
 from trainer.reasoning.stories import make_stories
 
@@ -70,10 +70,14 @@ def figure(what: str, value: float | str, unit: str, must: str = "", met: bool |
     print(json.dumps({"what": what, "value": value, "unit": unit, "must": must, "met": met}), flush=True)
 
 
+def story_texts() -> list[str]:
+    """What tokenizers are made from."""
+    return [text for story in make_stories(300, seed=0) for text in (story.problem, *story.steps)]
+
+
 def make_small(folder: Path) -> None:
     """A Llama of 5 M random weights (hidden 256, 6 layers, vocabulary at most 1,024) with a tokenizer of stories."""
-    texts = [text for story in make_stories(300, seed=0) for text in (story.problem, *story.steps)]
-    tokenizer = make_tokenizer(texts, vocabulary=1024, longest=512)
+    tokenizer = make_tokenizer(story_texts(), vocabulary=1024, longest=512)
     torch.manual_seed(0)
     size = {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 6, "num_attention_heads": 8}
     config = LlamaConfig(vocab_size=1024, max_position_embeddings=512, tie_word_embeddings=True, **size)
@@ -85,7 +89,7 @@ def decoding(name: str, folder: str, tokens: int, rounds: int, must: str) -> Non
     """16 traces of one prompt, ours and Hugging Face's in turn."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     decoder = Decoder(model, frozen=True)
-    prompt = np.random.default_rng(0).integers(3, 1000, PROMPT).tolist()
+    prompt = np.random.default_rng(0).integers(3, min(1000, model.config.vocab_size), PROMPT).tolist()
     plain = GenerationConfig(max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, pad_token_id=0)
     greedy = Sampling(temperature=0.0, max_new_tokens=tokens, stop_ids=())
 
@@ -192,7 +196,9 @@ def main() -> int:
         small = a.small or scratch
         if a.small is None:
             make_small(Path(scratch))
-        models = [("5 M Llama", small, 64, "")]
+        tiny = Path(scratch) / "tiny"
+        make_tiny(story_texts(), 0).model.save_pretrained(tiny)
+        models = [("tiny, 0.4 M", str(tiny), 64, ">= 3"), ("5 M Llama", small, 64, "")]
         if a.smollm:
             models += [("SmolLM2-135M", a.smollm, 32, ">= 3")]
         for name, folder, tokens, must in models:
@@ -200,7 +206,7 @@ def main() -> int:
                 decoding(name, folder, tokens, a.rounds, must)
             if a.only in (None, "drawing") and folder == small:
                 drawing(small, a.rounds)
-            if a.only in (None, "prefixes"):
+            if a.only in (None, "prefixes") and folder != str(tiny):
                 prefixes(name, folder, a.rounds)
     return 0
 
