@@ -14,7 +14,17 @@ from studio.domain import Changes, Topic, changed
 from studio.errors import NotFoundError, RunError
 from studio.jobs import pins as pinning
 from studio.jobs import processes
-from studio.store import batches, holds, machine_labels, models, monitor_records, run_traces, runs, scores
+from studio.store import (
+    batches,
+    holds,
+    machine_labels,
+    models,
+    monitor_records,
+    rubric_records,
+    run_traces,
+    runs,
+    scores,
+)
 from studio.store import schema as s
 from studio.store.evaluation_records import store_records as store_evaluations
 from studio.store.runs import StoredRun, StoredState
@@ -29,6 +39,7 @@ from trainer.contract.records import (
     ScoreRecord,
     TraceRecord,
 )
+from trainer.contract.rubrics import RubricRecord
 from trainer.contract.run_folder import RunFolder, complete_lines, sha256_of_folder
 
 HOLD_SECONDS = 60.0
@@ -229,6 +240,8 @@ class _Ingest:
         changes |= run_traces.show(c, run.id, run.name, self.batch)
         report = {"stored": self.counts.stored, "known": self.counts.known, "lost": self.counts.lost}
         changes |= batches.publish(c, self.batch, report)
+        if run.recipe == "rubric":
+            changes |= changed(Topic.FAILURES)
         return changes | _mark_ingested(c, run, self.counts.stored)
 
 
@@ -268,6 +281,9 @@ def _store(c: Connection, batch_id: int, records: Sequence[Storable]) -> scores.
         stored = stored + monitor_records.store_flags(c, batch_id, flagged)
     if watched:
         stored = stored + monitor_records.store_scores(c, batch_id, watched)
+    looked = [record for record in records if isinstance(record, RubricRecord)]
+    if looked:
+        stored = stored + rubric_records.store_records(c, batch_id, looked)
     return stored
 
 

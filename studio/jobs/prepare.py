@@ -16,7 +16,7 @@ from studio.errors import RunError
 from studio.jobs import checks, processes, roles, templates, user_code
 from studio.jobs.values import RunOrder
 from studio.settings import Settings
-from studio.store import monitor_rows, rows, runs
+from studio.store import monitor_rows, rows, rubrics, runs
 from studio.store.rows import Counts, Selection
 from studio.workspace import Workspace
 from trainer.contract import launch
@@ -38,7 +38,7 @@ def checked(order: RunOrder) -> RunOrder:
         order.selection,
         labelled=recipe in LEARN_FROM_RATINGS,
         unrated=recipe in ("orm", "sft"),
-        responses=recipe in ("sft", "autolabel", "monitor"),
+        responses=recipe in ("sft", "autolabel", "monitor", "rubric"),
         problems=recipe == "rl",
         machine=order.selection.machine if recipe in ("prm", "orm") else "",
         alternatives=order.selection.alternatives and recipe == "prm",
@@ -124,7 +124,10 @@ def _freeze(
             group=order.group,
             created_at=now(),
         )
+        card = rubrics.card(c, str(order.parameters["rubric"])) if order.recipe == "rubric" else None
         spec = folder.create(spec, () if without_rows else _rows(c, order, sources, tell))
+        if card is not None:
+            card.write(folder.inputs)
     if order.launch != Launch():
         launch.keep(folder.path, order.launch, order.parameters)
     user_code.copy_into(folder.path, codes)
@@ -152,9 +155,9 @@ def _checked_counts(c: Connection, order: RunOrder, tell: Progress) -> Counts:
 def _rows(c: Connection, order: RunOrder, sources: list[SourceRef], tell: Progress) -> Iterator[InputRow]:
     """The rows of an order; a monitor's bring their messages, and those to learn from what people said of them."""
     found = _noting(c, order.selection, sources, tell)
-    if order.recipe != "monitor":
+    if order.recipe not in ("monitor", "rubric"):
         return found
-    return monitor_rows.dressed(c, found, reviewed=order.parameters["task"] == MonitorTask.TRAIN.value)
+    return monitor_rows.dressed(c, found, reviewed=order.parameters.get("task") == MonitorTask.TRAIN.value)
 
 
 def _noting(c: Connection, selection: Selection, sources: list[SourceRef], tell: Progress) -> Iterator[InputRow]:

@@ -50,6 +50,7 @@ _ROLES = {
     ("autolabel", MODEL): Role(MODEL, "the policy that writes rollouts", POLICIES, required=False),
     ("monitor", MODEL): Role(MODEL, "the monitor that looks", ("monitor",), hub=False, required=False),
     ("monitor", JUDGE): Role(JUDGE, "the model that judges quotes", POLICIES, required=False),
+    ("rubric", JUDGE): Role(JUDGE, "the model that judges quotes", POLICIES, required=False),
 }
 
 

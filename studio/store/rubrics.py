@@ -1,16 +1,17 @@
 """Rubrics: what a person looks for in traces, in words, with examples and a rule; and where it was found.
 
-A rule is what the finder finds (`studio.store.find_spans`). Hits belong to a version of the rubric: a change of the
-rule or of the examples makes a new version, and hits of older ones are not shown. Every hit's quote stands verbatim.
+A rule is what the finder finds (`studio.store.find_spans`). Its hits belong to a version of the rubric: another rule is
+a new version, and what the older one found is shown no more unless a person judged it. A run of the recipe `rubric`
+finds by a classifier or a judge; the newest run's word on a trace counts. Every hit's quote stands verbatim.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
 
 from studio.domain import Changes, Topic, changed, new_uid, now
 from studio.errors import ConflictError, NotFoundError
@@ -19,8 +20,11 @@ from studio.store import schema as s
 from studio.store import schema_inspect as i
 from studio.store.find_pattern import Found, Mode, compiled
 from studio.store.find_spans import Place, Query
+from trainer.contract.rubrics import RubricCard, RubricExample
+from trainer.reasoning import likeness
 
 RULE = "rule"
+MOST_CLUSTERED = 20_000  # hits that are put together; more are cut, and their number is told
 TRACES_AT_ONCE = 200
 WORDS_OF_CLUSTER = 8
 
@@ -55,19 +59,31 @@ class Rubric:
     traces: int
 
 
+class HitState(StrEnum):
+    """What a person said of a hit."""
+
+    OPEN = "open"
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+
+
 @dataclass(frozen=True, slots=True)
 class RubricHit:
-    """One quote: text[start:end] of a trace."""
+    """One quote: text[start:end] of a trace; found by rule, classifier or judge, these with a score in [0, 1]."""
 
     trace_id: int
     start: int
     end: int
     quote: str
+    id: int = 0
+    how: str = RULE
+    score: float | None = None
+    state: HitState = HitState.OPEN
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Hits that say the same: their first words, folded; the most frequent first."""
+    """Hits that say the same, under the first words of the first one, folded."""
 
     name: str
     hits: tuple[RubricHit, ...]
@@ -122,7 +138,11 @@ def get(c: Connection, rubric_id: int) -> Rubric:
 def all_of(c: Connection) -> tuple[Rubric, ...]:
     """Every rubric, by name."""
     r, h = i.rubric.c, i.rubric_hit.c
-    number = select(func.count(h.trace_id.distinct())).where(h.rubric_id == r.id, h.version == r.version)
+    number = (
+        select(func.count(h.trace_id.distinct()))
+        .where(h.rubric_id == r.id, _counts(), h.state != HitState.REJECTED, _is_visible())
+        .correlate(i.rubric)
+    )
     query = select(i.rubric, number.scalar_subquery().label("traces")).order_by(r.name)
     return tuple(map(_rubric, c.execute(query)))
 
@@ -157,37 +177,96 @@ def find(
 
 
 def start(c: Connection, rubric_id: int) -> Rubric:
-    """Forget what was found before, to look anew."""
-    c.execute(delete(i.rubric_hit).where(i.rubric_hit.c.rubric_id == rubric_id, i.rubric_hit.c.how == RULE))
+    """Forget what the rule found before and nobody judged, to look anew."""
+    h = i.rubric_hit.c
+    c.execute(delete(i.rubric_hit).where(h.rubric_id == rubric_id, h.how == RULE, h.state == HitState.OPEN))
     return get(c, rubric_id)
 
 
 def store(c: Connection, rubric: Rubric, hits: Sequence[RubricHit]) -> Changes:
-    """Keep hits of this version."""
-    if hits:
-        base = {"rubric_id": rubric.id, "how": RULE, "version": rubric.version}
-        rows = [base | {"trace_id": h.trace_id, "start": h.start, "end": h.end, "quote": h.quote} for h in hits]
+    """Keep hits of this version's rule; those that a person judged stand already."""
+    h = i.rubric_hit.c
+    ids = {hit.trace_id for hit in hits}
+    judged = select(h.trace_id, h.start, h.end).where(h.rubric_id == rubric.id, h.how == RULE, h.trace_id.in_(ids))
+    known = {(row.trace_id, row.start, row.end) for row in c.execute(judged)}
+    base = {"rubric_id": rubric.id, "how": RULE, "version": rubric.version}
+    rows = [
+        base | {"trace_id": hit.trace_id, "start": hit.start, "end": hit.end, "quote": hit.quote}
+        for hit in hits
+        if (hit.trace_id, hit.start, hit.end) not in known
+    ]
+    if rows:
         c.execute(insert(i.rubric_hit), rows)
     return changed(Topic.FAILURES)
 
 
-def clusters(c: Connection, rubric_id: int) -> tuple[Cluster, ...]:
-    """The hits of the present version by what they say, the largest cluster first."""
-    h, r = i.rubric_hit.c, i.rubric.c
+def review(c: Connection, hit_id: int, state: HitState) -> Changes:
+    """Say that a hit is right or wrong, or nothing any more. Raises NotFoundError."""
+    done = c.execute(update(i.rubric_hit).where(i.rubric_hit.c.id == hit_id).values(state=state.value))
+    if done.rowcount != 1:
+        raise NotFoundError(f"there is no hit {hit_id} of a rubric any more; look again")
+    return changed(Topic.FAILURES)
+
+
+def found(c: Connection, rubric_id: int, *, how: str = "") -> tuple[RubricHit, ...]:
+    """What the rubric was found in, by trace and place; `how`: by rule, classifier or judge alone."""
+    h = i.rubric_hit.c
     query = (
-        select(h.trace_id, h.start, h.end, h.quote)
-        .join(i.rubric, (r.id == h.rubric_id) & (r.version == h.version))
+        select(h.trace_id, h.start, h.end, h.quote, h.id, h.how, h.score, h.state)
+        .join(i.rubric, i.rubric.c.id == h.rubric_id)
         .join(s.trace, s.trace.c.id == h.trace_id)
-        .where(h.rubric_id == rubric_id, batches.visible(s.trace.c.batch_id))
-        .order_by(h.trace_id, h.start)
+        .where(h.rubric_id == rubric_id, _counts(), _is_visible(), batches.visible(s.trace.c.batch_id))
+        .order_by(h.trace_id, h.start, h.id)
     )
-    found: dict[str, list[RubricHit]] = {}
-    for row in c.execute(query):
-        hit = RubricHit(row.trace_id, row.start, row.end, row.quote)
-        name = " ".join(row.quote.casefold().split()[:WORDS_OF_CLUSTER])
-        found.setdefault(name, []).append(hit)
-    sizes = Counter({name: len(hits) for name, hits in found.items()})
-    return tuple(Cluster(name, tuple(found[name])) for name, _ in sizes.most_common())
+    if how:
+        query = query.where(h.how == how)
+    return tuple(RubricHit(*row[:7], HitState(row.state)) for row in c.execute(query))
+
+
+def clusters(c: Connection, rubric_id: int, *, how: str = "") -> tuple[Cluster, ...]:
+    """The hits by what their quotes say, the largest cluster first; of very many the first ones."""
+    hits = found(c, rubric_id, how=how)[:MOST_CLUSTERED]
+    out = []
+    for group in likeness.groups([hit.quote for hit in hits]):
+        mine = tuple(hits[place] for place in group)
+        out.append(Cluster(" ".join(mine[0].quote.casefold().split()[:WORDS_OF_CLUSTER]), mine))
+    return tuple(out)
+
+
+def card(c: Connection, name: str) -> RubricCard:
+    """What a run looks for: the rubric with its written examples and what people said of hits. Raises NotFoundError."""
+    wanted = next((one for one in all_of(c) if one.draft.name == name.strip()), None)
+    if wanted is None:
+        known = ", ".join(one.draft.name for one in all_of(c)) or "none"
+        raise NotFoundError(f"there is no rubric {name!r} in this workspace; there are: {known}")
+    h = i.rubric_hit.c
+    said = (
+        select(h.quote, h.state, s.problem.c.fold)
+        .join(s.trace, s.trace.c.id == h.trace_id)
+        .join(s.problem, s.problem.c.id == s.trace.c.problem_id)
+        .where(h.rubric_id == wanted.id, h.state != HitState.OPEN, batches.visible(s.trace.c.batch_id))
+        .order_by(h.id)
+    )
+    return RubricCard(
+        uid=c.execute(select(i.rubric.c.uid).where(i.rubric.c.id == wanted.id)).scalar_one(),
+        name=wanted.draft.name,
+        version=wanted.version,
+        definition=wanted.draft.definition,
+        told=tuple(RubricExample(one.positive, one.text) for one in wanted.draft.examples),
+        reviewed=tuple(RubricExample(row.state == HitState.CONFIRMED, row.quote, row.fold) for row in c.execute(said)),
+    )
+
+
+def _counts() -> ColumnElement[bool]:
+    """A hit of the present rule, of a run, or one that a person judged."""
+    h = i.rubric_hit.c
+    return or_(h.how != RULE, h.version == i.rubric.c.version, h.state != HitState.OPEN)
+
+
+def _is_visible() -> ColumnElement[bool]:
+    """Of no run, or of one whose records are all in."""
+    h = i.rubric_hit.c
+    return or_(h.batch_id.is_(None), batches.visible(h.batch_id))
 
 
 def _rubric(row: Row[*tuple[object, ...]]) -> Rubric:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from trainer.contract.generated import RouteStep, SearchNode, Settings, Spent, TokenBytes, TraceBudget, Vote
+from trainer.contract.rubrics import RubricRecord
 
 CONTRACT_VERSION = 1
 
@@ -385,6 +386,7 @@ Record = (
     | SearchRecord
     | RouteRecord
     | EvaluationRecord
+    | RubricRecord
 )
 
 

@@ -13,10 +13,12 @@ from trainer.contract import keys
 from trainer.contract.records import CONTRACT_VERSION, ModelRef
 from trainer.contract.specs import eval_sets
 from trainer.contract.specs.autolabel import AutolabelSpec
+from trainer.contract.specs.generate import GenerateSpec
 from trainer.contract.specs.monitor import MonitorSpec
 from trainer.contract.specs.orm import OrmSpec
 from trainer.contract.specs.prm import AfterError, NeutralPolicy, PrmSpec, RewardSpec
 from trainer.contract.specs.rl import RlSpec
+from trainer.contract.specs.rubric import RubricSpec
 from trainer.contract.specs.score import ScoreSpec
 from trainer.contract.specs.setting import Adapt, Precision, SpecError, Value
 from trainer.contract.specs.sft import PromptForm, SftSpec
@@ -27,6 +29,7 @@ __all__ = [
     "AfterError",
     "AutolabelSpec",
     "CodeRef",
+    "GenerateSpec",
     "MonitorSpec",
     "NeutralPolicy",
     "OrmSpec",
@@ -35,6 +38,7 @@ __all__ = [
     "PromptForm",
     "RecipeSpec",
     "RlSpec",
+    "RubricSpec",
     "RunSpec",
     "ScoreSpec",
     "SftSpec",
@@ -46,7 +50,7 @@ __all__ = [
     "parameters",
 ]
 
-RecipeSpec = PrmSpec | OrmSpec | ScoreSpec | SftSpec | RlSpec | AutolabelSpec | MonitorSpec
+RecipeSpec = PrmSpec | OrmSpec | ScoreSpec | SftSpec | RlSpec | AutolabelSpec | MonitorSpec | RubricSpec | GenerateSpec
 RECIPES: dict[str, type[RecipeSpec]] = {
     "prm": PrmSpec,
     "orm": OrmSpec,
@@ -55,6 +59,8 @@ RECIPES: dict[str, type[RecipeSpec]] = {
     "rl": RlSpec,
     "autolabel": AutolabelSpec,
     "monitor": MonitorSpec,
+    "generate": GenerateSpec,
+    "rubric": RubricSpec,
 }
 
 

@@ -15,6 +15,7 @@ from trainer.contract.events import Level
 from trainer.contract.keys import KeyMissing, Keys
 from trainer.contract.records import InputRow, MonitorRef
 from trainer.contract.specs.monitor import MonitorSpec
+from trainer.contract.specs.rubric import RubricSpec
 from trainer.models.endpoint import Ask, Endpoint, EndpointError, EndpointSettings, Price, Turn
 from trainer.reasoning import consistency, judging
 from trainer.reasoning.judging import Quote
@@ -45,7 +46,7 @@ class Speaker(Protocol):
 class Distant:
     """A model behind an OpenAI-compatible address."""
 
-    def __init__(self, spec: MonitorSpec, key: str) -> None:
+    def __init__(self, spec: MonitorSpec | RubricSpec, key: str) -> None:
         """Names are as given; nothing is asked yet."""
         price = Price(spec.price_input, spec.price_output)
         self.endpoint = Endpoint(EndpointSettings(spec.judge_url, spec.judge_model, price=price), key)
