@@ -231,7 +231,7 @@ class _Writing:
         for lane, token, logprob, uncertain in zip(self._live, ids, logprobs, entropy, strict=True):
             lane.take(token, logprob, uncertain)
         if self._on_tokens is not None:
-            self._on_tokens([_delta(*of) for of in zip(self._live, ids, logprobs, strict=True)])
+            self._on_tokens([_delta(*of) for of in zip(self._live, ids, logprobs, entropy, strict=True)])
 
     def _back(self, ids: Tensor, kv: Kv) -> Tensor:
         """Rows whose tokens were taken back read the token before them once more."""
@@ -279,11 +279,11 @@ def _threads_for(product: float, device: torch.device) -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def _delta(lane: Lane, token: int, logprob: float) -> Delta:
+def _delta(lane: Lane, token: int, logprob: float, uncertain: float) -> Delta:
     """What is told of a lane's newest token; one that was taken back at once is not told at all."""
     if lane.dropped:
         return Delta(lane.prompt, lane.trace, (), (), lane.dropped - 1)
-    return Delta(lane.prompt, lane.trace, (token,), (logprob,))
+    return Delta(lane.prompt, lane.trace, (token,), (logprob,), 0, (uncertain,), lane.ended is not None)
 
 
 def _stop_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:  # noqa: ANN401

@@ -95,7 +95,7 @@ class Lane:
         if rule.thinking_used:
             self._before = list(prompt[-64:])
         if rule.thinking_over:
-            self._how = ThinkingEnded.FORCED if rule.owed else ThinkingEnded.BEFORE
+            self._how = ThinkingEnded.FORCED if rule.owed else ThinkingEnded.BEFORE  # what is owed is the mark's
         self._queue.extend(rule.owed)
         self._close_at_cap()
 
@@ -127,8 +127,9 @@ class Lane:
         self._entropy.append(entropy)
         self._forced.append(forced)
         if token in self._stops and not forced:
-            self._count(forced)
-            self.ended = Ended.STOP
+            if not self._closed_by_stop():
+                self._count(forced)
+                self.ended = Ended.STOP
             return
         self._count(forced)
         if self.ended is None and self._texts and self._completes(self.ids, *self._texts):
@@ -147,7 +148,7 @@ class Lane:
         if self._marks is None:
             return
         rule = self._marks.rule
-        if self._how is ThinkingEnded.FORCED and forced:
+        if self._how in (ThinkingEnded.FORCED, ThinkingEnded.STOPPED) and forced:
             return  # the mark itself
         if self._how is not None:
             self._answer += 1
@@ -167,17 +168,44 @@ class Lane:
         rule, used = self._marks.rule, self._thinking - held
         room = None if rule.thinking is None else rule.thinking - rule.thinking_used - used
         self._thinking = used
-        going_on = self._continued < rule.continuations and held <= len(self.ids)
-        if going_on and (room is None or room > len(self._marks.wait)):
-            self._continued += 1
-            for kept in (self.ids, self._logprobs, self._entropy, self._forced):
-                del kept[-held:]
-            self.dropped = held
-            self._queue.extend(self._marks.wait)
+        if held <= len(self.ids) and self._may_go_on():
+            self._go_on(held)
             return
         window = 0 if rule.thinking is None else max(1, round(rule.grace * rule.thinking))
         nudged = room is not None and rule.grace > 0 and room <= window
         self._how = ThinkingEnded.NUDGED if nudged else ThinkingEnded.CLOSED
+
+    def _may_go_on(self) -> bool:
+        assert self._marks is not None
+        rule = self._marks.rule
+        room = None if rule.thinking is None else rule.thinking - rule.thinking_used - self._thinking
+        return self._continued < rule.continuations and (room is None or room > len(self._marks.wait))
+
+    def _go_on(self, held: int) -> None:
+        """Take the last `held` tokens back; what makes the model think on is written next."""
+        assert self._marks is not None
+        self._continued += 1
+        self._take_back(held)
+        self._queue.extend(self._marks.wait)
+
+    def _take_back(self, held: int) -> None:
+        for kept in (self.ids, self._logprobs, self._entropy, self._forced):
+            del kept[-held:]
+        self.dropped = held
+
+    def _closed_by_stop(self) -> bool:
+        """Whether the newest token, an end of text within the thinking, was taken back."""
+        if self._marks is None or not self._marks.rule.close_at_stop or self._how is not None:
+            return False
+        if self._may_go_on():
+            self._go_on(1)
+            return True
+        self._take_back(1)
+        begun = self._begun()
+        self._thinking -= begun
+        self._how = ThinkingEnded.STOPPED
+        self._queue.extend(self._marks.forced[begun:])
+        return True
 
     def _close_at_cap(self) -> None:
         """At the cap write what is left of the mark."""

@@ -23,11 +23,12 @@ from trainer.prompts import Demonstration, Prompts, PromptSettings
 
 @dataclass(frozen=True, slots=True)
 class LoadedPolicy:
-    """A policy, its tokenizer and where it came from."""
+    """A policy, its tokenizer and where it came from; `taught` unless it was made elsewhere."""
 
     language: Language
     tokenizer: Any
     source: str
+    taught: bool = True
 
     @property
     def prompts(self) -> Prompts:
@@ -52,12 +53,13 @@ def load_policy(
         else:
             tokenizer = AutoTokenizer.from_pretrained(source)
             model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
-        kept = PromptSettings.read(getattr(model.config, SETTINGS_KEY, None))
+        said = getattr(model.config, SETTINGS_KEY, None)
+        kept = PromptSettings.read(said)
         language = Language(model, settings or kept)
     except (OSError, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
         raise cannot_load(source, error) from error
     check_reads_left_to_right(language, source)
-    return LoadedPolicy(language, tokenizer, source)
+    return LoadedPolicy(language, tokenizer, source, taught=source == TINY or said is not None)
 
 
 def _from_gguf(path: Path) -> tuple[Any, Any]:

@@ -43,6 +43,7 @@ class ThinkingEnded(StrEnum):
     FORCED = "forced"  # by the cap
     OPEN = "open"  # not at all: the trace ended first
     BEFORE = "before"  # the prompt had ended it
+    STOPPED = "stopped"  # by the model's end of text, which was taken back: the mark was written instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ class BudgetRule:
 
     Thinking lasts until `close` is written. In the last `grace` share of the cap the next token of `forced` gains a
     bias that grows to `bias` logits; at the cap `forced` is written for the model. The first `continuations` times
-    the model closes by itself, the mark is taken back and `wait` written instead (budget forcing, s1).
+    the model closes by itself, the mark is taken back and `wait` written instead (budget forcing, s1). With
+    `close_at_stop` a stop id within the thinking is such a close too, and after the last of them `forced` is written.
     """
 
     thinking: int | None = None
@@ -62,6 +64,7 @@ class BudgetRule:
     forced: str = CLOSE
     continuations: int = 0
     wait: str = "Wait"
+    close_at_stop: bool = False
     thinking_over: bool = False  # the prompt already stands in the answer
     thinking_used: int = 0  # tokens of thinking that the prompt already holds
     answer_used: int = 0
@@ -114,13 +117,15 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """New tokens of one trace; the last `dropped` tokens told before are taken back first."""
+    """New tokens of one trace; the last `dropped` tokens told before are taken back first. `ended`: with these."""
 
     prompt: int
     trace: int
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     dropped: int = 0
+    entropy: tuple[float, ...] = ()
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,10 @@ from trainer.contract.forms import BudgetReward as BudgetReward
 
 FLOOR = 0.5
 """The least that a right answer pays, of 1."""
+LEAST_SHARE = 0.3
+"""What thinking gets of the tokens of the easiest problem."""
+SHARE_BY_DIFFICULTY = 0.6
+"""What it gets more of the hardest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,41 @@ def budget_text(budget: int, form: BudgetReward = BudgetReward.EXACT) -> str:
     """The sentence that asks for a budget; `MAX` asks for no more than it."""
     _check_budget(budget)
     return f"Think for {'at most ' if form is BudgetReward.MAX else ''}{budget} tokens."
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Tokens that a trace may use, thinking and answer apart. `difficulty` [0, 1] allocated them, as `by` judged it."""
+
+    thinking: int
+    answer: int
+    difficulty: float | None = None
+    by: str = ""
+
+    def __post_init__(self) -> None:
+        if self.thinking < 0 or self.answer < 1:
+            raise ValueError(f"{self.thinking} tokens of thinking and {self.answer} of answer: at least 0 and 1 needed")
+
+    @property
+    def total(self) -> int:
+        """Thinking and answer together."""
+        return self.thinking + self.answer
+
+
+def allocate(total: int, difficulty: float, by: str = "hand") -> Grant:
+    """Split `total` tokens: 0.3 + 0.6 * difficulty of them are for thinking, at least one is for the answer."""
+    if total < 1 or not 0 <= difficulty <= 1:
+        raise ValueError(f"{total} tokens by a difficulty of {difficulty}: at least 1, and in [0, 1]")
+    thinking = min(round(total * (LEAST_SHARE + SHARE_BY_DIFFICULTY * difficulty)), total - 1)
+    return Grant(thinking, total - thinking, difficulty, by)
+
+
+def both_budgets_text(grant: Grant) -> str:
+    """The sentence that tells both budgets to a policy that was taught none of ours."""
+    answer = f"{grant.answer} token{'s' if grant.answer != 1 else ''}"
+    if not grant.thinking:
+        return f"Answer at once, in at most {answer}."
+    return f"Think for at most {grant.thinking} tokens, then answer in at most {answer}."
 
 
 def with_budget(problem: str, budget: int | None, form: BudgetReward = BudgetReward.EXACT) -> str:

@@ -1,0 +1,384 @@
+"""A policy answers problems: thinking and answer under budgets, n traces a problem, told token by token.
+
+What a trace becomes depends on the policy, its prompt, its budget and its own seed alone, not on what is written
+beside it (but for the rounding of sums, whose order depends on the size of a batch).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.contract.generated import Settings, TokenBytes, TraceBudget
+from trainer.contract.records import InputRow, Message, Step, TraceRecord, record_id
+from trainer.models.asking import Asking, AskingError, Manner, Opening
+from trainer.models.generate import Decoder, Prefix, PromptError
+from trainer.models.lanes import rule_after
+from trainer.models.policies import LoadedPolicy
+from trainer.models.sampling import BudgetRule, Delta, Ended, Generated, Sampling
+from trainer.models.unfolding import TokenText, Unfolding
+from trainer.prompts import PromptError as PromptFormError
+from trainer.reasoning.budget import Grant
+from trainer.reasoning.recorded import messages_of, record_of, steps_of
+from trainer.reasoning.response import Response, read_response
+from trainer.reasoning.thinking import CLOSE, OPEN
+from trainer.runtime.worker import Worker
+
+__all__ = ["Asked", "AskingError", "Grant", "Manner", "Told", "Writer", "WrittenTrace", "record"]
+
+STEP_END = "\n"
+BLANK_LINES = 4  # that may stand before a next step
+SLACK = 32  # tokens of marks, which count in no budget
+
+Check = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A problem to answer: traces number `first` to `n` of those that `seed` gives, behind a prefix of the response.
+
+    With `next_step` each ends after one step (a line; where that closes the thinking, the answer belongs to it).
+    """
+
+    problem: str
+    seed: int
+    grant: Grant
+    n: int = 1
+    prefix: str = ""
+    next_step: bool = False
+    first: int = 0
+
+    @property
+    def seeds(self) -> list[int]:
+        """One for each trace; a longer list begins like a shorter one."""
+        return [int(one) for one in np.random.SeedSequence(self.seed).generate_state(self.n)[self.first :]]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """New text of a trace that is being written; fields as in `trainer.contract.events.Wrote`."""
+
+    ask: int
+    trace: int
+    text: str
+    starts: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    entropy: tuple[float, ...] = ()
+    part: str = "thinking"
+    dropped: int = 0
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenTrace:
+    """A finished trace. `text` holds the prefix too; `generated` only what was drawn."""
+
+    response: Response
+    tokens: TokenBytes
+    budget: TraceBudget
+    generated: Generated
+
+    @property
+    def text(self) -> str:
+        """Thinking, marks and answer."""
+        return self.response.text
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """Its one message with its blocks."""
+        return messages_of(self.response)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Its steps as spans."""
+        return steps_of(self.response)
+
+    @property
+    def answer(self) -> str | None:
+        """Its final answer."""
+        return self.response.answer
+
+
+OnText = Callable[[Sequence[Told]], None]
+
+
+class Writer:
+    """Lets a policy answer. The weights stay as they are: what it has read of a prefix is kept and used again."""
+
+    def __init__(self, policy: LoadedPolicy, manner: Manner | None = None, *, rows: int = 64) -> None:
+        """`rows` traces are written at once."""
+        self.policy, self.manner = policy, manner or Manner()
+        policy.language.requires_grad_(False)
+        self.decoder = Decoder(policy.language.model, policy.tokenizer, frozen=True, rows=rows)
+        self.asking = Asking(policy)
+        self.tokens = TokenText(policy.tokenizer)
+
+    def objection(self, asked: Asked, manner: Manner | None = None) -> str:
+        """Why this cannot be asked; empty when it can."""
+        try:
+            self.decoder.prefix(self._opening(asked, manner or self.manner).ids)
+        except (AskingError, PromptError, PromptFormError) as error:
+            return str(error)
+        return ""
+
+    def write(
+        self,
+        asks: Sequence[Asked],
+        check: Check = lambda: None,
+        on_text: OnText | None = None,
+        *,
+        manner: Manner | None = None,
+    ) -> list[list[WrittenTrace]]:
+        """The traces of every problem, in order. Raises AskingError, PromptError, and what `check` raises."""
+        manner = manner or self.manner
+        made: list[list[WrittenTrace]] = [[] for _ in asks]
+        for by_step in (False, True):
+            chosen = [place for place, asked in enumerate(asks) if asked.next_step is by_step]
+            if not chosen:
+                continue
+            writing = _Writing(self, [(place, asks[place]) for place in chosen], manner, check, on_text)
+            for place, written in writing.write(by_step):
+                made[place].append(written)
+        return made
+
+    def _opening(self, asked: Asked, manner: Manner) -> Opening:
+        return self.asking.opening(asked.problem, asked.grant, manner, asked.prefix)
+
+
+@dataclass(slots=True, eq=False)
+class _Trace:
+    """A trace on its way: the ids so far, and how far it was told."""
+
+    place: int
+    number: int
+    seed: int
+    grant: Grant
+    opening: Opening
+    at: Prefix
+    rule: BudgetRule
+    unfolding: Unfolding
+    made: Generated | None = None
+    told: int = 0
+
+    def take(self, made: Generated) -> None:
+        """What was drawn since the last time."""
+        self.made = made if self.made is None else _joined(self.made, made)
+        self.rule = rule_after(self.rule, made)
+        self.at = made.prefix or self.at
+
+
+class _Writing:
+    """The traces of one call."""
+
+    def __init__(
+        self, writer: Writer, asks: Sequence[tuple[int, Asked]], manner: Manner, check: Check, on_text: OnText | None
+    ) -> None:
+        self._writer, self._manner, self._check, self._on_text = writer, manner, check, on_text
+        self._stops = frozenset(writer.decoder.stop_ids)
+        self._now: list[_Trace] = []
+        self._tells_done = False
+        decoder = writer.decoder
+        self._traces: list[_Trace] = []
+        prompts: dict[tuple[int, ...], Prefix] = {}
+        for place, asked in asks:
+            opening = writer._opening(asked, manner)
+            prompt = prompts.setdefault(opening.prompt, decoder.prefix(opening.prompt))
+            at = decoder.extend(prompt, opening.given)
+            for number, seed in enumerate(asked.seeds, asked.first):
+                unfolding = Unfolding(writer.tokens, opening.given, opening.text)
+                self._traces.append(_Trace(place, number, seed, asked.grant, opening, at, opening.rule, unfolding))
+
+    def write(self, by_step: bool) -> list[tuple[int, WrittenTrace]]:
+        """All of them, to their end or for one step."""
+        if by_step:
+            self._steps()
+        else:
+            self._tells_done = True
+            self._draw(self._traces, ())
+        out = [(trace.place, self._written(trace)) for trace in self._traces]
+        if self._on_text is not None:
+            self._on_text([self._rest(trace) for trace in self._traces])
+        return out
+
+    def _steps(self) -> None:
+        """A line that is not blank; where it closes the thinking, all that follows."""
+        going = self._traces
+        for number in range(BLANK_LINES):
+            self._draw(going, (STEP_END,), number)
+            closed = [t for t in going if t.made and t.made.ended is Ended.TEXT and CLOSE in self._new(t)]
+            if closed:
+                self._draw(closed, (), BLANK_LINES)
+            going = [t for t in going if t.made and t.made.ended is Ended.TEXT and not self._new(t).strip()]
+            if not going:
+                return
+
+    def _new(self, trace: _Trace) -> str:
+        assert trace.made is not None
+        return self._writer.tokens.of(trace.made.ids.tolist())
+
+    def _draw(self, traces: Sequence[_Trace], stop_texts: tuple[str, ...], part: int = 0) -> None:
+        self._now = list(traces)
+        manner = self._manner
+        sampling = Sampling(
+            manner.temperature,
+            manner.top_p,
+            max(trace.grant.total for trace in traces) + SLACK,
+            stop_texts=stop_texts,
+        )
+        made = self._writer.decoder.generate(
+            [trace.at for trace in traces],
+            sampling,
+            seeds=[trace.seed + (part << 32) for trace in traces],
+            budgets=[trace.rule for trace in traces],
+            check=self._check,
+            on_tokens=None if self._on_text is None else self._hear,
+            keep=bool(stop_texts),
+        )
+        for trace, (one,) in zip(traces, made, strict=True):
+            trace.take(one)
+
+    # -- telling ------------------------------------------------------------------------------------------------------
+
+    def _hear(self, deltas: Sequence[Delta]) -> None:
+        told = [self._tell(self._now[delta.prompt], delta) for delta in deltas]
+        assert self._on_text is not None
+        self._on_text([one for one in told if one is not None])
+
+    def _tell(self, trace: _Trace, delta: Delta) -> Told | None:
+        growing = trace.unfolding
+        growing.drop(delta.dropped)
+        dropped = max(0, trace.told - len(growing.text))
+        trace.told -= dropped
+        shown = [place for place, token in enumerate(delta.ids) if token not in self._stops]
+        for place in shown:
+            growing.add(delta.ids[place])
+        done = delta.ended and self._tells_done
+        if not (shown or dropped or done):
+            return None
+        text, trace.told = growing.text[trace.told :], len(growing.text)
+        return Told(
+            trace.place,
+            trace.number,
+            text,
+            tuple(growing.starts[-len(shown) :]) if shown else (),
+            tuple(delta.logprobs[place] for place in shown),
+            tuple(delta.entropy[place] for place in shown),
+            self._part(trace),
+            dropped,
+            done,
+        )
+
+    def _part(self, trace: _Trace) -> str:
+        text = trace.unfolding.text
+        if not trace.opening.thinks or CLOSE in text:
+            return "answer"
+        begun = text.lstrip()
+        return "thinking" if begun.startswith(OPEN) or OPEN.startswith(begun) else "answer"
+
+    def _rest(self, trace: _Trace) -> Told:
+        """The last word of a trace: bytes that never became a character."""
+        trace.unfolding.finish()
+        text, trace.told = trace.unfolding.text[trace.told :], len(trace.unfolding.text)
+        return Told(trace.place, trace.number, text, part=self._part(trace), done=True)
+
+    # -- results ------------------------------------------------------------------------------------------------------
+
+    def _written(self, trace: _Trace) -> WrittenTrace:
+        made, opening = trace.made, trace.opening
+        assert made is not None
+        ids = made.ids[:-1] if made.ended is Ended.STOP else made.ids
+        new, starts = self._writer.tokens.laid_out(ids.tolist(), opening.given, opening.text)
+        response = read_response(opening.text + new)
+        return WrittenTrace(response, self._token_bytes(opening, starts, made), _budget(trace, made), made)
+
+    def _token_bytes(self, opening: Opening, starts: list[int], made: Generated) -> TokenBytes:
+        """Values of the drawn tokens, behind those of the given ones, which have none."""
+        given: list[int] = []
+        if opening.given:
+            base = len(opening.text) - len(self._writer.tokens.of(opening.given))
+            text, given = self._writer.tokens.laid_out(opening.given)
+            given = [base + start for start in given] if opening.text.endswith(text) else []
+        if not given and starts and not opening.text:
+            starts[0] = 0
+        before, count = len(given), len(starts)
+        unknown = np.full(before, np.nan, np.float32)
+        marks = np.arange(before) < opening.marks
+        return TokenBytes(
+            starts=_packed(np.asarray(given + starts, np.uint32), "<u4"),
+            logprobs=_packed(np.concatenate([unknown, made.logprobs[:count]]), "<f4"),
+            entropy=_packed(np.concatenate([unknown, made.entropy[:count]]), "<f4"),
+            forced=_packed(np.concatenate([marks, made.forced[:count]]), "u1"),
+        )
+
+
+def record(
+    worker: Worker,
+    row: InputRow,
+    index: int,
+    written: WrittenTrace,
+    *,
+    correct: bool | None = None,
+    settings: Settings | None = None,
+    source: str = "",
+    forked_at: int | None = None,
+) -> TraceRecord:
+    """The record of a trace: number `index` of its row in this run."""
+    given = next((model for model in worker.spec.models if model.role == "model"), None)
+    made = record_of(
+        written.response,
+        id=record_id(worker.spec.run, row.id, index),
+        row=row.id,
+        problem=row.problem,
+        reference=row.reference,
+        model=(given.name if given else "") or str(worker.spec.parameters.get("model", "")),
+        correct=correct,
+    )
+    return msgspec.structs.replace(
+        made,
+        tokens=written.tokens,
+        budget=written.budget,
+        settings={"seed": written.generated.seed, **(settings or {})},
+        source=source,
+        forked_at=forked_at,
+    )
+
+
+def _budget(trace: _Trace, made: Generated) -> TraceBudget:
+    grant, rule, thinks = trace.grant, trace.opening.rule, trace.opening.thinks
+    thinking = max(0, rule.thinking_used + made.thinking_tokens)
+    answer = rule.answer_used + made.answer_tokens
+    return TraceBudget(
+        thinking=thinking,
+        answer=answer,
+        used=thinking + answer,
+        thinking_granted=grant.thinking if thinks else 0,
+        answer_granted=grant.answer if thinks else grant.total,
+        thinking_ended=str(made.thinking_ended or "") if thinks else "",
+        ended=str(made.ended),
+        continued=made.continued,
+        difficulty=grant.difficulty,
+        by=grant.by,
+    )
+
+
+def _joined(first: Generated, then: Generated) -> Generated:
+    """What was drawn in two goes as if in one."""
+    return replace(
+        then,
+        ids=np.concatenate([first.ids, then.ids]),
+        logprobs=np.concatenate([first.logprobs, then.logprobs]),
+        entropy=np.concatenate([first.entropy, then.entropy]),
+        forced=np.concatenate([first.forced, then.forced]),
+        seed=first.seed,
+        thinking_tokens=first.thinking_tokens + then.thinking_tokens,
+        answer_tokens=first.answer_tokens + then.answer_tokens,
+        continued=first.continued + then.continued,
+    )
+
+
+def _packed(values: NDArray[np.generic], dtype: str) -> bytes:
+    return np.ascontiguousarray(values.astype(dtype)).tobytes()
