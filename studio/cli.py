@@ -283,7 +283,7 @@ def _add_flags(verbs: Verbs) -> None:
 
 def _add_failures(verbs: Verbs) -> None:
     about = "Say why wrong traces are wrong: first bad step, cause and quote; exit code 1 when a trace is wrong."
-    made = _verb(verbs, "failures", "studio.exchange.failing:failures_", about)
+    made = _verb(verbs, "failures", "studio.jobs.rubric_verb:failures", about)
     made.add_argument("--project", metavar="NAME", help="only this project (default: all)")
     made.add_argument("--model", default="", help="look only at traces of this model")
     made.add_argument("--trace", action="append", type=int, metavar="N", help="look at this trace; repeatable")
@@ -291,6 +291,14 @@ def _add_failures(verbs: Verbs) -> None:
     made.add_argument(
         "--threshold", type=float, default=0.5, metavar="P", help="a step scored below it is bad (default: 0.5)"
     )
+    made.add_argument("--rubric", default="", metavar="NAME", help="look for this rubric instead")
+    made.add_argument(
+        "--by", choices=("rule", "classifier", "judge"), default="rule", help="of --rubric: what looks (default: rule)"
+    )
+    made.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="of --rubric by a run"
+    )
+    made.add_argument("--dry-run", action="store_true", help="of --rubric: say what it will take and cost; look not")
     made.add_argument("--json", action="store_true", help="one JSON document with every trace")
     _progress(made)
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from studio.jobs.needs import CHARACTERS_A_TOKEN, TINY_WEIGHTS, longest_trace, row_bytes, sizes, weights_of
 from studio.jobs.roles import PRM
+from studio.jobs.rubric_runs import time_of
 from studio.jobs.values import Estimate, RunOrder
 from studio.store import runs
 from studio.store.rows import Counts
@@ -30,6 +31,7 @@ MOST_PAST = 5
 LEARNS = ("prm", "orm", "sft")  # recipes that pass over rows again and again
 # What must be the same in a past run for its speed to say something of this one.
 _SAME = ("model", "adapt", "precision", "prm", "max_thinking", "max_answer", "method", "max_tokens", "max_rollouts")
+_SAME += ("by", "judge", "judge_url", "judge_model", "judge_limit")
 
 
 def estimate(workspace: Workspace, order: RunOrder, counts: Counts) -> Estimate:
@@ -103,6 +105,8 @@ class _Time:
 
 
 def _assumed(workspace: Workspace, order: RunOrder, counts: Counts, weights: int | None) -> _Time:
+    if order.recipe == "rubric":
+        return _Time(*time_of(workspace, order, counts))
     judge = weights_of(workspace, order, PRM)
     if weights is None or judge is None:
         return _Time(None, "time: unknown, as the model is not on this machine yet")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 
 from studio.domain import new_uid
 from studio.errors import RunError
-from studio.jobs import checks, prepare, roles
+from studio.jobs import checks, prepare, roles, rubric_runs
 from studio.jobs.estimate import estimate
 from studio.jobs.values import Estimate, Preview, RunOrder
 from studio.store import rows
@@ -94,13 +94,15 @@ def preview(
         counts = rows.count(c, given[0].selection, progress)
         problems: dict[str, None] = {}
         for order in given:
-            problems |= dict.fromkeys(checks.objections(order, counts))
+            problems |= dict.fromkeys((*checks.objections(order, counts), *rubric_runs.objections(c, order)))
             try:
                 roles.find_models(workspace, c, order)
             except RunError as error:
                 problems[str(error)] = None
+        asked = [text for order in given for text in rubric_runs.warnings(c, order, counts)]
     needs = _together([estimate(workspace, order, counts) for order in given])
-    warnings = tuple(dict.fromkeys(text for order in given for text in checks.warnings(order, counts)))
+    said = [text for order in given for text in checks.warnings(order, counts)]
+    warnings = tuple(dict.fromkeys((*asked, *said)))
     return Preview(counts, needs, tuple(problems), warnings, checks.facts(given[0], counts), len(given))
 
 

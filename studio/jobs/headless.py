@@ -44,13 +44,13 @@ def run(args: argparse.Namespace) -> int:
             orders = _orders(args)
             if args.dry_run or len(orders) > 1:
                 _tell_needs(workspace, orders, teller)
-            made = [] if args.dry_run else _create(workspace, orders, _guarded(teller, stop))
+            made = [] if args.dry_run else _create(workspace, orders, guarded(teller, stop))
             for each in made:
                 if not args.order and not args.wait:
                     start_if_free(workspace, each.id)
                 if not args.wait:
                     teller.report(Queued(each.uid, each.id, each.name, each.rows))
-            return max((_wait(workspace, each.id, teller, stop) for each in made if args.wait), default=0)
+            return max((wait(workspace, each.id, teller, stop) for each in made if args.wait), default=0)
     except SpecError as error:
         raise RunError(str(error)) from error
     except CancelledError as error:
@@ -81,7 +81,7 @@ def ingest(args: argparse.Namespace) -> int:
     teller = Teller(args.progress)
     try:
         with Workspace.open(args.workspace) as workspace, cancellable() as stop:
-            done = ingesting.ingest(workspace, args.run, _guarded(teller, stop))
+            done = ingesting.ingest(workspace, args.run, guarded(teller, stop))
     except CancelledError as error:
         teller.say(str(error))
         return CANCELLED
@@ -214,7 +214,8 @@ def _order(args: argparse.Namespace) -> RunOrder:
     return RunOrder(args.recipe, dict(settings), selection, args.name, args.device, launch=how)
 
 
-def _wait(workspace: Workspace, run_id: int, teller: Teller, stop: Stop) -> int:
+def wait(workspace: Workspace, run_id: int, teller: Teller, stop: Stop) -> int:
+    """Stay until a run is over and in the store; returns the exit code. `stop` cancels the run."""
     jobs = Jobs(workspace, interpreter=Settings.load().interpreter or None)
     jobs.start()
     asked = False
@@ -256,7 +257,9 @@ def _document(view: RunView) -> dict[str, Any]:
     return document
 
 
-def _guarded(teller: Teller, stop: Stop) -> Callable[[str, int, int], None]:
+def guarded(teller: Teller, stop: Stop) -> Callable[[str, int, int], None]:
+    """Progress of a preparation, which a stop takes back: it raises CancelledError."""
+
     def tell(phase: str, done: int, total: int) -> None:
         if stop():
             raise CancelledError("cancelled; nothing was kept")

@@ -176,6 +176,15 @@ def find(
     return hits, results.after
 
 
+def searched(c: Connection, project: int | None = None) -> int:
+    """In how many traces a rule looks."""
+    query = select(func.count(s.trace.c.id)).where(batches.visible(s.trace.c.batch_id))
+    if project is not None:
+        inside = select(s.project_trace.c.trace_id).where(s.project_trace.c.project_id == project)
+        query = query.where(s.trace.c.id.in_(inside))
+    return int(c.scalar(query) or 0)
+
+
 def start(c: Connection, rubric_id: int) -> Rubric:
     """Forget what the rule found before and nobody judged, to look anew."""
     h = i.rubric_hit.c
