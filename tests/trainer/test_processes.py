@@ -138,6 +138,14 @@ def test_an_outcome_model_learns_in_two_processes_what_it_learns_in_one(tmp_path
     assert_close(two, one)
 
 
+def test_a_prm_spread_over_two_processes_learns_what_it_learns_in_one(tmp_path: Path):
+    given = {"max_steps": 4, "eval_every": 2, "language_loss": 0.5, "keep_language_head": True, "head_first": 0.3}
+    one, two = (prm_run(tmp_path / name, story_rows(60), **given) for name in ("one", "two"))
+    assert here(one) == 0, one.tail_of_log()
+    assert finish_two(two, spread=True) == 0, two.tail_of_log()
+    assert_close(two, one)
+
+
 def orm_run(path: Path) -> RunFolder:
     folder = RunFolder(path)
     given = parameters(build("orm", SMALL | {"max_steps": 3, "eval_every": 3}))
@@ -156,11 +164,23 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"model": policy.model, "prm": prm.model}
 
 
-def test_reinforcement_in_two_processes_writes_and_learns_what_it_does_in_one(tmp_path: Path, judged: dict[str, Path]):
-    given = {"updates": 1, "prompts": 3, "kl_weight": 0.01, "eval_every": 1}  # three prompts: two and one
-    one, two = (rl_run(tmp_path / name, ROWS, judged, **given) for name in ("one", "two"))
-    assert here(one) == 0, one.tail_of_log()
-    assert finish_two(two) == 0, two.tail_of_log()
+RL = {"updates": 1, "prompts": 3, "kl_weight": 0.01, "eval_every": 1}  # three prompts: two and one
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, judged: dict[str, Path]) -> RunFolder:
+    """Reinforcement in one process."""
+    folder = rl_run(tmp_path_factory.mktemp("alone") / "run", ROWS, judged, **RL)
+    assert here(folder) == 0, folder.tail_of_log()
+    return folder
+
+
+@pytest.mark.parametrize("spread", [False, True], ids=["each whole", "spread"])
+def test_reinforcement_in_two_processes_writes_and_learns_what_it_does_in_one(
+    tmp_path: Path, judged: dict[str, Path], alone: RunFolder, spread: bool
+):
+    one, two = alone, rl_run(tmp_path / "two", ROWS, judged, **RL)
+    assert finish_two(two, spread=spread) == 0, two.tail_of_log()
     kept = [rollouts.load(rollouts.path_of(folder.path, 0)).traces for folder in (one, two)]
     assert len({trace.group for trace in kept[0]}) == 3
     for first, second in zip(*kept, strict=True):
@@ -178,5 +198,5 @@ def test_what_cannot_run_in_several_processes_is_refused_with_a_remedy():
     assert "score runs in one process" in objections("score", two)[0]
     spread = msgspec.structs.replace(two, share=Share.SPREAD)
     assert not objections("sft", spread)
-    assert all("choose DDP" in objections(recipe, spread)[0] for recipe in ("prm", "orm", "rl"))
+    assert not any(objections(recipe, spread) for recipe in ("prm", "orm", "rl"))
     assert "launch template" in objections("sft", Launch(machines=2))[0]

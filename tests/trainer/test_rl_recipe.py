@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from trainer.__main__ import recipe_of
 from trainer.contract import events, rollouts
 from trainer.contract.records import InputRow, ModelRef, Split, TraceRecord
 from trainer.contract.run_folder import RunFolder, read_records, sha256_of, sha256_of_folder
-from trainer.contract.spec import CodeRef, RunSpec, build, parameters
+from trainer.contract.spec import CodeRef, RlSpec, RunSpec, build, parameters
+from trainer.models.learn import trained
 from trainer.reasoning.credit import CreditForm, CreditSettings, GroupScale
 from trainer.reasoning.demonstrations import demonstration_row, make_demonstrations
 from trainer.reasoning.response import read_response
 from trainer.reasoning.what_if import credited
-from trainer.runtime.worker import run_attempt
+from trainer.recipes.rl import load
+from trainer.runtime.worker import Worker, run_attempt
 
 SMALL: dict[str, Any] = {
     "model": "the policy", "prompts": 4, "traces": 4, "max_thinking": 48, "max_answer": 12, "rate": 1e-4, "updates": 3,
@@ -224,6 +227,21 @@ def test_adapters_alone_learn_and_the_reference_is_the_policy_without_them(
     assert (folder.model / "adapter").is_dir()
     codes = {event.code for event in live_events(folder) if isinstance(event, events.Notice)}
     assert "no_prm" in codes
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks transformers
+def test_adapters_begin_alike_in_every_process(rows: list[InputRow], models: dict[str, Path], tmp_path: Path) -> None:
+    folder = rl_run(tmp_path / "lora", rows, {"model": models["model"]}, adapt="LoRA", lora_rank=4)
+    worker = Worker(folder, folder.read_spec())
+    spec = worker.spec.typed()
+    assert isinstance(spec, RlSpec)
+    begun = []
+    with closing(worker):
+        for past in (1, 2):
+            torch.manual_seed(past)
+            begun.append(dict(trained(load(worker, spec).language)))
+    assert all(torch.equal(begun[0][name], begun[1][name]) for name in begun[0])
+    assert any(weight.abs().max() > 0 for weight in begun[0].values())
 
 
 def test_a_users_reward_and_verifier_decide_once_agreed_to(

@@ -20,9 +20,7 @@ FILE = "launch.json"
 CONFIG = "accelerate.json"
 PORT = 29500  # where the processes of several machines meet, unless the template says otherwise
 IN_SEVERAL = ("sft", "prm", "orm", "rl")
-"""Recipes whose processes share a batch."""
-SPREADABLE = ("sft",)
-"""Recipes whose model can be spread over processes."""
+"""Recipes whose processes share a batch, and whose model can be spread over them."""
 
 
 class Share(StrEnum):
@@ -64,12 +62,6 @@ def objections(recipe: str, launch: Launch) -> tuple[str, ...]:
         found.append("several machines need a launch template that starts on each, such as slurm; choose one")
     if launch.total > 1 and recipe not in IN_SEVERAL:
         found.append(f"{recipe} runs in one process; set processes and machines to 1")
-    if launch.share is Share.SPREAD and launch.total > 1 and recipe in IN_SEVERAL and recipe not in SPREADABLE:
-        why = "writes rollouts token by token" if recipe == "rl" else "reads scores by a head of its own"
-        found.append(
-            f"{recipe} {why}, for which each process holds the whole model; choose DDP, and save memory by LoRA, bf16 "
-            "or gradient checkpointing"
-        )
     return tuple(found)
 
 

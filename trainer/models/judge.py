@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from trainer.data import LabelledRow, TokenRow, split_by_tokens
@@ -16,6 +15,7 @@ from trainer.models.prm import Prm, collate_scoring
 from trainer.placement import Encoded
 from trainer.reasoning.calibration import Calibration, calibrate, temper
 from trainer.reasoning.metrics import Interval, StepFigures, auc, bootstrap, paired_bootstrap, step_figures
+from trainer.runtime import sharding
 from trainer.runtime.memory import is_out_of_memory, release
 
 Floats = NDArray[np.float32]
@@ -57,11 +57,11 @@ def class_probabilities(
 def _one_pass(prm: Prm, rows: Sequence[Encoded]) -> Floats | None:
     """Class probabilities [all steps, classes]; None when memory ran out."""
     try:
-        with torch.inference_mode():
+        with sharding.reading(prm):
             logits, _ = prm(collate_scoring(rows, prm.device))
             return (logits / prm.settings.temperature).softmax(-1).cpu().numpy()
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+        if not is_out_of_memory(error) or sharding.parts_of(prm):  # spread over processes, no pass is cut in one alone
             raise
         return None
 

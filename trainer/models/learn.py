@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 import torch
@@ -22,11 +23,15 @@ MICRO_TOKENS = 1024  # padded tokens in one pass on a processor: activations sta
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One forward pass: what is differentiated, the part of it that is told as loss, and how many labels were hit."""
+    """One forward pass: what is differentiated, the part of it that is told as loss, and how many labels were hit.
+
+    `figures` are sums that an objective tells besides.
+    """
 
     whole: Tensor
     loss: Tensor
     hits: int
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 Taught = TypeVar("Taught", bound=Sized, contravariant=True)
@@ -69,7 +74,8 @@ class LearnSpec(Protocol):
 class StepReport:
     """One optimiser step: mean loss over labels in nats, gradient norm before the cut, share of labels hit, seconds.
 
-    `updated` is False when loss or gradient was not finite and the weights were left alone.
+    `updated` is False when loss or gradient was not finite and the weights were left alone. `figures` are the sums of
+    this process's passes.
     """
 
     loss: float
@@ -78,6 +84,7 @@ class StepReport:
     tokens: int
     seconds: float
     updated: bool
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 class Passes(Protocol[AnyRow]):
@@ -122,6 +129,7 @@ class Learner(Generic[AnyRow]):
         self._sharded = bool(sharding.parts_of(model))
         self.micro_batch = spec.micro_batch or spec.batch_size
         self._check, self._told, self._passes = check, told, passes
+        self._figures: dict[str, float] = {}
         self.optimiser = torch.optim.AdamW(
             [
                 {"params": list(g.weights), "lr": g.rate, "rate": g.rate, "weight_decay": g.weight_decay}
@@ -150,7 +158,8 @@ class Learner(Generic[AnyRow]):
             self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         tokens = sum(row.length for row in rows)
-        return StepReport(loss, norm, hits / totals[0], tokens, time.perf_counter() - began, updated)
+        seconds = time.perf_counter() - began
+        return StepReport(loss, norm, hits / totals[0], tokens, seconds, updated, self._figures)
 
     def _try_gradients(
         self, rows: Sequence[AnyRow], totals: Sequence[float], spare: AnyRow
@@ -172,6 +181,7 @@ class Learner(Generic[AnyRow]):
         """Processes that share a model's weights pass as often as each other: where rows run out, over `spare`."""
         self.optimiser.zero_grad(set_to_none=True)
         total, hits = 0.0, 0
+        figures: defaultdict[str, float] = defaultdict(float)
         passes = self._micro_batches(rows)
         turns = self.processes.most(len(passes)) if self._sharded else len(passes)
         for turn in range(turns):
@@ -183,6 +193,9 @@ class Learner(Generic[AnyRow]):
             self.accelerator.backward(done.whole if counts else done.whole * 0.0)
             total += float(done.loss.detach()) * counts
             hits += done.hits * counts
+            for name, value in done.figures.items() if counts else ():
+                figures[name] += value
+        self._figures = figures
         return total, hits
 
     def _micro_batches(self, rows: Sequence[AnyRow]) -> list[list[AnyRow]]:

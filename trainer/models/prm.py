@@ -202,6 +202,12 @@ class Prm(nn.Module):
         return getattr(self.model, self.model.base_model_prefix)
 
     @property
+    def blocks(self) -> nn.Module:
+        """The module that holds the stack of blocks: the body, under its adapters."""
+        body: Any = self.body
+        return body.get_base_model() if hasattr(body, "get_base_model") else body
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.head.parameters()).device

@@ -20,15 +20,18 @@ from trainer.contract.records import Split
 from trainer.contract.specs.prm import AfterError, Balance, PrmSpec, RewardSpec
 from trainer.contract.specs.setting import Convention
 from trainer.data import NOTHING_TAUGHT, CutCounts, Labelled, TokenRow, class_weights, classes_of, label_rows, tokenise
+from trainer.models.adapt import layers_of
 from trainer.models.judge import HeldOut, Judged, targets_within
+from trainer.models.learn import trained
 from trainer.models.load import TINY, Loaded, load_for_training
 from trainer.models.prm import CLASS_NAMES, Prm, PrmSettings, StepObjective, adapt, parameter_groups
 from trainer.reasoning.calibration import LEAST_LABELS, Calibration
+from trainer.runtime import sharding
 from trainer.runtime.card import Result, write_model
 from trainer.runtime.checkpoint import Found
 from trainer.runtime.held_out import HeldOutSets, held_out_sets
 from trainer.runtime.loop import Training, Validation, accelerator_of, begin
-from trainer.runtime.worker import RunFailed, Worker
+from trainer.runtime.worker import Follower, RunFailed, Worker
 
 EXAMPLES = 8
 EVAL_TOKENS = 8192
@@ -55,6 +58,8 @@ def train(
     sets = held_out_sets(worker, spec.eval_sets, spec.best_by, report=found is None)
     named = named_sets(sets, tokens)
     prm, accelerator = loaded.prm, accelerator_of(worker, spec.precision)
+    if sharding.is_asked():
+        sharding.shard(prm, layers_of(prm.blocks), accelerator.device)
     weights = class_weights(rows.balance(Split.TRAIN)) if spec.balance is Balance.WEIGHTS else None
     objective = StepObjective(prm, spec.language_loss, weights)
     training = Training(
@@ -276,6 +281,18 @@ def remember(worker: Worker, prm: Prm, calibration: Calibration) -> None:
     )
 
 
+def in_one_piece(worker: Worker, spec: RewardSpec, spread: Loaded, rows: Labelled) -> Loaded:
+    """The model that lay spread over processes, where it is written: what was not trained is as it was loaded."""
+    settings, writes = spread.prm.settings, not isinstance(worker, Follower)
+    weights = sharding.whole_weights(trained(spread.prm), keep=writes)
+    if not writes:
+        return spread
+    loaded = load(worker, spec, settings, rows)
+    sharding.put_weights(loaded.prm, weights)
+    loaded.prm.remember(settings)
+    return loaded
+
+
 def finish(
     worker: Worker,
     spec: RewardSpec,
@@ -303,6 +320,8 @@ def finish(
         remember(worker, loaded.prm, calibration)
     values = {split: result.values for split, result in judged.items()}
     counts = {split: len(part) for split, part in tokens.rows.items()}
+    if sharding.parts_of(loaded.prm):
+        loaded = in_one_piece(worker, spec, loaded, rows)
     result = Result(training.state, values, intervals, counts, tokens.cut)
     checksum = write_model(worker, spec, loaded, rows, result)
     worker.log(f"model written, checksum {checksum[:12]}")

@@ -11,7 +11,7 @@ import copy
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from trainer.contract.records import InputRow, ModelRef, Split, record_id
 from trainer.contract.spec import is_code
 from trainer.contract.specs.rl import Generation, RlSpec, ServerKind
 from trainer.contract.specs.setting import Adapt
+from trainer.models.adapt import layers_of
 from trainer.models.learn import ParameterGroup, trained
 from trainer.models.load import ModelError
 from trainer.models.policies import LoadedPolicy, adapt_policy, checkpoint_gradients, keeps_rows_apart, load_policy
@@ -49,6 +50,7 @@ from trainer.rl.rewarder import (
     own_verifier,
 )
 from trainer.rl.train import RlTraining
+from trainer.runtime import sharding
 from trainer.runtime.distributed import Processes
 from trainer.runtime.held_out import HeldOutSets, held_out_sets
 from trainer.runtime.loop import Validation, accelerator_of, begin
@@ -103,7 +105,7 @@ def read_problems(worker: Worker, *, report: bool) -> dict[Split, list[InputRow]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the parts of the recipe share."""
+    """What the parts of the recipe share; `loaded` is the policy that writes, `learning` the one that learns."""
 
     loaded: LoadedPolicy
     learning: Learning
@@ -118,8 +120,8 @@ def build(
     loaded = load(worker, spec)
     learning = Learning(loaded.language, with_value=needs_value(spec), shares=keeps_rows_apart(loaded.language))
     accelerator = accelerator_of(worker, spec.precision)
-    learning.to(accelerator.device)
-    reference = reference_of(spec, learning)  # a copy of what stands on the device, before the first update
+    loaded, writing, whole = writer_of(loaded, learning, accelerator.device)
+    reference = reference_of(spec, writing)  # a copy of what stands on the device, before the first update
     judge = load_judge(worker, spec, accelerator.device)
     judge.at(worker.step)
     rewarder = Rewarder(
@@ -131,7 +133,7 @@ def build(
     )
     processes, server = Processes(accelerator), server_of(worker, spec, loaded)
     author = Author(
-        spec, worker.spec.run, loaded, learning, problems[Split.TRAIN], rewarder, reference, processes, server
+        spec, worker.spec.run, loaded, writing, problems[Split.TRAIN], rewarder, reference, processes, server, whole
     )
     if report:
         warn(worker, spec, author)
@@ -161,12 +163,24 @@ def load(worker: Worker, spec: RlSpec) -> LoadedPolicy:
     try:
         loaded = load_policy(source, seed=spec.seed)
         loaded.prompts.ids_of("A problem.")
+        torch.manual_seed(spec.seed)  # adapters begin alike in every process and every attempt
         adapt_policy(loaded.language, spec.adapt, last_layers=spec.last_layers, rank=spec.lora_rank)
     except (ModelError, PromptError, ValueError) as error:
         raise RunFailed(f"{source}: {error}") from error
     if spec.gradient_checkpointing:
         checkpoint_gradients(loaded.language)
     return loaded
+
+
+def writer_of(
+    loaded: LoadedPolicy, learning: Learning, device: torch.device
+) -> tuple[LoadedPolicy, Learning, sharding.Whole | None]:
+    """What writes traces: the policy that learns, or, where that one is spread over processes, a whole copy of it."""
+    if not sharding.is_asked():
+        return loaded, learning.to(device), None
+    writing = copy.deepcopy(learning).to(device).eval()
+    sharding.shard(learning, layers_of(learning.policy.blocks), device)
+    return replace(loaded, language=writing.policy), writing, sharding.Whole(writing, learning)
 
 
 def load_judge(worker: Worker, spec: RlSpec, device: torch.device) -> StepJudge:
@@ -304,7 +318,8 @@ def finish(worker: Worker, spec: RlSpec, frame: Frame, problems: dict[Split, lis
             if split is Split.TEST:
                 record(worker, problems[split], found, worker.spec.name or worker.spec.run)
     result = RlResult(training.state, values, {split: len(rows) for split, rows in problems.items()})
-    checksum = write_policy(worker, frame.loaded, problems, lambda found: card_text(worker, spec, result, found))
+    with frame.author.weights():
+        checksum = write_policy(worker, frame.loaded, problems, lambda found: card_text(worker, spec, result, found))
     worker.log(f"model written, checksum {checksum[:12]}")
     if Split.TEST in values:
         worker.metrics(Split.TEST, values[Split.TEST])

@@ -41,7 +41,7 @@ from trainer.runtime.held_out import HeldOutSets, held_out_sets
 from trainer.runtime.loop import Training, Validation, accelerator_of, begin
 from trainer.runtime.memory import is_out_of_memory, release
 from trainer.runtime.policy_card import SftResult, card_text, write_policy
-from trainer.runtime.worker import RunFailed, Worker
+from trainer.runtime.worker import Follower, RunFailed, Worker
 
 EVAL_TOKENS = 8192
 
@@ -211,7 +211,7 @@ def one_pass(accelerator: Accelerator, language: Language, rows: Sequence[Demons
             found = language(collate(rows, language.device))
             return float(found.loss), found.hits
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+        if not is_out_of_memory(error) or sharding.parts_of(language):  # no pass is cut in one process alone
             raise
         return None
 
@@ -261,9 +261,11 @@ def finish(
         if made.rows[split]
     }
     if sharding.parts_of(loaded.language):  # what was not trained is as it was loaded
-        weights = {name: sharding.whole(weight) for name, weight in trained(loaded.language)}
-        loaded = load(worker, spec, rows)
-        sharding.put_weights(loaded.language, weights)
+        writes = not isinstance(worker, Follower)
+        weights = sharding.whole_weights(trained(loaded.language), keep=writes)
+        if writes:
+            loaded = load(worker, spec, rows)
+            sharding.put_weights(loaded.language, weights)
     result = SftResult(training.state, values, made.counts)
     taught = {split: [one.row for one in part] for split, part in made.rows.items()}
     checksum = write_policy(worker, loaded, taught, lambda found: card_text(worker, spec, loaded, result, found))

@@ -6,7 +6,8 @@ as it was; one whose rollouts are on disk and already learned from in part is re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -31,6 +32,7 @@ from trainer.rl.objective import Learning, PolicyRow, longest_of
 from trainer.rl.reference import Reference, read_rows
 from trainer.rl.rewarder import Earned, Rewarder, Written
 from trainer.runtime.distributed import Processes
+from trainer.runtime.sharding import Whole
 
 Check = Callable[[], None]
 Floats = NDArray[np.float32]
@@ -106,7 +108,10 @@ class Author:
         reference: Reference | None,
         processes: Processes,
         server: ServerWriter | None = None,
+        whole: Whole | None = None,
     ) -> None:
+        """`learning` and `loaded` are whole while `whole` is entered, where the policy is spread over processes."""
+        self._whole = whole
         self.spec, self.problems, self._run, self._rewarder = spec, problems, run, rewarder
         self._learning, self._reference, self._processes = learning, reference, processes
         self._server = server
@@ -132,12 +137,27 @@ class Author:
 
     def refresh(self) -> None:
         """The weights were changed by another hand than the optimiser's."""
-        self._decoder.refresh()
+        if self._whole is None:  # else they are read whenever they are gathered
+            self._decoder.refresh()
+
+    @contextmanager
+    def weights(self) -> Iterator[None]:
+        """For as long as this lasts the policy is whole here; all processes must ask for it together."""
+        if self._whole is None:
+            yield
+            return
+        with self._whole:
+            self._decoder.refresh()
+            yield
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
     def write(self, update: int, check: Check) -> list[Rollout]:
         """The rollouts of an update by the weights of now."""
+        with self.weights():
+            return self._write(update, check)
+
+    def _write(self, update: int, check: Check) -> list[Rollout]:
         spec = self.spec
         rows = self._rows_of(update)
         seeds = np.random.SeedSequence([spec.seed, update]).generate_state(len(rows) * spec.traces, np.uint32)
@@ -186,7 +206,8 @@ class Author:
         Where budgets are said, a problem's own text chooses its budget between the smallest and the largest.
         """
         mine = [rows[place] for place in self._processes.places(len(rows))]
-        return self._processes.gathered(self._greedy(mine, check) if mine else [], len(rows))
+        with self.weights():
+            return self._processes.gathered(self._greedy(mine, check) if mine else [], len(rows))
 
     def _greedy(self, rows: Sequence[InputRow], check: Check) -> list[tuple[Generated, Written, Earned]]:
         budgets = [self._drawn(int.from_bytes(sha256(row.problem.encode()).digest()[:8])) for row in rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -91,10 +91,9 @@ def _budgets(found: Sequence[Rollout]) -> dict[str, float]:
     }
 
 
-def step_figures(
-    report: StepReport, sums: Mapping[str, float], processes: Processes, seconds: float
-) -> dict[str, float]:
+def step_figures(report: StepReport, processes: Processes, seconds: float) -> dict[str, float]:
     """One optimiser step: loss, gradient, entropy, how far the policy moved and how often the clip held it."""
+    sums = report.figures
     names = ("tokens", "clipped_low", "clipped_high", "entropy", "moved", "kl", "value_loss")
     tokens, low, high, entropy, moved, kl, value = processes.sum([sums.get(name, 0.0) for name in names])
     count = max(tokens, 1.0)

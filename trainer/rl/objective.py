@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -98,6 +97,11 @@ class Learning(nn.Module):
 
     def read(self, batch: RowBatch, temperature: float) -> tuple[LogProbs, Tensor | None]:
         """Log-probs and entropy of every response token [B, T], and V before each of them where there is a head."""
+        logprobs, entropy, value = self(batch, temperature)
+        return LogProbs(logprobs, entropy), value
+
+    def forward(self, batch: RowBatch, temperature: float) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What `read` gives, as plain tensors: a model that is spread over processes gathers itself around this."""
         head = head_of(self.policy.model)
         apart: dict[str, Tensor | None] = {}
         if batch.seen is not None:  # attention is silently wrong with a mask of another type than its own
@@ -106,7 +110,7 @@ class Learning(nn.Module):
         before = states.flatten(0, 1).index_select(0, batch.places)
         found = token_logprobs(before, head, batch.chosen, temperature=temperature)
         value = None if self.value is None else _spread(self.value(before), batch.there)
-        return LogProbs(_spread(found.logprobs, batch.there), _spread(found.entropy, batch.there)), value
+        return _spread(found.logprobs, batch.there), _spread(found.entropy, batch.there), value
 
 
 def _spread(values: Tensor, there: Tensor) -> Tensor:
@@ -212,15 +216,11 @@ def _line_length(rows: Sequence[PolicyRow]) -> int:
 
 
 class PolicyObjective:
-    """The clipped policy loss of a batch of rollouts, with what a KL term and a value head add.
-
-    `sums` gathers what the metrics tell of the step that is going on: reset it before, read it after.
-    """
+    """The clipped policy loss of a batch of rollouts, with what a KL term and a value head add."""
 
     def __init__(self, learning: Learning, spec: RlSpec, longest: int) -> None:
         self._learning, self._spec, self._longest = learning, spec, longest
         self._clip = Clip(spec.clip_low, spec.clip_high)
-        self.sums: defaultdict[str, float] = defaultdict(float)
 
     def totals(self, rows: Sequence[PolicyRow]) -> tuple[float, ...]:
         """Tokens learned, traces."""
@@ -242,26 +242,29 @@ class PolicyObjective:
             clip=self._clip,
         )
         whole = policy.loss
+        figures = self._figures(batch, found, policy.clipped_low, policy.clipped_high)
         if batch.reference is not None and spec.kl_place is KlPlace.LOSS:
             distance = kl_by_token(found.logprobs, batch.old, batch.reference, spec.kl) * batch.mask
             whole = whole + spec.kl_weight * distance.sum() / max(totals[0], 1.0)
         if values is not None and batch.values is not None and batch.returns is not None:
             off = value_loss(values, batch.values, batch.returns, batch.mask, counts=counts)
             whole = whole + spec.value_weight * off
-            self.sums["value_loss"] += float(off.detach())
-        self._count(batch, found, policy.clipped_low, policy.clipped_high)
-        return Pass(whole, whole, 0)
+            figures["value_loss"] = float(off.detach())
+        return Pass(whole, whole, 0, figures)
 
     @torch.no_grad()
-    def _count(self, batch: RowBatch, found: LogProbs, low: float, high: float) -> None:
+    def _figures(self, batch: RowBatch, found: LogProbs, low: float, high: float) -> dict[str, float]:
         mask = batch.mask
-        self.sums["tokens"] += float(mask.sum())
-        self.sums["clipped_low"] += low
-        self.sums["clipped_high"] += high
-        self.sums["entropy"] += float((found.entropy * mask).sum())
-        self.sums["moved"] += float(((found.logprobs - batch.old).abs() * mask).sum())
+        figures = {
+            "tokens": float(mask.sum()),
+            "clipped_low": low,
+            "clipped_high": high,
+            "entropy": float((found.entropy * mask).sum()),
+            "moved": float(((found.logprobs - batch.old).abs() * mask).sum()),
+        }
         if batch.reference is not None:
-            self.sums["kl"] += float((kl(found.logprobs, batch.reference, self._spec.kl) * mask).sum())
+            figures["kl"] = float((kl(found.logprobs, batch.reference, self._spec.kl) * mask).sum())
+        return figures
 
 
 def longest_of(spec: RlSpec) -> int:

@@ -91,7 +91,7 @@ class RlTraining(Training[PolicyRow]):
         measured = None if validate is None else lambda: self._remembered(validate())
         passes = prompt_passes if learning.shares else padded_passes
         super().__init__(worker, Pace.of(spec), accelerator, learning, objective, groups, [], measured, passes)
-        self.rl, self.author, self.objective = spec, author, objective
+        self.rl, self.author = spec, author
         self._rows_by_id = {row.id: row for row in problems}
         self._rollouts: tuple[int, list[Rollout], list[PolicyRow]] | None = None
         self.history: list[Update] = history_of(worker)
@@ -138,7 +138,6 @@ class RlTraining(Training[PolicyRow]):
         steps = steps_of_update(self.rl)
         scale = schedule(self.state.step, self.total, self.spec.warmup, self.spec.decay)
         batch = self.batch_of(self.state.step)
-        self.objective.sums.clear()
         report = self.learner.learn(batch, scale)
         seconds = self.processes.agree(time.perf_counter() - began)
         self._note(
@@ -148,7 +147,7 @@ class RlTraining(Training[PolicyRow]):
             tokens=self.state.tokens + report.tokens,
         )
         self.worker.step = self.state.step
-        figures = step_figures(report, self.objective.sums, self.processes, seconds)
+        figures = step_figures(report, self.processes, seconds)
         figures |= {name: rate * scale for name, rate in self._rates.items()}
         is_first, is_last = (self.state.step - 1) % steps == 0, self.state.step % steps == 0
         if is_first:

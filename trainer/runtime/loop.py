@@ -290,9 +290,10 @@ class Training(Generic[AnyRow]):
         if self._saved == self.state:
             return
         self._saved = self.state
-        weights = {name: sharding.whole(weight) for name, weight in trained(self.model)}
-        optimiser = sharding.whole_state(self.learner.optimiser)
-        if self.processes.is_first:
+        writes = self.processes.is_first
+        weights = sharding.whole_weights(trained(self.model), keep=writes)
+        optimiser = sharding.whole_state(self.learner.optimiser, keep=writes)
+        if writes:
             self._write_checkpoint(weights, optimiser)
         self.processes.wait()
 

@@ -11,7 +11,7 @@ from studio.settings import Settings
 from studio.ui.train.template_dialog import TemplateDialog
 from studio.ui.widgets.fields import ChoiceField, NumberField
 from studio.ui.widgets.parts import Quiet, button, set_property
-from trainer.contract.launch import SPREADABLE, Launch, Share, objections
+from trainer.contract.launch import IN_SEVERAL, Launch, Share, objections
 
 HERE = "This machine"
 _SHARES = {Share.WHOLE: "the whole model (DDP)", Share.SPREAD: "a part of the model (FSDP)"}
@@ -123,7 +123,7 @@ class WhereForm(QWidget):
         if several:
             total = _whole(self.processes) * _whole(self.machines)
             words.append(f"{total} processes by accelerate launch; mixed precision as in the settings below.")
-            if self._recipe in SPREADABLE and self.launch().share is Share.WHOLE:
+            if self._recipe in IN_SEVERAL and self.launch().share is Share.WHOLE:
                 words.append("Choose a part of the model where the whole does not fit.")
         elif template is None:
             words.append("One process.")

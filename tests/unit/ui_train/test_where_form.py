@@ -36,7 +36,7 @@ def test_several_processes_are_shared_or_spread_and_refused_where_they_cannot_be
     assert form.launch() == Launch(processes=2, share=Share.SPREAD)
     assert "2 processes by accelerate launch" in form.about.text()
     form.set_recipe("rl")
-    assert "choose DDP" in form.about.text()
+    assert form.about.property("role") == "caption"
     form.set_recipe("score")
     assert "Score runs in one process" in form.about.text()
     form.processes.setText("0")
