@@ -111,15 +111,16 @@ def pick(candidates: Sequence[Candidate], how: Pick, equal: Equal) -> Picked:
     groups = grouped(candidates, equal)
     if not groups:
         return Picked(-1, ())
+    best = {group: _best(candidates, group.members) for group in groups}
     worth = {
-        Pick.MAJORITY: lambda group: float(group.count),
-        Pick.WEIGHTED: lambda group: group.weight,
-        Pick.BEST: lambda group: _score(candidates[_best(candidates, group.members)]),
-        Pick.BEST_OF_MAJORITY: lambda group: float(group.count),
+        Pick.MAJORITY: lambda group: (group.count, -group.members[0]),
+        Pick.WEIGHTED: lambda group: (group.weight, -group.members[0]),
+        Pick.BEST: lambda group: (_score(candidates[best[group]]), -best[group]),
+        Pick.BEST_OF_MAJORITY: lambda group: (group.count, -group.members[0]),
     }[how]
-    ordered = tuple(sorted(groups, key=worth, reverse=True))  # stable: ties keep the order of their first traces
-    winners = ordered[0].members
-    return Picked(winners[0] if how is Pick.MAJORITY else _best(candidates, winners), ordered)
+    ordered = tuple(sorted(groups, key=worth, reverse=True))
+    first = ordered[0]
+    return Picked(first.members[0] if how is Pick.MAJORITY else best[first], ordered)
 
 
 def _said(one: Candidate) -> str | None:

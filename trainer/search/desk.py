@@ -58,8 +58,8 @@ class Desk:
 
     @property
     def finished(self) -> list[Node]:
-        """The traces that came to their end, in the order of their nodes; of equal siblings each counts."""
-        return [node for node in self.nodes if node.ended and not node.cut]
+        """The traces that came to their end, in the order of their nodes; of siblings found to be equal the first."""
+        return [node for node in self.nodes if node.ended and not node.cut and node.twin is None]
 
     def extend(self, nodes: Sequence[Node], n: int, *, whole: bool = False, greedy: bool = False) -> list[list[Node]]:
         """`n` continuations of every node, each the node of its last step; fewer where the budget ends.
