@@ -27,6 +27,7 @@ from trainer.contract.spec import RunSpec, build, parameters
 from trainer.contract.specs.monitor import MonitorTask
 
 Progress = Callable[[str, int, int], None]
+ASK_PROBLEMS = ("rl", "generate", "search", "route")  # one row a problem, whatever traces it has
 LEARN_FROM_RATINGS = ("prm", "orm", "sft")  # the others get rows whether or not anybody rated them
 
 
@@ -39,7 +40,7 @@ def checked(order: RunOrder) -> RunOrder:
         labelled=recipe in LEARN_FROM_RATINGS,
         unrated=recipe in ("orm", "sft"),
         responses=recipe in ("sft", "autolabel", "monitor", "rubric"),
-        problems=recipe == "rl",
+        problems=recipe in ASK_PROBLEMS,
         machine=order.selection.machine if recipe in ("prm", "orm") else "",
         alternatives=order.selection.alternatives and recipe == "prm",
     )

@@ -47,6 +47,7 @@ _ROLES = {
     ("score", MODEL): Role(MODEL, "the PRM that scores", ("prm", "orm"), hub=False),
     ("rl", MODEL): Role(MODEL, "the policy to improve", POLICIES),
     ("rl", PRM): Role(PRM, "the PRM that scores steps", ("prm",), required=False),
+    ("generate", MODEL): Role(MODEL, "the policy that writes", POLICIES),
     ("autolabel", MODEL): Role(MODEL, "the policy that writes rollouts", POLICIES, required=False),
     ("monitor", MODEL): Role(MODEL, "the monitor that looks", ("monitor",), hub=False, required=False),
     ("monitor", JUDGE): Role(JUDGE, "the model that judges quotes", POLICIES, required=False),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import msgspec
 import numpy as np
@@ -28,7 +29,7 @@ from trainer.reasoning.response import Response, read_response
 from trainer.reasoning.thinking import CLOSE, OPEN
 from trainer.runtime.worker import Worker
 
-__all__ = ["Asked", "AskingError", "Grant", "Manner", "Told", "Writer", "WrittenTrace", "record"]
+__all__ = ["Asked", "AskingError", "Grant", "Manner", "Told", "Writer", "WrittenTrace", "record", "seed_of"]
 
 STEP_END = "\n"
 BLANK_LINES = 4  # that may stand before a next step
@@ -60,7 +61,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """New text of a trace that is being written; fields as in `trainer.contract.events.Wrote`."""
+    """New text of a trace that is being written; fields as in `trainer.contract.events.Wrote`.
+
+    `dropped` characters, which were `taken_back` tokens, go first.
+    """
 
     ask: int
     trace: int
@@ -70,6 +74,7 @@ class Told:
     entropy: tuple[float, ...] = ()
     part: str = "thinking"
     dropped: int = 0
+    taken_back: int = 0
     done: bool = False
 
 
@@ -101,6 +106,11 @@ class WrittenTrace:
     def answer(self) -> str | None:
         """Its final answer."""
         return self.response.answer
+
+
+def seed_of(seed: int, problem: str) -> int:
+    """The seed of a problem's traces in a run: the same wherever it stands among the others."""
+    return int.from_bytes(sha256(f"{seed}\0{problem}".encode()).digest()[:8])
 
 
 OnText = Callable[[Sequence[Told]], None]
@@ -269,6 +279,7 @@ class _Writing:
             tuple(delta.entropy[place] for place in shown),
             self._part(trace),
             dropped,
+            delta.dropped,
             done,
         )
 
@@ -325,12 +336,13 @@ def record(
     settings: Settings | None = None,
     source: str = "",
     forked_at: int | None = None,
+    key: str = "",
 ) -> TraceRecord:
-    """The record of a trace: number `index` of its row in this run."""
+    """The record of a trace: number `index` of its row in this run, or of `key`, the request that asked for it."""
     given = next((model for model in worker.spec.models if model.role == "model"), None)
     made = record_of(
         written.response,
-        id=record_id(worker.spec.run, row.id, index),
+        id=record_id(worker.spec.run, key or row.id, index),
         row=row.id,
         problem=row.problem,
         reference=row.reference,

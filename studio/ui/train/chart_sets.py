@@ -88,6 +88,17 @@ _BY_SERVER = ChartSpec(
     "Server and trainer differ by (nats a token)",
     (_smooth("sampling/sampling_logp_difference/mean"), _smooth("sampling/kl")),
 )
+WRITING = ChartSet(
+    (
+        ChartSpec("Right answers", (Line("test/accuracy", points=True),), low=0.0, high=1.0),
+        ChartSpec("Traces with an answer", (Line("test/answered", points=True),), low=0.0, high=1.0),
+        ChartSpec("Tokens of thinking", (Line("test/thinking_tokens", points=True),)),
+        ChartSpec("Tokens of the answer", (Line("test/answer_tokens", points=True),)),
+        ChartSpec("Thinking closed at its budget", (Line("test/forced", points=True),), low=0.0, high=1.0),
+        ChartSpec("Tokens per second", (Line("test/tokens_per_second", points=True),)),
+    ),
+    "Means so far, by problems answered",
+)
 LABELLING = ChartSet(
     (
         ChartSpec("Rollouts spent", (Line("train/rollouts"),)),
@@ -103,7 +114,7 @@ def charts_of(recipe: str, names: Iterable[str] = ()) -> ChartSet:
 
     Every named held-out set has a chart of its own, and so has what a server that writes differs by.
     """
-    own = {"sft": TEACHING, "rl": REINFORCEMENT, "autolabel": LABELLING}.get(recipe, REWARD_MODEL)
+    own = {"sft": TEACHING, "rl": REINFORCEMENT, "autolabel": LABELLING, "generate": WRITING}.get(recipe, REWARD_MODEL)
     names = tuple(names)
     if _BY_SERVER.lines[0].key in names:
         own = ChartSet((*own.charts, _BY_SERVER), own.hint)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from trainer.contract.spec import Adapt, Value
 from trainer.contract.specs.autolabel import Hardness, LabelMethod
+from trainer.contract.specs.generate import DifficultyBy, Marked, TellBudget
 from trainer.reasoning.demonstrations import DEMONSTRATION_PRESET
 from trainer.reasoning.stories import STORY_PRESET
 
@@ -121,11 +122,25 @@ AUTOLABEL_PRESETS = (
     ),
 )
 SCORE_PRESETS = (Preset("Defaults", "The recipe's defaults"),)
+GENERATE_PRESETS = (
+    Preset("Defaults", "The recipe's defaults"),
+    Preset(
+        "By difficulty",
+        "The policy judges every problem itself; a hard one gets more of the tokens for thinking",
+        {"difficulty_by": DifficultyBy.POLICY},
+    ),
+    Preset(
+        "A policy that marks no thinking",
+        "A model made elsewhere that answers at once: thinking is opened for it, and the prompt states both budgets",
+        {"thinking": Marked.OPENED, "tell_budget": TellBudget.ALWAYS},
+    ),
+)
 PRESETS = {
     "prm": PRM_PRESETS,
     "orm": ORM_PRESETS,
     "sft": SFT_PRESETS,
     "rl": RL_PRESETS,
+    "generate": GENERATE_PRESETS,
     "autolabel": AUTOLABEL_PRESETS,
     "score": SCORE_PRESETS,
 }

@@ -33,6 +33,7 @@ RECIPE_NAMES = {
     "orm": "Train an outcome reward model",
     "sft": "Teach a policy by demonstrations",
     "rl": "Improve a policy by reinforcement",
+    "generate": "Let a policy write traces",
     "autolabel": "Label steps by machine",
     "score": "Score traces",
 }
@@ -41,6 +42,7 @@ RECIPE_SHORT = {
     "orm": "Outcome model",
     "sft": "Demonstrations",
     "rl": "Reinforcement",
+    "generate": "Traces",
     "autolabel": "Machine labels",
     "score": "Scores",
 }
@@ -49,6 +51,7 @@ RECIPE_ABOUT = {
     "orm": "One score for a whole trace, learned from its outcome: the baseline of every PRM.",
     "sft": "A model learns to write traces like these: thinking, then the answer.",
     "rl": "The policy writes traces, a PRM scores their steps, the verifier checks the answers, the policy learns.",
+    "generate": "A policy writes traces for the problems, its thinking and its answer under budgets of their own.",
     "autolabel": "A rule checks arithmetic and algebra; rollouts ask whether the answer can still be reached.",
     "score": "A PRM made here scores every step of stored traces.",
 }
