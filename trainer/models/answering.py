@@ -18,18 +18,22 @@ from trainer.contract.generated import Settings, TokenBytes, TraceBudget
 from trainer.contract.records import InputRow, Message, Step, TraceRecord, record_id
 from trainer.models.asking import Asking, AskingError, Manner, Opening
 from trainer.models.generate import Decoder, Prefix, PromptError
+from trainer.models.growing import Growing, Told
 from trainer.models.lanes import rule_after
 from trainer.models.policies import LoadedPolicy
-from trainer.models.sampling import BudgetRule, Delta, Ended, Generated, Sampling
-from trainer.models.unfolding import TokenText, Unfolding
+from trainer.models.sampling import BudgetRule, Delta, Ended, Generated, Sampling, ThinkingEnded
+from trainer.models.unfolding import TokenText
 from trainer.prompts import PromptError as PromptFormError
 from trainer.reasoning.budget import Grant
 from trainer.reasoning.recorded import messages_of, record_of, steps_of
 from trainer.reasoning.response import Response, read_response
-from trainer.reasoning.thinking import CLOSE, OPEN
+from trainer.reasoning.thinking import CLOSE
 from trainer.runtime.worker import Worker
 
-__all__ = ["Asked", "AskingError", "Grant", "Manner", "Told", "Writer", "WrittenTrace", "record", "seed_of"]
+__all__ = [
+    "Asked", "AskingError", "Grant", "Growing", "Manner", "Told", "Writer", "WrittenTrace", "finished", "joined",
+    "record", "seed_of",
+]  # fmt: skip
 
 STEP_END = "\n"
 BLANK_LINES = 4  # that may stand before a next step
@@ -57,25 +61,6 @@ class Asked:
     def seeds(self) -> list[int]:
         """One for each trace; a longer list begins like a shorter one."""
         return [int(one) for one in np.random.SeedSequence(self.seed).generate_state(self.n)[self.first :]]
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """New text of a trace that is being written; fields as in `trainer.contract.events.Wrote`.
-
-    `dropped` characters, which were `taken_back` tokens, go first.
-    """
-
-    ask: int
-    trace: int
-    text: str
-    starts: tuple[int, ...] = ()
-    logprobs: tuple[float, ...] = ()
-    entropy: tuple[float, ...] = ()
-    part: str = "thinking"
-    dropped: int = 0
-    taken_back: int = 0
-    done: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,13 +155,12 @@ class _Trace:
     opening: Opening
     at: Prefix
     rule: BudgetRule
-    unfolding: Unfolding
+    growing: Growing
     made: Generated | None = None
-    told: int = 0
 
     def take(self, made: Generated) -> None:
         """What was drawn since the last time."""
-        self.made = made if self.made is None else _joined(self.made, made)
+        self.made = made if self.made is None else joined(self.made, made)
         self.rule = rule_after(self.rule, made)
         self.at = made.prefix or self.at
 
@@ -188,7 +172,7 @@ class _Writing:
         self, writer: Writer, asks: Sequence[tuple[int, Asked]], manner: Manner, check: Check, on_text: OnText | None
     ) -> None:
         self._writer, self._manner, self._check, self._on_text = writer, manner, check, on_text
-        self._stops = frozenset(writer.decoder.stop_ids)
+        stops = frozenset(writer.decoder.stop_ids)
         self._now: list[_Trace] = []
         self._tells_done = False
         decoder = writer.decoder
@@ -199,8 +183,8 @@ class _Writing:
             prompt = prompts.setdefault(opening.prompt, decoder.prefix(opening.prompt))
             at = decoder.extend(prompt, opening.given)
             for number, seed in enumerate(asked.seeds, asked.first):
-                unfolding = Unfolding(writer.tokens, opening.given, opening.text)
-                self._traces.append(_Trace(place, number, seed, asked.grant, opening, at, opening.rule, unfolding))
+                growing = Growing(writer.tokens, opening, stops, place, number)
+                self._traces.append(_Trace(place, number, seed, asked.grant, opening, at, opening.rule, growing))
 
     def write(self, by_step: bool) -> list[tuple[int, WrittenTrace]]:
         """All of them, to their end or for one step."""
@@ -211,7 +195,7 @@ class _Writing:
             self._draw(self._traces, ())
         out = [(trace.place, self._written(trace)) for trace in self._traces]
         if self._on_text is not None:
-            self._on_text([self._rest(trace) for trace in self._traces])
+            self._on_text([trace.growing.rest() for trace in self._traces])
         return out
 
     def _steps(self) -> None:
@@ -254,76 +238,15 @@ class _Writing:
     # -- telling ------------------------------------------------------------------------------------------------------
 
     def _hear(self, deltas: Sequence[Delta]) -> None:
-        told = [self._tell(self._now[delta.prompt], delta) for delta in deltas]
+        told = [self._now[delta.prompt].growing.tell(delta, tells_done=self._tells_done) for delta in deltas]
         assert self._on_text is not None
         self._on_text([one for one in told if one is not None])
-
-    def _tell(self, trace: _Trace, delta: Delta) -> Told | None:
-        growing = trace.unfolding
-        growing.drop(delta.dropped)
-        dropped = max(0, trace.told - len(growing.text))
-        trace.told -= dropped
-        shown = [place for place, token in enumerate(delta.ids) if token not in self._stops]
-        for place in shown:
-            growing.add(delta.ids[place])
-        done = delta.ended and self._tells_done
-        if not (shown or dropped or done):
-            return None
-        text, trace.told = growing.text[trace.told :], len(growing.text)
-        return Told(
-            trace.place,
-            trace.number,
-            text,
-            tuple(growing.starts[-len(shown) :]) if shown else (),
-            tuple(delta.logprobs[place] for place in shown),
-            tuple(delta.entropy[place] for place in shown),
-            self._part(trace),
-            dropped,
-            delta.dropped,
-            done,
-        )
-
-    def _part(self, trace: _Trace) -> str:
-        text = trace.unfolding.text
-        if not trace.opening.thinks or CLOSE in text:
-            return "answer"
-        begun = text.lstrip()
-        return "thinking" if begun.startswith(OPEN) or OPEN.startswith(begun) else "answer"
-
-    def _rest(self, trace: _Trace) -> Told:
-        """The last word of a trace: bytes that never became a character."""
-        trace.unfolding.finish()
-        text, trace.told = trace.unfolding.text[trace.told :], len(trace.unfolding.text)
-        return Told(trace.place, trace.number, text, part=self._part(trace), done=True)
 
     # -- results ------------------------------------------------------------------------------------------------------
 
     def _written(self, trace: _Trace) -> WrittenTrace:
-        made, opening = trace.made, trace.opening
-        assert made is not None
-        ids = made.ids[:-1] if made.ended is Ended.STOP else made.ids
-        new, starts = self._writer.tokens.laid_out(ids.tolist(), opening.given, opening.text)
-        response = read_response(opening.text + new)
-        return WrittenTrace(response, self._token_bytes(opening, starts, made), _budget(trace, made), made)
-
-    def _token_bytes(self, opening: Opening, starts: list[int], made: Generated) -> TokenBytes:
-        """Values of the drawn tokens, behind those of the given ones, which have none."""
-        given: list[int] = []
-        if opening.given:
-            base = len(opening.text) - len(self._writer.tokens.of(opening.given))
-            text, given = self._writer.tokens.laid_out(opening.given)
-            given = [base + start for start in given] if opening.text.endswith(text) else []
-        if not given and starts and not opening.text:
-            starts[0] = 0
-        before, count = len(given), len(starts)
-        unknown = np.full(before, np.nan, np.float32)
-        marks = np.arange(before) < opening.marks
-        return TokenBytes(
-            starts=_packed(np.asarray(given + starts, np.uint32), "<u4"),
-            logprobs=_packed(np.concatenate([unknown, made.logprobs[:count]]), "<f4"),
-            entropy=_packed(np.concatenate([unknown, made.entropy[:count]]), "<f4"),
-            forced=_packed(np.concatenate([marks, made.forced[:count]]), "u1"),
-        )
+        assert trace.made is not None
+        return finished(self._writer.tokens, trace.opening, trace.grant, trace.made)
 
 
 def record(
@@ -359,8 +282,8 @@ def record(
     )
 
 
-def _budget(trace: _Trace, made: Generated) -> TraceBudget:
-    grant, rule, thinks = trace.grant, trace.opening.rule, trace.opening.thinks
+def _budget(opening: Opening, grant: Grant, made: Generated) -> TraceBudget:
+    rule, thinks = opening.rule, opening.thinks
     thinking = max(0, rule.thinking_used + made.thinking_tokens)
     answer = rule.answer_used + made.answer_tokens
     return TraceBudget(
@@ -377,7 +300,16 @@ def _budget(trace: _Trace, made: Generated) -> TraceBudget:
     )
 
 
-def _joined(first: Generated, then: Generated) -> Generated:
+def finished(tokens: TokenText, opening: Opening, grant: Grant, made: Generated) -> WrittenTrace:
+    """All that was drawn behind an opening, as a trace."""
+    ids = made.ids[:-1] if made.ended is Ended.STOP else made.ids
+    new, starts = tokens.laid_out(ids.tolist(), opening.given, opening.text)
+    response = read_response(opening.text + new)
+    values = _token_bytes(tokens, opening, starts, made)
+    return WrittenTrace(response, values, _budget(opening, grant, made), made)
+
+
+def joined(first: Generated, then: Generated) -> Generated:
     """What was drawn in two goes as if in one."""
     return replace(
         then,
@@ -389,6 +321,29 @@ def _joined(first: Generated, then: Generated) -> Generated:
         thinking_tokens=first.thinking_tokens + then.thinking_tokens,
         answer_tokens=first.answer_tokens + then.answer_tokens,
         continued=first.continued + then.continued,
+        thinking_ended=then.thinking_ended
+        if first.thinking_ended in (None, ThinkingEnded.OPEN)
+        else first.thinking_ended,
+    )
+
+
+def _token_bytes(tokens: TokenText, opening: Opening, starts: list[int], made: Generated) -> TokenBytes:
+    """Values of the drawn tokens, behind those of the given ones, which have none."""
+    given: list[int] = []
+    if opening.given:
+        base = len(opening.text) - len(tokens.of(opening.given))
+        text, given = tokens.laid_out(opening.given)
+        given = [base + start for start in given] if opening.text.endswith(text) else []
+    if not given and starts and not opening.text:
+        starts[0] = 0
+    before, count = len(given), len(starts)
+    unknown = np.full(before, np.nan, np.float32)
+    marks = np.arange(before) < opening.marks
+    return TokenBytes(
+        starts=_packed(np.asarray(given + starts, np.uint32), "<u4"),
+        logprobs=_packed(np.concatenate([unknown, made.logprobs[:count]]), "<f4"),
+        entropy=_packed(np.concatenate([unknown, made.entropy[:count]]), "<f4"),
+        forced=_packed(np.concatenate([marks, made.forced[:count]]), "u1"),
     )
 
 
