@@ -22,6 +22,7 @@ class Topic(StrEnum):
     FLAGS = "flags"  # findings, what people say of them, and how monitors score traces
     MONITORS = "monitors"  # which monitor counts, and the thresholds
     FAILURES = "failures"  # why traces are wrong, rubrics and what they found
+    BOOKMARKS = "bookmarks"  # stretches of traces that people marked
     EVALUATIONS = "evaluations"  # regression tests; results come with the batch of their run
     RUNS = "runs"
     MODELS = "models"

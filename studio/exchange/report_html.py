@@ -57,6 +57,12 @@ def _trace(trace: ToldTrace) -> Iterator[str]:
             f'<div class="flag"><b class="bad">{escape(flag.category)}</b> <span class="soft">{escape(known)}</span>'
             f"<br>“{escape(flag.quote)}” {escape(flag.why)}</div>"
         )
+    for mark in trace.bookmarks:
+        known = " · ".join(part for part in (mark.author, ", ".join(mark.tags)) if part)
+        yield (
+            f'<div class="flag"><b>bookmark</b> <span class="soft">{escape(known)}</span>'
+            f"<br>“{escape(mark.quote)}” {escape(mark.comment)}</div>"
+        )
     for turn in trace.turns:
         yield from _turn(turn)
     yield "</section>"

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from studio.exchange.trace_report import ToldBlock, ToldTrace, ToldTurn
+from studio.exchange.trace_report import ToldBlock, ToldBookmark, ToldTrace, ToldTurn
 
 OUTCOMES = {None: "not graded", 0: "wrong", 1: "right"}
 _TICKS = re.compile(r"`+")
@@ -25,6 +25,9 @@ def markdown(title: str, told: Iterable[ToldTrace]) -> Iterator[str]:
         for flag in trace.flags:
             known = f"severity {flag.severity}, {flag.state}"
             yield f"\n- **{_line(flag.category)}** ({known}): “{_line(flag.quote)}” {_line(flag.why)}\n"
+        for mark in trace.bookmarks:
+            tags = f" [{_line(', '.join(mark.tags))}]" if mark.tags else ""
+            yield f"\n- bookmark of {_line(mark.author)}{tags}: “{_line(mark.quote)}” {_line(mark.comment)}\n"
         for turn in trace.turns:
             yield f"\n### {_line(' · '.join(part for part in (turn.role, turn.name, turn.at) if part))}\n"
             for block in turn.blocks:
@@ -100,7 +103,11 @@ def _sample(trace: ToldTrace) -> dict[str, Any]:
         "messages": messages,
         "output": {"model": trace.model or "unknown", "choices": choices},
         "scores": grade,
-        "metadata": {"steps": _step_scores(trace), "flags": [asdict(flag) for flag in trace.flags]},
+        "metadata": {
+            "steps": _step_scores(trace),
+            "flags": [asdict(flag) for flag in trace.flags],
+            "bookmarks": [asdict(mark) for mark in trace.bookmarks],
+        },
         "store": {},
         "events": [],
         "model_usage": {},
@@ -156,6 +163,10 @@ def _span(trace: ToldTrace) -> dict[str, Any]:
         for f in trace.flags
     ]
     events += [
+        {"name": "steplens.bookmark", "timeUnixNano": end, "attributes": [_attribute("steplens.bookmark", _json(mark))]}
+        for mark in trace.bookmarks
+    ]
+    events += [
         {"name": "steplens.step", "timeUnixNano": end, "attributes": [_attribute("steplens.step", json.dumps(scored))]}
         for scored in _step_scores(trace)
     ]
@@ -198,6 +209,10 @@ def _nanoseconds(trace: ToldTrace, *, first: bool) -> str:
         except ValueError:  # a source's own way to say when: it stays in the transcript, a span needs a number
             continue
     return "0"
+
+
+def _json(mark: ToldBookmark) -> str:
+    return json.dumps(asdict(mark), ensure_ascii=False)
 
 
 def _attribute(key: str, value: str) -> dict[str, Any]:

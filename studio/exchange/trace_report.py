@@ -9,8 +9,9 @@ from sqlalchemy import Connection
 
 from studio.domain import Trace
 from studio.exchange.redaction import Redaction
-from studio.store import conversations, flags, scores, traces
+from studio.store import bookmarks, conversations, flags, scores, traces
 from studio.store.annotations import of_trace as annotations_of
+from studio.store.bookmarks import Bookmark
 from studio.store.conversations import Budget, Turn
 from studio.store.flags import Flag, FlagState
 from trainer.contract.records import Block
@@ -64,6 +65,16 @@ class ToldFlag:
 
 
 @dataclass(frozen=True, slots=True)
+class ToldBookmark:
+    """A stretch that somebody marked."""
+
+    quote: str
+    comment: str
+    tags: tuple[str, ...]
+    author: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToldTrace:
     """Everything a report says of one trace."""
 
@@ -78,6 +89,7 @@ class ToldTrace:
     budget: Budget
     turns: tuple[ToldTurn, ...]
     flags: tuple[ToldFlag, ...]
+    bookmarks: tuple[ToldBookmark, ...] = ()
 
 
 def read(
@@ -133,7 +145,8 @@ def _told(c: Connection, trace: Trace, redaction: Redaction) -> ToldTrace:
         clean(place),
         talk.budget,
         tuple(_turn(hidden.text, turn, steps, clean, show) for turn in turns),
-        tuple(_flag(flag, clean) for flag in found),
+        tuple(_flag(flag, hidden.text, trace.text, clean) for flag in found),
+        tuple(_marked(mark, hidden.text, trace.text, clean) for mark in bookmarks.of_trace(c, trace.id)),
     )
 
 
@@ -206,12 +219,21 @@ def _pieces(text: str, block: Block, steps: Sequence[_Place], show: Callable[[st
         yield ToldStep(None, show(text[at : block.end]))
 
 
-def _flag(flag: Flag, clean: Callable[[str], str]) -> ToldFlag:
+def _flag(flag: Flag, hidden: str, text: str, clean: Callable[[str], str]) -> ToldFlag:
+    """A flag with its quote as the masked text has it, so that half of a masked word does not show either."""
+    stands = text[flag.start : flag.end] == flag.quote
     return ToldFlag(
         flag.category.value,
         flag.severity,
         flag.state.value,
-        clean(flag.quote),
+        clean(hidden[flag.start : flag.end] if stands else flag.quote),
         clean(flag.why),
         flag.monitor or "a person",
     )
+
+
+def _marked(mark: Bookmark, hidden: str, text: str, clean: Callable[[str], str]) -> ToldBookmark:
+    """A bookmark as its span reads in the masked text, place for place; one whose quote is gone keeps its own words."""
+    span = mark.span_in(text)
+    quote = clean(mark.quote if span is None else span.of(hidden))
+    return ToldBookmark(quote, clean(mark.comment), tuple(map(clean, mark.tags)), clean(mark.author))

@@ -10,7 +10,10 @@ from sqlalchemy import Connection, select
 
 from studio.store.schema import log, message, trace
 from trainer.contract.records import Block, BlockKind, Message
+from trainer.reasoning.safety import Part
 from trainer.reasoning.thinking import split_thinking
+
+HIDDEN = (BlockKind.THINKING, BlockKind.SUMMARY, BlockKind.REDACTED)  # what a user does not see
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,17 @@ def turns_of(text: str, messages: tuple[Message, ...] | tuple[Turn, ...]) -> tup
     if thought.answer.start < thought.answer.end:
         blocks.append(Block(BlockKind.ANSWER, thought.answer.start, thought.answer.end))
     return (Turn("assistant", tuple(blocks), start=0, end=len(text)),)
+
+
+def part_at(c: Connection, trace_id: int, text: str, point: int) -> Part:
+    """Whether a code point of a trace belongs to its thinking or to what the user sees."""
+    query = select(message).where(message.c.trace_id == trace_id).order_by(message.c.ordinal)
+    stored = tuple(_turn(row.role, row.blocks, row.extra or {}) for row in c.execute(query))
+    for turn in turns_of(text, stored):
+        for block in turn.blocks:
+            if block.start <= point < block.end:
+                return Part.THINKING if block.kind in HIDDEN else Part.ANSWER
+    return Part.ANSWER
 
 
 def budget_of(said: dict[str, Any] | None) -> Budget:

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, literal_column, select
 
-from studio.store import batches, find
+from studio.store import batches, find, flags
 from studio.store.find_pattern import Found, Mode, Pattern, compiled
 from studio.store.find_words import Vocabulary
 from studio.store.schema import message, problem, project_trace, score, trace
@@ -195,7 +195,10 @@ def _filters(query: Query) -> Iterator[ColumnElement[bool]]:
         yield trace.c.outcome == query.outcome
     if query.flagged:
         yield exists().where(
-            flag.c.trace_id == trace.c.id, flag.c.category == query.flagged, flag.c.state != "rejected"
+            flag.c.trace_id == trace.c.id,
+            flag.c.category == query.flagged,
+            flag.c.state.not_in(("rejected", "withdrawn")),
+            flags.counts(),
         )
     if query.score_below is not None or query.scorer is not None:
         scored = [score.c.trace_id == trace.c.id, batches.visible(score.c.batch_id)]

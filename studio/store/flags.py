@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, exi
 
 from studio.domain import Changes, Entry, Topic, changed, new_uid, now
 from studio.errors import ConflictError, NotFoundError
-from studio.store import batches, history
+from studio.store import batches, conversations, history
 from studio.store import schema as s
 from studio.store import schema_inspect as i
 from trainer.contract.records import Said
@@ -160,6 +160,7 @@ def add(c: Connection, new: NewFlag, annotator_id: int, *, device: str = "") -> 
         "step_id": _step_at(c, row.segmentation_id, new.start),
         "category": new.category.value,
         "severity": new.severity,
+        "part": conversations.part_at(c, new.trace_id, row.text, new.start).value,
         "start": new.start,
         "end": new.end,
         "quote": row.text[new.start : new.end],
@@ -345,11 +346,11 @@ def _flags(shadow: bool, *, withdrawn: bool = False) -> Select[Any]:
         .where(batches.visible(i.flag.c.batch_id))
     )
     if not shadow:
-        query = query.where(_counts())
+        query = query.where(counts())
     return query if withdrawn else query.where(i.flag.c.state != FlagState.WITHDRAWN.value)
 
 
-def _counts() -> ColumnElement[bool]:
+def counts() -> ColumnElement[bool]:
     """Findings of people and of active monitors; of others those that somebody has confirmed."""
     active = select(i.monitor.c.id).where(i.monitor.c.state == "active")
     f = i.flag.c
@@ -358,7 +359,7 @@ def _counts() -> ColumnElement[bool]:
 
 def _seen(*, shadow: bool) -> ColumnElement[bool]:
     seen = and_(batches.visible(i.flag.c.batch_id), i.flag.c.state != FlagState.WITHDRAWN.value)
-    return seen if shadow else and_(seen, _counts())
+    return seen if shadow else and_(seen, counts())
 
 
 def _of_project(project_id: int) -> Select[Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, and_, func, select
 
-from studio.store import batches
+from studio.store import batches, flags
 from studio.store import schema as s
 from studio.store import schema_inspect as i
 from studio.store.conversations import budget_of
@@ -201,7 +201,12 @@ def _flags(c: Connection) -> Plot:
     """Share of each model's traces that have a flag which nobody rejected."""
     t = s.trace.c
     flagged = set(
-        c.scalars(select(i.flag.c.trace_id).where(i.flag.c.state.in_(("open", "confirmed", "unsure"))).distinct())
+        c.scalars(
+            select(i.flag.c.trace_id)
+            .where(i.flag.c.state.in_(("open", "confirmed", "unsure")), flags.counts())
+            .where(batches.visible(i.flag.c.batch_id))
+            .distinct()
+        )
     )
     by_model: dict[str, list[int]] = {}
     for trace_id, model in c.execute(select(t.id, t.model).where(batches.visible(t.batch_id))):

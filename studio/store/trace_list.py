@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Any
@@ -15,6 +15,7 @@ from studio.domain import TraceRow
 from studio.store import batches, find
 from studio.store.conversations import budget_of
 from studio.store.schema import annotation, log, problem, project_trace, rating, score, segmentation, step, trace
+from studio.store.trace_filter import Filter
 from trainer.contract.records import FinishReason
 
 TITLE_LENGTH = 160
@@ -73,6 +74,7 @@ class TraceQuery:
     log: int | None = None
     outcome: OutcomeFilter = OutcomeFilter.ANY
     model: str = ""
+    filter: Filter = Filter()
 
 
 def logs(c: Connection) -> tuple[LogRow, ...]:
@@ -103,6 +105,30 @@ def count(c: Connection, query: TraceQuery) -> int:
     return int(c.scalar(select(func.count()).select_from(_wanted(query).order_by(None).subquery())) or 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How many traces a list has, and its first ones."""
+
+    count: int
+    rows: tuple[TraceRow, ...]
+
+
+def head(c: Connection, query: TraceQuery, *, limit: int) -> Head:
+    """The beginning of a list with its count; what narrows it is asked once."""
+    if query == TraceQuery(project=query.project, order=query.order):
+        return Head(_count_all(c, query.project), rows(c, query, limit=limit))
+    found = c.execute(_wanted(query).add_columns(func.count().over().label("total")).limit(limit)).all()
+    return Head(found[0].total if found else 0, rows_of(c, [row.id for row in found], query.project))
+
+
+def rows_of(c: Connection, ids: Sequence[int], project: int | None = None) -> tuple[TraceRow, ...]:
+    """The lines of these traces, in this order."""
+    found: dict[int, TraceRow] = {}
+    for start in range(0, len(ids), _CHUNK):
+        found |= _row_chunk(c, ids[start : start + _CHUNK], project)
+    return tuple(found[i] for i in ids)
+
+
 def _count_all(c: Connection, project: int | None) -> int:
     table = trace if project is None else project_trace
     everything = select(func.count()).select_from(table)
@@ -115,10 +141,12 @@ def _count_all(c: Connection, project: int | None) -> int:
 def rows(c: Connection, query: TraceQuery, *, limit: int, offset: int = 0) -> tuple[TraceRow, ...]:
     """One page of a list of traces. Not for the labelling screen: it tells what others found."""
     page = [row.id for row in c.execute(_wanted(query).limit(limit).offset(offset))]
-    found: dict[int, TraceRow] = {}
-    for start in range(0, len(page), _CHUNK):
-        found |= _row_chunk(c, page[start : start + _CHUNK], query.project)
-    return tuple(found[i] for i in page)
+    return rows_of(c, page, query.project)
+
+
+def ids(query: TraceQuery) -> Select[Any]:
+    """A select of the ids of all traces of a query, in no order."""
+    return _wanted(replace(query, order=TraceOrder.POSITION)).order_by(None)
 
 
 def _wanted(query: TraceQuery) -> Select[Any]:
@@ -164,6 +192,8 @@ def _by_source(
     if query.outcome is not OutcomeFilter.ANY:
         said = {OutcomeFilter.RIGHT: t.outcome == 1, OutcomeFilter.WRONG: t.outcome == 0}
         conditions.append(said.get(query.outcome, t.outcome.is_(None)))
+    if query.filter:
+        conditions.append(query.filter.clause)
     if not conditions:
         return wanted, position
     if query.project is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from functools import partial
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
@@ -11,7 +10,8 @@ from sqlalchemy import Connection
 
 from studio.domain import TraceRow
 from studio.render import prose
-from studio.store import traces
+from studio.store import trace_list, traces
+from studio.store.trace_list import Head
 from studio.store.traces import TraceQuery
 from studio.ui.background import Background
 from studio.ui.inspect.budget_bar import count_words, ended_words
@@ -22,14 +22,6 @@ NO_PARENT = QModelIndex()
 PAGE = 100
 HELD_PAGES = 40
 CLOSED = ended_words("stop")  # the usual end, which needs no word
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """What is read first of a list."""
-
-    count: int
-    rows: tuple[TraceRow, ...]
 
 
 class TraceListModel(QAbstractListModel):
@@ -109,7 +101,7 @@ class TraceListModel(QAbstractListModel):
 
         self._background.read(self, read, partial(self._on_page, self._number, page))
 
-    def _on_head(self, number: int, head: _Head) -> None:
+    def _on_head(self, number: int, head: Head) -> None:
         if number != self._number:
             return
         self.beginResetModel()
@@ -156,5 +148,5 @@ def facts(row: TraceRow) -> str:
     return " · ".join(parts)
 
 
-def _read_head(query: TraceQuery, c: Connection) -> _Head:
-    return _Head(traces.count(c, query), traces.rows(c, query, limit=PAGE))
+def _read_head(query: TraceQuery, c: Connection) -> Head:
+    return trace_list.head(c, query, limit=PAGE)

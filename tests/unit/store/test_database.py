@@ -38,7 +38,6 @@ def layout(path: Path) -> dict[str, object]:
     return found
 
 
-@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
     Database.open(tmp_path / "a.db").close()
     engine = create_engine(f"sqlite:///{tmp_path / 'b.db'}")

@@ -9,14 +9,16 @@ from sqlalchemy import Connection, func, select, text
 
 from studio.domain import Topic
 from studio.errors import ConflictError, RunError
-from studio.store import batches, flags, history, monitor_records, monitors
+from studio.store import batches, find_spans, flags, history, monitor_records, monitors, plots, trace_list, traces
 from studio.store import schema as s
 from studio.store import schema_inspect as i
 from studio.store.flags import FlagState, NewFlag
 from studio.store.monitors import Kind, MonitorState
+from studio.store.trace_filter import Condition, Field, Filter, Op
+from studio.store.trace_list import TraceQuery
 from tests.unit.store.making import Small, small
-from trainer.contract.records import FlagRecord, MonitorRef, Said
-from trainer.reasoning.safety import CATEGORIES, Category
+from trainer.contract.records import Block, BlockKind, FlagRecord, Message, MonitorRef, Said
+from trainer.reasoning.safety import CATEGORIES, Category, Part
 
 RULES = MonitorRef(kind="rules", name="exact checks", version="1")
 
@@ -207,3 +209,43 @@ def test_the_queue_shows_the_gravest_first(desk: Small) -> None:
         assert flags.queue(c)[0].severity == 3
         assert {flag.trace_id for flag in flags.queue(c, project_id=desk.project.id)} == set(desk.traces)
         assert flags.tallies(c) == {(Category.INCONSISTENCY, FlagState.OPEN): len(desk.traces) + 1}
+
+
+@pytest.mark.parametrize(("word", "part"), [("hidden", Part.THINKING), ("shown", Part.ANSWER)])
+def test_a_persons_flag_knows_whether_it_lies_in_the_thinking(tmp_path: Path, word: str, part: Part) -> None:
+    made = small(tmp_path, traces_wanted=1)
+    text = "<think>\nhidden words\n</think>\nshown words"
+    blocks = (Block(BlockKind.ANSWER, 0, len(text)),)
+    new = traces.NewTrace("Q", text, (Message("assistant", blocks),), ())
+    with made.database.write() as c:
+        batch = batches.begin(c, "import")
+        trace_id = traces.add(c, new, batch_id=batch).trace_id
+        batches.publish(c, batch, {})
+    at = text.index(word)
+    with made.database.write() as c:
+        flag = flags.add(c, NewFlag(trace_id, Category.DECEPTION, at, at + 6), made.ada.id).flag
+    assert flag is not None
+    assert (flag.part, flag.quote[:5]) == (part, word[:5])
+
+
+def test_a_flag_of_the_shadow_counts_nowhere_until_somebody_confirms_it(tmp_path: Path) -> None:
+    made = small(tmp_path, traces_wanted=1)
+    trace_id = made.traces[0]
+    with made.database.read() as c:
+        record = finding(c, trace_id, monitor=MonitorRef(kind="classifier", name="learned", version="1"))
+    stored(made, record)
+    any_flag = Filter((Condition(Field.FLAG, Op.IS, "any"),))
+
+    def shown() -> tuple[int, int, int, int]:
+        with made.database.read() as c:
+            plot = plots.read(c, plots.Kind.FLAGS)
+            hits = find_spans.search(c, find_spans.Query("is", flagged=record.category)).hits
+            listed = trace_list.count(c, TraceQuery(filter=any_flag))
+            return len(flags.of_trace(c, trace_id)), int(plot.y.sum()), len(hits), listed
+
+    assert shown() == (0, 0, 0, 0)
+    with made.database.read() as c:
+        (hidden,) = flags.of_trace(c, trace_id, shadow=True)
+    with made.database.write() as c:
+        flags.review(c, hidden.id, FlagState.CONFIRMED, made.ada.id)
+    assert shown() == (1, 1, 1, 1)
