@@ -131,13 +131,16 @@ def _store_new(c: Connection, workspace: Workspace, run_id: int) -> _Piece:
     if not lines:
         return _Piece(scores.Stored(0, 0, 0), True, Changes())
     found = [line.record for line in _decoded(lines, run.ingest_offset, records)]
-    counts = _store(c, _open_batch(c, run), found)
+    batch = _open_batch(c, run)
+    counts = _store(c, batch, found)
+    written = [record.id for record in found if isinstance(record, TraceRecord)]
+    shown = run_traces.show_new(c, run.id, run.name, batch, written) if written else Changes()
     c.execute(update(s.run).where(s.run.c.id == run_id).values(ingested=s.run.c.ingested + counts.stored))
     _set_offset(c, run_id, behind)
     about_traces = ScoreRecord | MachineLabelRecord | FlagRecord | MonitorRecord
     uids = {record.trace for record in found if isinstance(record, about_traces)}
     touched = select(s.trace.c.id).where(s.trace.c.uid.in_(uids))
-    changes = changed(Topic.SCORES, Topic.FLAGS, Topic.RUNS, traces=tuple(c.scalars(touched)), runs=(run_id,))
+    changes = shown | changed(Topic.SCORES, Topic.FLAGS, Topic.RUNS, traces=tuple(c.scalars(touched)), runs=(run_id,))
     return _Piece(counts, records.stat().st_size <= behind, changes)
 
 

@@ -1,8 +1,8 @@
 """Resident runs as the app uses them: ask one, follow its answers, wake it when it sleeps, let it make room for others.
 
-A request goes to the run that has this model on this device: to a living one at once, else an ended one is woken, else
-one is made. A resident run takes its turn in the device's queue, at its head, and leaves as soon as something else
-waits for the device and nobody waits for an answer; what is asked meanwhile waits for its next turn.
+A request goes to the run of its recipe that has these models on this device: to a living one at once, else an ended one
+is woken, else one is made. A resident run takes its turn in the device's queue, at its head, and leaves as soon as
+something else waits for the device and nobody waits for an answer; what is asked meanwhile waits for its next turn.
 """
 
 from __future__ import annotations
@@ -10,35 +10,37 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from studio.domain import Changes, new_uid
 from studio.errors import NotFoundError, RunError, SteplensError
+from studio.jobs import prepare, roles
 from studio.jobs.follower import Follower
 from studio.jobs.ingest import has_new, ingest_new
 from studio.jobs.prepare import create_run
 from studio.jobs.states import may_write
+from studio.jobs.streams import Streamed, Tail
 from studio.jobs.values import Reply, RunOrder, Stage
-from studio.store import rows, runs
+from studio.store import models, monitor_rows, rows, runs
 from studio.store.models import StoredModel
 from studio.store.rows import Selection
 from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
 from trainer.contract import events, requests
-from trainer.contract.records import RunState
-from trainer.contract.requests import CancelRequest, ScoreRequest
-from trainer.contract.run_folder import Control, RunFolder, complete_lines, host_name
+from trainer.contract.records import InputRow, RunState
+from trainer.contract.requests import AnyRequest, CancelRequest, ScoreRequest
+from trainer.contract.run_folder import Control, RunFolder, host_name, sha256_of, sha256_of_folder
+from trainer.contract.spec import Value
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 0.005
 LOOK_SECONDS = 0.1
-TAIL = 1 << 16  # bytes: an answer to a request stands behind everything that was said before the request
+DOING = {"score": "scoring", "monitor": "looking", "generate": "writing", "search": "searching", "route": "answering"}
 
-Listener = Callable[[Reply], None]
+Listener = Callable[[Reply | Streamed], None]
 
 
 @dataclass(slots=True)
@@ -52,31 +54,22 @@ class _Asked:
     woken_after_crash: bool = False
 
 
-@dataclass(slots=True)
-class _Tail:
-    """The end of a run's events, read for its answers alone."""
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A resident run that a request needs."""
 
-    path: Path
-    offset: int = field(init=False)
-    due: float = 0.0
+    recipe: str
+    models: dict[str, str]
+    settings: dict[str, Value]
+    device: str
 
-    def __post_init__(self) -> None:
-        size = self.path.stat().st_size if self.path.exists() else 0
-        self.offset = max(0, size - TAIL)
-        if self.offset:
-            self.offset += len(complete_lines(self.path, self.offset)[0][0]) + 1
-
-    def answers(self) -> list[events.Answered]:
-        """What was answered since the last call."""
-        if not self.path.exists() or self.path.stat().st_size <= self.offset:
-            return []
-        lines, self.offset = complete_lines(self.path, self.offset)
-        said = [events.decoder.decode(line) for line in lines if b'"answered"' in line]
-        return [event for event in said if isinstance(event, events.Answered)]
+    def order(self, name: str = "") -> RunOrder:
+        """As a run is ordered."""
+        return RunOrder(self.recipe, {**self.settings, **self.models, "resident": True}, name=name, device=self.device)
 
 
 class Residents:
-    """Requests of one window. `score` and `cancel` touch disk and database: a background thread's work."""
+    """Requests of one window. `ask`, `score` and `cancel` touch disk and database: a background thread's work."""
 
     def __init__(self, workspace: Workspace, follower: Follower, hurry: Callable[[], None]) -> None:
         self.workspace, self.follower = workspace, follower
@@ -84,8 +77,9 @@ class Residents:
         self._asking = threading.Lock()
         self._lock = threading.Lock()
         self._asked: dict[str, _Asked] = {}
-        self._tails: dict[int, _Tail] = {}
+        self._tails: dict[int, Tail] = {}
         self._may_wake: set[int] = set()  # runs that this window asked to make room, or found paused when it asked
+        self._checksums: dict[tuple[tuple[str, int, int], ...], str] = {}
         self._given_up: set[int] = set()  # runs whose records cannot be read
         self._something = threading.Event()
         self._ended = threading.Event()
@@ -93,18 +87,48 @@ class Residents:
 
     # asking
 
-    def score(self, model: StoredModel, trace: str, listener: Listener, *, device: str = "cpu") -> str:
-        """Have the trace of this uid scored; returns the request's id. The listener hears how it goes, to its end.
+    def ask(
+        self,
+        recipe: str,
+        models: Mapping[str, str],
+        request: AnyRequest,
+        listener: Listener,
+        *,
+        settings: Mapping[str, Value] | None = None,
+        device: str = "cpu",
+    ) -> str:
+        """Have a request answered; returns its id. The listener hears how it goes, and what is told, to its end.
+
+        `models` are names, uids or paths by role; `settings` are the run's own, and one with others is another run:
+        what only this request wants belongs into the request. Raises NotFoundError, RunError, SpecError.
+        """
+        wanted = _Wanted(recipe, dict(models), dict(settings or {}), device)
+        with self._asking:  # two keys pressed in a row find the same run
+            run = self._find(wanted) or self._make(wanted)
+            return self._ask(run, request, listener)
+
+    def score(self, model: StoredModel, trace: str, listener: Callable[[Reply], None], *, device: str = "cpu") -> str:
+        """Have the trace of this uid scored by a PRM or looked at by a monitor; returns the request's id.
 
         Raises NotFoundError, RunError.
         """
+
+        def hear(said: Reply | Streamed) -> None:
+            if isinstance(said, Reply):
+                listener(said)
+
+        recipe = "monitor" if model.kind == "monitor" else "score"
+        request = ScoreRequest(id=new_uid(), row=self._row_of(trace, recipe))
+        return self.ask(recipe, {"model": model.uid}, request, hear, device=device)
+
+    def _row_of(self, trace: str, recipe: str) -> InputRow:
+        selection = Selection(traces=(trace,), only_submitted=False, labelled=False, responses=recipe == "monitor")
         with self.workspace.database.read() as c:
-            found = tuple(rows.stream(c, Selection(traces=(trace,), only_submitted=False, labelled=False)))
-        if not found:
+            found = rows.stream(c, selection)
+            given = tuple(monitor_rows.dressed(c, found) if recipe == "monitor" else found)
+        if not given:
             raise RunError("this trace is not here any more, or is being imported; open it again")
-        with self._asking:  # two keys pressed in a row find the same run
-            run = self._find(model, device) or self._make(model, device)
-            return self._ask(run, ScoreRequest(id=new_uid(), row=found[0]), listener)
+        return given[0]
 
     def cancel(self, request: str) -> None:
         """Nobody wants this answer any more; nothing happens when it has come."""
@@ -121,30 +145,54 @@ class Residents:
             self._hurry()
         self._reply(asked, Stage.CANCELLED, "cancelled")
 
-    def _find(self, model: StoredModel, device: str) -> StoredRun | None:
+    def _find(self, wanted: _Wanted) -> StoredRun | None:
         with self.workspace.database.read() as c:
-            found = runs.residents(c, "score", model.checksum, device, host_name())
+            order = prepare.checked(wanted.order())
+            played = {role.name: roles.named(order, role.name) for role in roles.roles_of(wanted.recipe)}
+            here = {role: self._checksum(c, name) for role, name in played.items()}
+            present = {role: checksum for role, checksum in here.items() if checksum}
+            same = {name: order.parameters[name] for name in {*wanted.settings, *played} - set(present)}
+            found = runs.residents(c, wanted.recipe, present, same, wanted.device, host_name())
         return next((run for run in found if not self._is_leaving(run)), None)
+
+    def _checksum(self, c: Connection, name: str) -> str:
+        """Of a model that lies here; empty for none and for a hub id. A folder is read once while it stays as it is."""
+        known = models.find(c, name) if name else None
+        if known is not None or not name:
+            return "" if known is None else known.checksum
+        path = roles.where_is(self.workspace, c, name)
+        if not path.exists():
+            return ""
+        files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+        looks = tuple((str(file), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files)
+        if looks not in self._checksums:
+            self._checksums[looks] = sha256_of(path) if path.is_file() else sha256_of_folder(path)
+        return self._checksums[looks]
 
     def _is_leaving(self, run: StoredRun) -> bool:
         """Whether it is being cancelled, or was in this moment: it answers nothing any more."""
         folder = RunFolder(self.workspace.path / run.folder)
         return run.state is StoredState.STARTED and folder.asked() is Control.CANCEL
 
-    def _make(self, model: StoredModel, device: str) -> StoredRun:
-        name = f"{model.name} · on request"
-        order = RunOrder("score", {"model": model.uid, "resident": True}, name=name, device=device)
-        uid = create_run(self.workspace, order, without_rows=True)
+    def _make(self, wanted: _Wanted) -> StoredRun:
+        uid = create_run(self.workspace, wanted.order(self._names(wanted)), without_rows=True)
         with self.workspace.database.read() as c:
             made = runs.by_uid(c, uid)
         self.workspace.database.run(lambda c: _first_if_it_waits(c, made.id))
         self._hurry()
         return made
 
-    def _ask(self, run: StoredRun, request: ScoreRequest, listener: Listener) -> str:
+    def _names(self, wanted: _Wanted) -> str:
+        """What a run for these models is called."""
+        with self.workspace.database.read() as c:
+            known = [(models.find(c, given), given) for given in wanted.models.values() if given]
+        names = [given.rpartition("/")[2] if model is None else model.name for model, given in known]
+        return f"{', '.join(names) or wanted.recipe} · on request"
+
+    def _ask(self, run: StoredRun, request: AnyRequest, listener: Listener) -> str:
         folder = RunFolder(self.workspace.path / run.folder)
         with self._lock:
-            self._tails.setdefault(run.id, _Tail(folder.events)).due = 0.0
+            self._tails.setdefault(run.id, Tail(folder.events)).due = 0.0
             self._asked[request.id] = _Asked(request.id, run.id, listener)
             self._may_wake.add(run.id)
         requests.append(folder.requests, request)
@@ -194,8 +242,11 @@ class Residents:
         for run_id in {asked.run_id for asked in self._open()}:
             with self._lock:
                 tail = self._tails[run_id]
-            for answer in tail.answers():
-                self._on_answered(answer)
+            for event in tail.read():
+                if isinstance(event, events.Answered):
+                    self._on_answered(event)
+                else:
+                    self._on_streamed(run_id, event)
             if time.monotonic() >= tail.due:
                 tail.due = time.monotonic() + LOOK_SECONDS
                 self._look_after(run_id)
@@ -216,6 +267,12 @@ class Residents:
             stage = Stage.CANCELLED if answer.error == requests.CANCELLED else Stage.FAILED
             self._finish(asked, stage, answer.error)
 
+    def _on_streamed(self, run_id: int, event: events.Wrote | events.Grew) -> None:
+        with self._lock:
+            asked = self._asked.get(event.request)
+        if asked is not None:
+            self._deliver(asked, Streamed(asked.id, run_id, event))
+
     def _look_after(self, run_id: int) -> None:
         """Wake a run that ended before it saw a request; tell those who wait what they wait for."""
         with self.workspace.database.read() as c:
@@ -224,7 +281,7 @@ class Residents:
         if run.state is StoredState.STARTED:
             if RunFolder(self.workspace.path / run.folder).asked() is None:
                 self._may_wake.discard(run_id)  # should it be paused from now on, then by a person
-            self._say(mine, self._doing(run_id))
+            self._say(mine, self._doing(run))
         elif run.state is StoredState.QUEUED:
             self._say(mine, self._why_it_waits(run))
         elif run.state is StoredState.PAUSED and run_id not in self._may_wake:
@@ -258,13 +315,13 @@ class Residents:
         self._hurry()
         return True
 
-    def _doing(self, run_id: int) -> str:
+    def _doing(self, run: StoredRun) -> str:
         try:
-            view = self.follower.view(run_id)
+            view = self.follower.view(run.id)
         except NotFoundError:  # asked before the follower's first look at the table
             return RunState.STARTING.value
         if view.state is RunState.RUNNING:
-            return "scoring"
+            return DOING.get(run.recipe, "answering")
         return view.phase or view.state.value
 
     def _why_it_waits(self, run: StoredRun) -> str:
@@ -285,8 +342,11 @@ class Residents:
         self._reply(asked, stage, text)
 
     def _reply(self, asked: _Asked, stage: Stage, text: str) -> None:
+        self._deliver(asked, Reply(asked.id, asked.run_id, stage, text))
+
+    def _deliver(self, asked: _Asked, said: Reply | Streamed) -> None:
         try:
-            asked.listener(Reply(asked.id, asked.run_id, stage, text))
+            asked.listener(said)
         except Exception:
             log.exception("a listener of request %s failed", asked.id)
 

@@ -10,7 +10,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -23,13 +23,16 @@ from studio.jobs.pins import Pinned
 from studio.jobs.resident import Residents
 from studio.jobs.scheduler import Scheduler
 from studio.jobs.states import why_not_write
+from studio.jobs.streams import Streamed
 from studio.jobs.values import Curve, Example, Preview, Reply, RunNotice, RunOrder, RunView
 from studio.store import runs
 from studio.store.models import StoredModel
 from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
 from trainer.contract.records import ModelRef, RunState
+from trainer.contract.requests import AnyRequest
 from trainer.contract.run_folder import Control, RunFolder
+from trainer.contract.spec import Value
 
 log = logging.getLogger(__name__)
 TABLE_SECONDS = 0.5
@@ -110,12 +113,30 @@ class Jobs:
     def score_trace(
         self, model: StoredModel, trace: str, listener: Callable[[Reply], None], *, device: str = CPU
     ) -> str:
-        """Ask the resident run of this PRM to score the trace of this uid; returns the request's id.
+        """Ask the resident run of this PRM, or monitor, to judge the trace of this uid; returns the request's id.
 
         The run is found, woken or made. The listener is called in a thread of the jobs. Raises NotFoundError, RunError.
         Background thread.
         """
         return self._residents.score(model, trace, listener, device=device)
+
+    def ask(
+        self,
+        recipe: str,
+        models: Mapping[str, str],
+        request: AnyRequest,
+        listener: Callable[[Reply | Streamed], None],
+        *,
+        settings: Mapping[str, Value] | None = None,
+        device: str = CPU,
+    ) -> str:
+        """Ask the resident run of this recipe with these models (name, uid or path by role); returns the request's id.
+
+        The run is found, woken or made, with `settings` of its own; what only this request wants belongs into the
+        request. The listener is called in a thread of the jobs, with what is told on the way too. Raises NotFoundError,
+        RunError, SpecError. Background thread.
+        """
+        return self._residents.ask(recipe, models, request, listener, settings=settings, device=device)
 
     def cancel_request(self, request: str) -> None:
         """Take a request back; its listener hears so. Background thread."""

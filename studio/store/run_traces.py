@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, func, select, update
 
 from studio.domain import Changes
-from studio.store import batches, projects, traces
+from studio.store import batches, projects, token_values, traces
 from studio.store import schema as s
 from studio.store.scores import Stored
+from studio.store.token_values import TokenArrays
+from trainer.contract.generated import TokenBytes, TraceBudget
 from trainer.contract.records import TraceRecord
 from trainer.reasoning.response import read_response
 
@@ -30,8 +34,68 @@ def store_records(c: Connection, batch_id: int, records: Sequence[TraceRecord]) 
         known.add(record.id)
         stored, line = stored + 1, line + 1
         problem = problems.get((record.row, record.problem, record.reference))
-        traces.add(c, _new(record, line), batch_id=batch_id, problem_id=problem, method=METHOD)
+        added = traces.add(c, _new(record, line), batch_id=batch_id, problem_id=problem, method=METHOD)
+        _add_what_is_known(c, added.trace_id, batch_id, record)
     return Stored(stored=stored, known=len(records) - stored, lost=0)
+
+
+def _add_what_is_known(c: Connection, trace_id: int, batch_id: int, record: TraceRecord) -> None:
+    """The budget, the token values, and in `extra` how the trace was made (see `made_how`)."""
+    extra = made_how(record)
+    if record.budget is not None or extra:
+        values = {"budget": None if record.budget is None else budget_said(record.budget), "extra": extra or None}
+        c.execute(update(s.trace).where(s.trace.c.id == trace_id).values(**values))
+    if record.tokens is not None:
+        token_values.put(c, trace_id, batch_id, token_arrays(record.tokens))
+
+
+def budget_said(budget: TraceBudget) -> dict[str, Any]:
+    """A budget under the names of `studio.store.conversations.Budget`."""
+    granted = [part for part in (budget.thinking_granted, budget.answer_granted) if part is not None]
+    whole = sum(granted) if len(granted) == 2 else None
+    return {
+        "requested": whole,
+        "granted": whole,
+        "used": budget.used,
+        "thinking": budget.thinking,
+        "answer": budget.answer,
+        "thinking_granted": budget.thinking_granted,
+        "answer_granted": budget.answer_granted,
+        "ended": budget.thinking_ended or budget.ended,
+    }
+
+
+def made_how(record: TraceRecord) -> dict[str, Any]:
+    """What else a run says of a trace: settings, the trace it was continued from, who judged the difficulty, how
+    thinking and text ended, and which tokens the budget wrote ([first, last) in the order of tokens)."""
+    out: dict[str, Any] = {}
+    if record.settings:
+        out["settings"] = record.settings
+    if record.source:
+        out |= {"source": record.source, "forked_at": record.forked_at}
+    if record.budget is not None:
+        said = record.budget
+        out |= {"ended": said.ended, "thinking_ended": said.thinking_ended, "continued": said.continued}
+        if said.difficulty is not None:
+            out |= {"difficulty": said.difficulty, "by": said.by}
+    if record.tokens is not None and (runs := _stretches(record.tokens.forced)):
+        out["forced"] = runs
+    return out
+
+
+def token_arrays(tokens: TokenBytes) -> TokenArrays:
+    """Packed values as arrays."""
+    return TokenArrays(
+        np.frombuffer(tokens.starts, "<u4"),
+        np.frombuffer(tokens.logprobs, "<f4") if tokens.logprobs else None,
+        np.frombuffer(tokens.entropy, "<f4") if tokens.entropy else None,
+    )
+
+
+def _stretches(marked: bytes) -> list[list[int]]:
+    """Where a mask of one byte a token is set: [first, last) of every stretch."""
+    edges = np.flatnonzero(np.diff(np.frombuffer(b"\0" + marked + b"\0", np.uint8) != 0))
+    return [[int(first), int(last)] for first, last in edges.reshape(-1, 2)]
 
 
 def _new(record: TraceRecord, line: int) -> traces.NewTrace:
@@ -71,6 +135,18 @@ def show(c: Connection, run_id: int, name: str, batch_id: int) -> Changes:
     project = _project(c, run_id, name)
     c.execute(update(s.batch).where(s.batch.c.id == batch_id).values(project_id=project))
     return projects.put_batch(c, project, batch_id)
+
+
+def show_new(c: Connection, run_id: int, name: str, batch_id: int, uids: Sequence[str]) -> Changes:
+    """Put traces that a resident run has just written into its project, made when there is none."""
+    found = {
+        row.uid: int(row.id) for row in c.execute(select(s.trace.c.uid, s.trace.c.id).where(s.trace.c.uid.in_(uids)))
+    }
+    if not found:
+        return Changes()
+    project = _project(c, run_id, name)
+    c.execute(update(s.batch).where(s.batch.c.id == batch_id).values(project_id=project))
+    return projects.put_traces(c, project, [found[uid] for uid in uids if uid in found], batch_id=batch_id)
 
 
 def project_of(c: Connection, run_id: int) -> int | None:

@@ -13,6 +13,7 @@ from studio.domain import Changes, Topic, changed, now
 from studio.errors import ConflictError, NotFoundError
 from studio.store.schema import annotation, model, run, run_source
 from trainer.contract.records import SourceRef
+from trainer.contract.spec import Value
 
 
 class StoredState(StrEnum):
@@ -153,8 +154,13 @@ def by_uid(c: Connection, uid: str) -> StoredRun:
     return found[0]
 
 
-def residents(c: Connection, recipe: str, model: str, device: str, host: str) -> tuple[StoredRun, ...]:
-    """Runs that answer, or can be woken to answer, requests with the model of this checksum: started first, newest."""
+def residents(
+    c: Connection, recipe: str, models: Mapping[str, str], parameters: Mapping[str, Value], device: str, host: str
+) -> tuple[StoredRun, ...]:
+    """Runs that answer, or can be woken to answer, requests with these models: started first, newest.
+
+    `models` are checksums by role, no more and no fewer; of `parameters` every one must agree.
+    """
     found = _rows(
         c,
         and_(
@@ -163,11 +169,17 @@ def residents(c: Connection, recipe: str, model: str, device: str, host: str) ->
             run.c.host == host,
             run.c.state.not_in([StoredState.PREPARING.value, StoredState.CANCELLED.value, StoredState.FAILED.value]),
             func.json_extract(run.c.spec, "$.parameters.resident") == 1,
-            func.json_extract(run.c.spec, "$.models[0].checksum") == model,
         ),
     )
+    specs = dict(c.execute(select(run.c.id, run.c.spec).where(run.c.id.in_([each.id for each in found]))).all())
+    found = tuple(each for each in found if _fits(specs[each.id], models, parameters))
     rank = {StoredState.STARTED: 0, StoredState.QUEUED: 1}
     return tuple(sorted(found, key=lambda each: rank.get(each.state, 2)))
+
+
+def _fits(spec: dict[str, Any], models: Mapping[str, str], parameters: Mapping[str, Value]) -> bool:
+    known = {model["role"]: model["checksum"] for model in spec["models"]}
+    return known == dict(models) and all(spec["parameters"].get(name) == value for name, value in parameters.items())
 
 
 def wake(c: Connection, run_id: int) -> Changes:

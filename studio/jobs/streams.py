@@ -1,0 +1,91 @@
+"""What is told of a request while it is answered: the end of a run's events read as it grows, and text put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trainer.contract import events
+from trainer.contract.events import Answered, Grew, Wrote
+from trainer.contract.run_folder import complete_lines
+
+TAIL = 1 << 16  # bytes: an answer to a request stands behind everything that was said before the request
+ABOUT_REQUESTS = tuple(f'{{"kind":"{kind.__struct_config__.tag}"'.encode() for kind in (Answered, Wrote, Grew))
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """Something that a run told of a request before it was answered. Delivered in a thread of the jobs.
+
+    An event of a later attempt than the last begins anew: the worker was killed and writes the answer again.
+    """
+
+    request: str
+    run_id: int
+    event: Wrote | Grew
+
+
+@dataclass(slots=True)
+class Tail:
+    """The end of a run's events, read for what concerns requests alone."""
+
+    path: Path
+    offset: int = field(init=False)
+    due: float = 0.0
+
+    def __post_init__(self) -> None:
+        size = self.path.stat().st_size if self.path.exists() else 0
+        self.offset = max(0, size - TAIL)
+        if self.offset:
+            lines = complete_lines(self.path, self.offset)[0]
+            self.offset += len(lines[0]) + 1 if lines else 0
+
+    def read(self) -> list[Answered | Wrote | Grew]:
+        """What was told of requests since the last call."""
+        if not self.path.exists() or self.path.stat().st_size <= self.offset:
+            return []
+        lines, self.offset = complete_lines(self.path, self.offset)
+        said = [events.decoder.decode(line) for line in lines if line.startswith(ABOUT_REQUESTS)]
+        return [event for event in said if isinstance(event, Answered | Wrote | Grew)]
+
+
+@dataclass(slots=True)
+class Growing:
+    """A trace as far as it was told. `starts`, `logprobs` and `entropy` have one value a token, in nats."""
+
+    text: str = ""
+    part: str = ""
+    starts: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    entropy: list[float] = field(default_factory=list)
+    done: bool = False
+
+    def take(self, event: Wrote) -> None:
+        """New text; what is taken back goes first, with the tokens that began in it."""
+        if event.dropped:
+            self.text = self.text[: len(self.text) - event.dropped]
+            while self.starts and self.starts[-1] >= len(self.text):
+                for kept in (self.starts, self.logprobs, self.entropy):
+                    kept.pop()
+        self.text += event.text
+        self.part, self.done = event.part, event.done
+        self.starts += event.starts
+        self.logprobs += event.logprobs
+        self.entropy += event.entropy
+
+
+@dataclass(slots=True)
+class Transcript:
+    """The traces of one request while they are written, by their number."""
+
+    traces: dict[int, Growing] = field(default_factory=dict)
+    attempt: int = 0
+
+    def take(self, event: Wrote) -> Growing:
+        """Add what was told; the trace as it is now."""
+        if event.attempt != self.attempt:
+            self.attempt = event.attempt
+            self.traces.clear()
+        growing = self.traces.setdefault(event.trace, Growing())
+        growing.take(event)
+        return growing
