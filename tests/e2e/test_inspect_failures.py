@@ -13,15 +13,19 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
+from studio.store import rubrics
 from studio.store.find_pattern import Mode
 from studio.store.plots import Kind, Shape
+from studio.store.rubrics import Draft
 from studio.ui.inspect.failures_list import ROW_ROLE
 from studio.ui.inspect.page import InspectPage
 from studio.ui.inspect.plots_dialog import PlotsDialog
 from studio.ui.inspect.plots_view import MOST_POINTS
 from studio.ui.inspect.rubric_dialog import HIT_ROLE, RubricDialog
+from studio.ui.inspect.rubric_run_dialog import RubricRunDialog
 from tests.e2e.inspecting import fill, go_to_inspect
 from tests.e2e.seat import PICTURES, Seat
+from trainer.contract.specs.rubric import RubricBy
 
 
 @pytest.fixture
@@ -146,6 +150,48 @@ def test_a_rubric_is_written_run_and_opens_its_quotes(sit_down: Callable[[], Sea
         assert page.shown is not None
         assert page.shown.trace.text[hit.start : hit.end] == hit.quote
         seat.wait(lambda: page.place.position.point == hit.start)
+        dialog.accept()
+
+
+def test_hits_are_judged_and_a_run_says_its_cost_before_it_looks(sit_down: Callable[[], Seat]) -> None:
+    with sit_down() as seat:
+        page = go_to_inspect(seat)
+        made = Draft("Concludes", "Draws a conclusion.", r"\bso\b[^.]{4,40}", Mode.REGEX)
+        seat.context.workspace.database.run(lambda c: rubrics.save(c, made))
+        seat.press("r", page.steps)
+        seat.wait(lambda: bool(page.findChildren(RubricDialog)))
+        (dialog,) = page.findChildren(RubricDialog)
+        seat.wait(lambda: dialog.list.count() == 1)
+        dialog.list.setCurrentRow(0)
+        QTest.mouseClick(dialog.go, Qt.MouseButton.LeftButton)
+        seat.wait(lambda: not dialog.running and dialog.found.topLevelItemCount() > 0)
+        head = dialog.found.topLevelItem(0)
+        head.setExpanded(True)
+        dialog.found.setCurrentItem(head.child(0))
+        hit = head.child(0).data(0, HIT_ROLE)
+        seat.press("c", dialog.found)
+        seat.wait(lambda: dialog.found.currentItem() is not None and dialog.found.currentItem().text(0).startswith("✓"))
+        assert dialog.found.currentItem().data(0, HIT_ROLE).id == hit.id
+        with seat.context.workspace.database.read() as c:
+            assert [one.text for one in rubrics.card(c, "Concludes").reviewed] == [hit.quote]
+        dialog.by.setCurrentIndex(dialog.by.findText(RubricBy.JUDGE.value))
+        seat.wait(lambda: dialog.found.topLevelItemCount() == 0)
+        QTest.mouseClick(dialog.go, Qt.MouseButton.LeftButton)
+        seat.wait(lambda: bool(dialog.findChildren(RubricRunDialog)))
+        (form,) = dialog.findChildren(RubricRunDialog)
+        seat.wait(lambda: "choose the model that judges" in form.problem.text())
+        assert not form.start.isEnabled()
+        form.form.set_values({**form.form.values(), "judge_url": "http://127.0.0.1:9/v1", "price_input": 3.0})
+        seat.wait(lambda: form.start.isEnabled())
+        assert "tokens read" in form.cost.text()
+        assert "at the given prices" in form.cost.text()
+        assert "about" in form.time.text()
+        for theme in ("light", "dark"):
+            seat.context.actions.run(f"theme_{theme}")
+            QApplication.processEvents()
+            assert form.grab().save(str(PICTURES / f"rubric-run-{theme}.png"))
+            assert dialog.grab().save(str(PICTURES / f"rubric-judged-{theme}.png"))
+        form.reject()
         dialog.accept()
 
 

@@ -1,7 +1,8 @@
-"""Order a run of monitors: look at traces, or learn from what people said. What a judge costs is told before Start."""
+"""Order a run that looks at traces: of monitors, or another recipe. What a judge costs is told before Start."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
@@ -46,36 +47,47 @@ ABOUT = {
 }
 
 
-class MonitorRunDialog(QDialog):
-    """The form of a run of the recipe `monitor`.
+class LookDialog(QDialog):
+    """The form of a run that looks at traces or learns to: settings, traces, counts, time and cost, Start.
 
     Signals:
         created(RunView): the run is queued.
     """
 
     created = Signal(object)
+    when = "its findings come when it has ended"
 
-    def __init__(self, context: Context, task: MonitorTask, *, model: str = "", parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        recipe: str,
+        title: str,
+        about: str,
+        fixed: Mapping[str, Value],
+        parent: QWidget | None = None,
+    ) -> None:
+        """`fixed` are settings that are shown and cannot be changed here."""
         super().__init__(parent)
-        self._context, self._task, self._model = context, task, model
+        self._context, self._recipe, self._about = context, recipe, about
         self._asked = 0
         self._preview: Preview | None = None
         self._creating = False
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setWindowTitle(TITLES[task])
+        self.setWindowTitle(title)
         self.resize(960, 700)
         self.device = QComboBox(self)
         self.device.addItem("cpu")
         self.rows = SelectionForm(context, labelled=False, parent=self)
-        self.form = SpecForm(RECIPE, models={}, parent=self)
+        self.form = SpecForm(recipe, models={}, parent=self)
         self.counts, self.time, self.cost = QLabel("", self), Quiet("", self), QLabel("", self)
         self.problem = QLabel("", self)
         self.start = button("Start", self._on_start, tip="Queue the run on its device", primary=True, parent=self)
         self.close_ = button("Close", self.reject, parent=self)
         self._timer = QTimer(self, singleShot=True, interval=PREVIEW_AFTER_MS)
         self._lay_out()
-        self.form.set_values({**self.form.values(), "task": task})
-        self.form.editor("task").setEnabled(False)
+        self.form.set_values({**self.form.values(), **fixed})
+        for name in fixed:
+            self.form.editor(name).setEnabled(False)
         self._timer.timeout.connect(self._on_due)
         for source in (self.form.changed, self.rows.changed, self.device.currentIndexChanged):
             source.connect(lambda *_: self._on_changed())
@@ -85,19 +97,26 @@ class MonitorRunDialog(QDialog):
 
     def order(self) -> RunOrder:
         """What the form asks for now."""
-        return RunOrder(RECIPE, dict(self.form.values()), self.rows.selection(), device=self.device.currentText())
+        return RunOrder(self._recipe, dict(self.form.values()), self.rows.selection(), device=self.device.currentText())
+
+    def _first(self, _role: str, _fitting: Sequence[StoredModel]) -> str:
+        """Which of the models that fit plays a role unless another is chosen."""
+        return ""
+
+    def _cost(self, preview: Preview) -> str:
+        """What it will cost, in words."""
+        return "\n".join(preview.warnings)
 
     def _on_models(self, found: tuple[StoredModel, ...]) -> None:
-        """The models made here where they fit; the newest monitor looks unless another was asked for."""
+        """The models made here where they fit."""
         values: dict[str, Value] = dict(self.form.values())
-        for role in roles_of(RECIPE):
+        for role in roles_of(self._recipe):
             field = self.form.editor(role.name)
             assert isinstance(field, ModelField)
             fitting = [model for model in found if model.kind in role.kinds]
             for model in fitting:
                 field.add_known(f"{model.name}, {local_time(model.created_at)}", model.folder)
-            if role.name == MODEL and self._task is MonitorTask.SCORE and not values[MODEL]:
-                values[MODEL] = self._model or (fitting[0].folder if fitting else "")
+            values[role.name] = values[role.name] or self._first(role.name, fitting)
         self.form.set_values(values)
         self._on_changed()
 
@@ -133,24 +152,8 @@ class MonitorRunDialog(QDialog):
         took = preview.estimate.seconds
         self.time.setText("" if took is None else f"about {duration(took)}; {preview.estimate.basis}")
         self.problem.setText("\n".join(preview.problems) or ("" if counts.rows else "no trace is chosen"))
-        self.cost.setText(self._judged(counts.rows, counts.characters))
+        self.cost.setText(self._cost(preview))
         self._show_start()
-
-    def _judged(self, rows: int, characters: int) -> str:
-        """What the judge will be asked and cost; empty without one."""
-        said = self.form.values()
-        if self._task is not MonitorTask.SCORE or not (said[JUDGE] or said["judge_url"]) or not rows:
-            return ""
-        limit = int(said["judge_limit"])
-        number = min(rows, limit) if limit else rows
-        told = judging.cost(
-            [characters // rows] * number,
-            int(said["judge_tokens"]),
-            price_input=float(said["price_input"]),
-            price_output=float(said["price_output"]),
-        )
-        words = told.sentence()
-        return words[:1].upper() + words[1:]
 
     def _on_failed(self, asked: int, error: Exception) -> None:
         if asked == self._asked:
@@ -170,7 +173,7 @@ class MonitorRunDialog(QDialog):
 
     def _on_created(self, view: RunView) -> None:
         self._creating = False
-        self._context.say(f"{view.name} is queued on {view.device}; its findings come when it has ended")
+        self._context.say(f"{view.name} is queued on {view.device}; {self.when}")
         self.created.emit(view)
         self.accept()
 
@@ -184,7 +187,7 @@ class MonitorRunDialog(QDialog):
         column = QVBoxLayout(left)
         column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         column.setSpacing(14)
-        column.addWidget(Quiet(ABOUT[self._task], left))
+        column.addWidget(Quiet(self._about, left))
         top = QFormLayout()
         top.setHorizontalSpacing(14)
         top.addRow("Device", self.device)
@@ -219,3 +222,35 @@ class MonitorRunDialog(QDialog):
         outer.setSpacing(MARGIN)
         outer.addWidget(area, 3)
         outer.addLayout(right, 2)
+
+
+class MonitorRunDialog(LookDialog):
+    """The form of a run of the recipe `monitor`."""
+
+    def __init__(self, context: Context, task: MonitorTask, *, model: str = "", parent: QWidget | None = None) -> None:
+        """The newest monitor looks unless `model` is given."""
+        self._task, self._model = task, model
+        super().__init__(context, RECIPE, TITLES[task], ABOUT[task], {"task": task}, parent)
+
+    def _first(self, role: str, fitting: Sequence[StoredModel]) -> str:
+        """The monitor that was asked for, else the newest."""
+        if role != MODEL or self._task is not MonitorTask.SCORE:
+            return ""
+        return self._model or (fitting[0].folder if fitting else "")
+
+    def _cost(self, preview: Preview) -> str:
+        """What the judge will be asked and cost; empty without one."""
+        rows, characters = preview.counts.rows, preview.counts.characters
+        said = self.form.values()
+        if self._task is not MonitorTask.SCORE or not (said[JUDGE] or said["judge_url"]) or not rows:
+            return ""
+        limit = int(said["judge_limit"])
+        number = min(rows, limit) if limit else rows
+        told = judging.cost(
+            [characters // rows] * number,
+            int(said["judge_tokens"]),
+            price_input=float(said["price_input"]),
+            price_output=float(said["price_output"]),
+        )
+        words = told.sentence()
+        return words[:1].upper() + words[1:]

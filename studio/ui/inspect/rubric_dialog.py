@@ -1,10 +1,11 @@
-"""Rubrics: write what to look for, check it on examples, run its rule over all traces, open what it found."""
+"""Rubrics: write what to look for, run it by rule, classifier or judge, open what it found and say if it is right."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
@@ -22,16 +23,23 @@ from PySide6.QtWidgets import (
 )
 from sqlalchemy import Connection
 
+from studio.domain import Changes, Topic
 from studio.errors import FindError
 from studio.store import rubrics
 from studio.store.find_pattern import Mode
-from studio.store.rubrics import Cluster, Draft, Example, Rubric, RubricHit
+from studio.store.rubrics import RULE, Cluster, Draft, Example, HitState, Rubric, RubricHit
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
-from studio.ui.widgets.parts import GAP, MARGIN, button, plural
+from studio.ui.inspect.rubric_run_dialog import RubricRunDialog
+from studio.ui.widgets.parts import GAP, MARGIN, Quiet, button, plural
+from trainer.contract.specs.rubric import RubricBy
 
 HIT_ROLE = int(Qt.ItemDataRole.UserRole)
 MOST_CLUSTERS, MOST_HITS = 500, 200
+NEWS_MS = 400
+KEYS = {Qt.Key.Key_C: HitState.CONFIRMED, Qt.Key.Key_X: HitState.REJECTED}
+WAYS = (("its rule", RULE, None), *((by.value, by.name.lower(), by) for by in RubricBy))
+MARKS = {HitState.OPEN: "", HitState.CONFIRMED: "✓ ", HitState.REJECTED: "✗ "}
 
 
 class RubricDialog(QDialog):
@@ -56,10 +64,17 @@ class RubricDialog(QDialog):
         self.list, self.found = QListWidget(), QTreeWidget()
         self.name, self.rule, self.mode = QLineEdit(), QLineEdit(), QComboBox()
         self.definition, self.positive, self.negative = QPlainTextEdit(), QPlainTextEdit(), QPlainTextEdit()
-        self.state = QLabel()
+        self.by, self.state = QComboBox(), QLabel()
+        self._news = QTimer(self, singleShot=True, interval=NEWS_MS)
         self.go = button("Save and run", self.run, primary=True, parent=self)
         self.stop = button("Cancel", self._stop, tip="What was found so far is kept", parent=self)
+        self.confirm = button("Confirm", lambda: self._say(HitState.CONFIRMED), tip="It is there (C)", parent=self)
+        self.reject_hit = button("Reject", lambda: self._say(HitState.REJECTED), tip="It is not (X)", parent=self)
         self._lay_out()
+        self.found.installEventFilter(self)
+        self.by.currentIndexChanged.connect(lambda _index: self._on_way())
+        context.background.changed.connect(self._on_changed)
+        self._news.timeout.connect(self._read)
         self.list.currentRowChanged.connect(self._on_row)
         self.found.itemActivated.connect(lambda item, _column: self._open(item))
         self.found.itemClicked.connect(lambda item, _column: self._open(item))
@@ -77,8 +92,17 @@ class RubricDialog(QDialog):
         return Draft(self.name.text(), self.definition.toPlainText(), self.rule.text(), mode, examples=tuple(examples))
 
     def run(self) -> None:
-        """Save, say which examples the rule gets wrong, and look through all traces off the GUI thread."""
+        """Save; by rule say which examples it gets wrong and look through all traces, else order a run."""
         draft, current = self.draft(), self.current
+        by = WAYS[self.by.currentIndex()][2]
+        if by is not None and not self.running:
+            self._context.background.write(
+                self,
+                lambda c: rubrics.get(c, rubrics.save(c, draft, current)),
+                partial(self._order, by),
+                self._on_failed,
+            )
+            return
         if self.running or not draft.text.strip():
             self.state.setText("A rule needs a text to find.")
             return
@@ -94,6 +118,21 @@ class RubricDialog(QDialog):
             return rubrics.start(c, rubrics.save(c, draft, current))
 
         self._context.background.write(self, verb, partial(self._go_on, 0, 0, said), self._on_failed)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """C confirms and X rejects what is chosen among the hits."""
+        if watched is self.found and isinstance(event, QKeyEvent) and event.type() is QEvent.Type.KeyPress:
+            state = KEYS.get(event.key())
+            if state is not None and not event.modifiers():
+                self._say(state)
+                return True
+        return super().eventFilter(watched, event)
+
+    def _order(self, by: RubricBy, rubric: Rubric) -> None:
+        """The form of a run: its cost is told before Start."""
+        self.current = rubric.id
+        self._read()
+        RubricRunDialog(self._context, rubric.draft.name, by, self).open()
 
     # -- the pass -----------------------------------------------------------------------------------------------------
 
@@ -164,17 +203,64 @@ class RubricDialog(QDialog):
         self._read_hits(one.id)
 
     def _read_hits(self, rubric_id: int) -> None:
-        self._context.background.read(self, lambda c: rubrics.clusters(c, rubric_id), self._show_hits)
+        how = WAYS[self.by.currentIndex()][1]
+        self._context.background.read(self, lambda c: rubrics.clusters(c, rubric_id, how=how), self._show_hits)
+
+    def _on_way(self) -> None:
+        self.go.setText("Save and run" if self.by.currentData() is None else "Save and choose traces…")
+        if self.current is not None:
+            self._read_hits(self.current)
+
+    def _on_changed(self, changes: Changes) -> None:
+        """Another run, or another window, found or judged something."""
+        if changes.touches(Topic.FAILURES) and not self.running:
+            self._news.start()
 
     def _show_hits(self, found: tuple[Cluster, ...]) -> None:
+        """The clusters; those that were unfolded stay so, and the chosen line stays chosen."""
+        heads = [self.found.topLevelItem(k) for k in range(self.found.topLevelItemCount())]
+        unfolded = {head.text(0) for head in heads if head is not None and head.isExpanded()}
+        chosen = self._chosen()
         self.found.clear()
         for cluster in found[:MOST_CLUSTERS]:
             head = QTreeWidgetItem([cluster.name, f"{len(cluster.hits):,}", f"{cluster.traces:,}"])
             self.found.addTopLevelItem(head)
+            head.setExpanded(cluster.name in unfolded)
+            if chosen == cluster.name:
+                self.found.setCurrentItem(head)
             for hit in cluster.hits[:MOST_HITS]:
-                item = QTreeWidgetItem([f"trace {hit.trace_id}: “{' '.join(hit.quote.split())}”"])
+                said = f"{MARKS[hit.state]}trace {hit.trace_id}: “{' '.join(hit.quote.split())}”"
+                item = QTreeWidgetItem([said, "" if hit.score is None else f"{hit.score:.2f}"])
                 item.setData(0, HIT_ROLE, hit)
                 head.addChild(item)
+                if chosen == hit.id:
+                    self.found.setCurrentItem(item)
+
+    def _chosen(self) -> int | str | None:
+        """The id of the chosen hit, or the name of the chosen cluster."""
+        item = self.found.currentItem()
+        if item is None:
+            return None
+        hit = item.data(0, HIT_ROLE)
+        return hit.id if isinstance(hit, RubricHit) else item.text(0)
+
+    def _say(self, state: HitState) -> None:
+        """Of the chosen hit, or of all hits of the chosen cluster; said again, it is taken back."""
+        item = self.found.currentItem()
+        if item is None:
+            return
+        own = item.data(0, HIT_ROLE)
+        children = (item.child(k) for k in range(item.childCount()))
+        hits = [own] if isinstance(own, RubricHit) else [child.data(0, HIT_ROLE) for child in children if child]
+        new = HitState.OPEN if all(hit.state is state for hit in hits) else state
+
+        def verb(c: Connection) -> Changes:
+            changes = Changes()
+            for hit in hits:
+                changes |= rubrics.review(c, hit.id, new)
+            return changes
+
+        self._context.background.write(self, verb, lambda _changes: None, self._on_failed)
 
     def _open(self, item: QTreeWidgetItem) -> None:
         hit = item.data(0, HIT_ROLE)
@@ -198,11 +284,14 @@ class RubricDialog(QDialog):
             self._new()
 
     def _lay_out(self) -> None:
-        for widget, name in ((self.list, "Rubrics"), (self.found, "What it found"), (self.mode, "How it is meant")):
+        names = ((self.list, "Rubrics"), (self.found, "What it found"), (self.mode, "How it is meant"))
+        for widget, name in (*names, (self.by, "What looks")):
             widget.setAccessibleName(name)
+        for words, _, by in WAYS:
+            self.by.addItem(words, by)
         for mode in Mode:
             self.mode.addItem(mode.value, mode)
-        self.found.setHeaderLabels(["Found, by its words", "hits", "traces"])
+        self.found.setHeaderLabels(["Found, by what is said", "hits, score", "traces"])
         self.found.setColumnWidth(0, 360)
         self.list.setMaximumWidth(220)
         for box, hint in ((self.positive, "one a line: must be found"), (self.negative, "one a line: must not")):
@@ -231,12 +320,19 @@ class RubricDialog(QDialog):
         left.addWidget(button("New", self._new, parent=self))
         left.addWidget(button("Remove", self._remove, parent=self))
         foot = QHBoxLayout()
+        foot.addWidget(QLabel("Look by"))
+        foot.addWidget(self.by)
         foot.addWidget(self.go)
         foot.addWidget(self.stop)
         foot.addWidget(self.state, 1)
         foot.addWidget(button("Close", self.accept, parent=self))
         right.addLayout(form)
         right.addWidget(self.found, 1)
+        judged = QHBoxLayout()
+        judged.addWidget(self.confirm)
+        judged.addWidget(self.reject_hit)
+        judged.addWidget(Quiet("A classifier learns from what is confirmed and rejected."), 1)
+        right.addLayout(judged)
         right.addLayout(foot)
         whole.addLayout(left)
         whole.addLayout(right, 1)
