@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
 import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
@@ -27,6 +29,7 @@ from studio.store.traces import TraceQuery
 from studio.workspace import Workspace
 
 PIECES_ALONE = 4  # a file of so few is read before a helper has started
+COLLECT_EVERY = 50_000  # objects
 log = logging.getLogger(__name__)
 FIRST_TRACES = 3  # of every queue, and of the list of all traces
 FIRST_TITLES = 12  # of every list
@@ -36,7 +39,19 @@ MOST_FORMULAS = 1_000
 
 def import_(args: argparse.Namespace) -> int:
     """`steplens import`; see `studio.exchange.transfer.import_`."""
-    return transfer.import_(args, draw_first, read_in_helpers)
+    with _collecting_seldom():
+        return transfer.import_(args, draw_first, read_in_helpers)
+
+
+@contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    """Millions of rows come and go without cycles; looking for some after every 700 objects costs a twentieth."""
+    before = gc.get_threshold()
+    gc.set_threshold(COLLECT_EVERY, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def sample(args: argparse.Namespace) -> int:

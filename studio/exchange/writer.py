@@ -11,6 +11,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from studio.domain import Project
 from studio.exchange.prm800k_parts import SOURCE, AnnotationPart, Parts, ProblemPart, TracePart
+from studio.exchange.put_rows import put_rows
 from studio.store.traces import SEPARATOR
 from trainer.reasoning.split import fold_of
 
@@ -81,10 +82,6 @@ _COLUMNS = {
     "candidate": "id, trace_id, annotation_id, ordinal, option, text, source, extra",
     "raw_record": "batch_id, line, codec, data",
 }
-_INSERT = {
-    table: f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(columns.split(',')))})"
-    for table, columns in _COLUMNS.items()
-}
 _TRACES = (
     "SELECT trace.uid, trace.id, segmentation.id FROM trace "
     "JOIN segmentation ON segmentation.trace_id = trace.id AND segmentation.version = 1 WHERE"
@@ -109,7 +106,7 @@ class Writer:
 
     def store(self, c: Connection, items: Sequence[Item]) -> None:
         """Store these records in the running transaction."""
-        cursor = c.connection.cursor()  # bare: SQLAlchemy's share would be a third of the time
+        cursor = c.connection.cursor()
         try:
             self._look_up(cursor, items)
             cursor.execute(_NEXT, (self.project.id,))
@@ -120,9 +117,8 @@ class Writer:
                 self._annotation(item, trace, rows, free)
                 if item.raw is not None:
                     rows.raw_record.append((self.batch_id, item.raw.first_line, "zstd", item.raw.data))
-            for table, statement in _INSERT.items():
-                if values := getattr(rows, table):
-                    cursor.executemany(statement, values)
+            for table, columns in _COLUMNS.items():
+                put_rows(cursor, table, columns, getattr(rows, table))
         finally:
             cursor.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import os
 import signal
@@ -13,6 +14,7 @@ from typing import IO
 
 PR_SET_PDEATHSIG = 1
 CHECK_S = 2.0
+COLLECT_EVERY = 20_000  # objects; a job makes many at once and drops them all
 
 
 def main(arguments: list[str]) -> None:
@@ -28,6 +30,8 @@ def main(arguments: list[str]) -> None:
             getattr(loaded, name)()
     from studio.helpers.pool import put
 
+    gc.freeze()  # what is loaded stays
+    gc.set_threshold(COLLECT_EVERY)
     put(ends, "loaded")
     serve(begins, ends)
 
