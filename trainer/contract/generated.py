@@ -95,8 +95,8 @@ class Vote(msgspec.Struct, frozen=True, array_like=True):
 class RouteStep(msgspec.Struct, frozen=True, kw_only=True):
     """One model, or the cache, that a route asked: its answer, how sure it seemed, what it cost, why it was asked.
 
-    `tier` is "fast" or "reasoning"; `confidence` P(right); `outcome` grades the answer, None without a reference;
-    `problem` says what went wrong, "" when nothing did.
+    `tier` is "fast" or "reasoning"; `confidence` P(right), made of `signals`; `outcome` grades the answer, None without
+    a reference; `problem` says what went wrong, "" when nothing did.
     """
 
     tier: str
@@ -108,6 +108,7 @@ class RouteStep(msgspec.Struct, frozen=True, kw_only=True):
     trace: str = ""
     problem: str = ""
     outcome: int | None = None
+    signals: dict[str, float] = {}
 
 
 Settings = dict[str, Value]

@@ -7,6 +7,7 @@ and asks that model alone; its coin shows the reasoning model as often as the ro
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -184,6 +185,11 @@ def _gaps(values: Floats, steps: int) -> Floats:
 
 def _known(values: Floats, otherwise: float) -> Floats:
     return np.where(np.isnan(values), otherwise, values)
+
+
+def is_drawn(row: str, share: float) -> bool:
+    """Whether a row is one of this share that is audited: the same ones for ever, by a hash of its id."""
+    return int(hashlib.sha256(f"audit\0{row}".encode()).hexdigest()[:8], 16) / 0x1_0000_0000 < share
 
 
 @dataclass(frozen=True, slots=True)

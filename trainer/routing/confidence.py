@@ -7,7 +7,7 @@ not seen. Without one, `plain` is a mean of what there is, and is not calibrated
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 LOWEST = -20.0  # nats; a token less probable than this says no more
 PENALTY = 1e-2  # of squared weights, a problem; keeps signals that say the same from fighting
 EDGE = 1e-4
+NAMES = ("mean log-prob", "least log-prob", "agreement", "PRM", "before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,20 @@ class Signals:
     prm: float | None = None
     before: float | None = None
 
+    @property
+    def values(self) -> tuple[float | None, ...]:
+        """In the order of NAMES."""
+        return self.mean, self.least, self.agreement, self.prm, self.before
+
+    @classmethod
+    def named(cls, values: Mapping[str, float]) -> Signals:
+        """From values by their NAMES."""
+        return cls(*(values.get(name) for name in NAMES))
+
     def row(self) -> Floats:
         """As numbers [5] that a line can weigh; NaN = unknown."""
         logs = (_floored(self.mean), _floored(self.least))
         return np.array([*logs, *(_log_odds(p) for p in (self.agreement, self.prm, self.before))])
-
-
-NAMES = ("mean log-prob", "least log-prob", "agreement", "PRM", "before")
 
 
 class ConfidenceModel(msgspec.Struct, frozen=True, kw_only=True):
