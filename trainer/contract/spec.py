@@ -20,6 +20,7 @@ from trainer.contract.specs.prm import AfterError, NeutralPolicy, PrmSpec, Rewar
 from trainer.contract.specs.rl import RlSpec
 from trainer.contract.specs.rubric import RubricSpec
 from trainer.contract.specs.score import ScoreSpec
+from trainer.contract.specs.search import SearchSpec
 from trainer.contract.specs.setting import Adapt, Precision, SpecError, Value
 from trainer.contract.specs.sft import PromptForm, SftSpec
 
@@ -41,6 +42,7 @@ __all__ = [
     "RubricSpec",
     "RunSpec",
     "ScoreSpec",
+    "SearchSpec",
     "SftSpec",
     "SpecError",
     "Value",
@@ -50,7 +52,18 @@ __all__ = [
     "parameters",
 ]
 
-RecipeSpec = PrmSpec | OrmSpec | ScoreSpec | SftSpec | RlSpec | AutolabelSpec | MonitorSpec | RubricSpec | GenerateSpec
+RecipeSpec = (
+    PrmSpec
+    | OrmSpec
+    | ScoreSpec
+    | SftSpec
+    | RlSpec
+    | AutolabelSpec
+    | MonitorSpec
+    | RubricSpec
+    | GenerateSpec
+    | SearchSpec
+)
 RECIPES: dict[str, type[RecipeSpec]] = {
     "prm": PrmSpec,
     "orm": OrmSpec,
@@ -60,6 +73,7 @@ RECIPES: dict[str, type[RecipeSpec]] = {
     "autolabel": AutolabelSpec,
     "monitor": MonitorSpec,
     "generate": GenerateSpec,
+    "search": SearchSpec,
     "rubric": RubricSpec,
 }
 

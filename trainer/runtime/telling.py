@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from trainer.contract import events
+from trainer.contract.generated import SearchNode, Spent
 from trainer.runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -75,4 +76,28 @@ class Telling:
                 done=waiting.done,
             )
         self._pending.clear()
+        self._last = time.monotonic()
+
+
+class GrowthTelling:
+    """Says `Grew` for the search of one request."""
+
+    def __init__(self, worker: Worker, request: str) -> None:
+        self._worker, self._request = worker, request
+        self._nodes: dict[int, SearchNode] = {}
+        self._spent = Spent()
+        self._last = 0.0
+
+    def hear(self, nodes: dict[int, SearchNode], spent: Spent) -> None:
+        """Nodes that are new or changed; told now when the last telling was a while ago."""
+        self._nodes |= nodes
+        self._spent = spent
+        if time.monotonic() - self._last >= EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tell what waits."""
+        if self._nodes:
+            self._worker.say(events.Grew, request=self._request, nodes=self._nodes, spent=self._spent)
+            self._nodes = {}
         self._last = time.monotonic()

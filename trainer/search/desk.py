@@ -31,11 +31,13 @@ class Desk:
         proposer: Proposer,
         scorer: Scorer | None = None,
         *,
+        opened: str = "",
         seed: int = 0,
         grown: Grown | None = None,
     ) -> None:
+        """`opened` is what stands of the response before the first step."""
         self.spec = spec.with_preset()
-        self.root = Node(0, None, problem, "", 0, state, kept=True)
+        self.root = Node(0, None, problem, opened, 0, state, kept=True)
         self.nodes = [self.root]
         self._proposer, self._scorer, self._grown = proposer, scorer, grown
         self._seed, self._draws, self._rounds = seed, count(), count(1)

@@ -11,6 +11,7 @@ import numpy as np
 from trainer.models.answering import SLACK, STEP_END, Writer, joined
 from trainer.models.asking import Manner, Opening
 from trainer.models.generate import Prefix
+from trainer.models.growing import Growing, Told
 from trainer.models.judge import p_correct
 from trainer.models.lanes import rule_after
 from trainer.models.load import Loaded
@@ -23,7 +24,7 @@ from trainer.reasoning.response import read_response
 from trainer.search.values import State, Step
 
 Check = Callable[[], None]
-Hear = Callable[[Sequence[Delta]], None]
+OnText = Callable[[Sequence[Told]], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,13 +45,16 @@ class PolicyProposer:
     """Lets a policy write the next step, or the rest, behind many prefixes at once; see `trainer.search.values`.
 
     A step is a line with words that a PRM sees. Where thinking has closed the answer is one last step. `begin` with a
-    problem first. `hear`, where it is given, is told every token of whole traces as it is drawn.
+    problem first. `on_text` hears of traces that are written whole, numbered as they begin.
     """
 
-    def __init__(self, writer: Writer, manner: Manner, check: Check = lambda: None, hear: Hear | None = None) -> None:
-        self._writer, self._manner, self._check, self._hear = writer, manner, check, hear
+    def __init__(
+        self, writer: Writer, manner: Manner, check: Check = lambda: None, on_text: OnText | None = None
+    ) -> None:
+        self._writer, self._manner, self._check, self._on_text = writer, manner, check, on_text
+        self._stops = frozenset(writer.decoder.stop_ids)
         self._opening: Opening | None = None
-        self._drawn_before = writer.decoder.tokens_drawn
+        self._begun = 0  # whole traces
 
     @property
     def opening(self) -> Opening:
@@ -87,19 +91,31 @@ class PolicyProposer:
     ) -> list[tuple[Step, ...]]:
         """One continuation of every state. Raises what `check` raises."""
         rows = [_Row(state, seed, most) for state, seed in zip(states, seeds, strict=True) if isinstance(state, Begun)]
+        if whole and self._on_text is not None:
+            self._listen(rows)
         going, part = rows, 0
         while going:
             self._draw(going, part, whole, greedy)
             going, part = [row for row in going if not row.is_over(whole)], part + 1
+        if whole and self._on_text is not None:
+            self._on_text([row.growing.rest() for row in rows if row.growing is not None])
         return [self._chain(row) if whole else (row.step(),) for row in rows]
+
+    def _listen(self, rows: Sequence[_Row]) -> None:
+        """Follow the texts of traces that begin here."""
+        for row in rows:
+            if row.begun.made is None:
+                row.growing = Growing(self._writer.tokens, self.opening, self._stops, 0, self._begun)
+                self._begun += 1
 
     def _draw(self, rows: Sequence[_Row], part: int, whole: bool, greedy: bool) -> None:
         manner, drawn = self._manner, Counter[int]()
 
         def hear(deltas: Sequence[Delta]) -> None:
             drawn.update(delta.prompt for delta in deltas)
-            if whole and self._hear is not None:
-                self._hear(deltas)
+            told = [growing.tell(delta) for delta in deltas if (growing := rows[delta.prompt].growing) is not None]
+            if self._on_text is not None and told:
+                self._on_text([one for one in told if one is not None])
 
         made = self._writer.decoder.generate(
             [row.at.prefix for row in rows],
@@ -154,6 +170,7 @@ class _Row:
     at: Begun = None  # type: ignore[assignment]  # set below
     new: Generated | None = None
     drawn: int = 0
+    growing: Growing | None = None
 
     def __post_init__(self) -> None:
         self.at = self.begun

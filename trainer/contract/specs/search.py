@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Self
 
 from trainer.contract.forms import Aggregation, Pick
+from trainer.contract.specs.generate import AskedAs, Marked, TellBudget
 from trainer.contract.specs.setting import setting
 
 
@@ -129,6 +130,16 @@ class SearchSpec:
         -1.0, "0 to 1 allocates the two budgets' sum: 0.3 + 0.6 x difficulty of it for thinking; -1 = by hand",
         low=-1.0, high=1.0, group="Budget",
     )  # fmt: skip
+    tell_budget: TellBudget = setting(
+        TellBudget.TAUGHT, "Whether the prompt states the budgets", group="Budget", advanced=True
+    )
+    thinking: Marked = setting(
+        Marked.TAUGHT,
+        "How thinking begins: by the policy, whose text is an answer alone where it marks none; or <think> is written "
+        "for it",
+        group="Budget",
+        advanced=True,
+    )
     max_tokens: int = setting(
         0, "Most tokens drawn for one problem, kept or not; 0 = no limit", low=0, high=1_000_000_000, group="Budget",
         unit="tokens",
@@ -136,6 +147,12 @@ class SearchSpec:
     temperature: float = setting(0.8, "Temperature of the policy", low=0.0, high=5.0, group="Sampling")
     top_p: float = setting(1.0, "Draw from the most probable tokens of this share", low=0.01, high=1.0,
                            group="Sampling", advanced=True)  # fmt: skip
+    prompt: AskedAs = setting(
+        AskedAs.TAUGHT,
+        "How a problem becomes a prompt; a policy made elsewhere gets its chat template if it has one",
+        group="Sampling",
+        advanced=True,
+    )
     form: str = setting("lenient", "Whose equality groups answers: strict or lenient", group="Search", advanced=True)
     batch_rows: int = setting(64, "Traces written at once", low=1, high=4096, group="Device", advanced=True)
     threads: int = setting(0, "Processor threads; 0 = all", low=0, high=1024, group="Device", advanced=True)
