@@ -25,8 +25,9 @@ class TokenText:
         """The text that `ids` add to `text` (of the tokens `begun`), and where in all of it each of them begins."""
         kept = [int(i) for i in ids]
         pieces = [self._piece(token) for token in kept]
-        if not begun and "".join(pieces) == self.of(kept):
-            return "".join(pieces), list(accumulate(map(len, pieces), initial=0))[:-1]
+        joined = "".join(pieces)
+        if not begun and BROKEN not in joined and joined == self.of(kept):
+            return joined, list(accumulate(map(len, pieces), initial=0))[:-1]
         growing = Unfolding(self, begun, text)
         for token in kept:
             growing.add(token)
@@ -49,31 +50,36 @@ class Unfolding:
     def __init__(self, tokens: TokenText, begun: Sequence[int] = (), text: str = "") -> None:
         self._tokens = tokens
         self._ids = [int(i) for i in begun[-CONTEXT:]]
+        # Decoded anew with every token are those from `_from` on; `_shown` characters of them are in the text already.
         self._from, self._read = 0, len(self._ids)
-        self._before: list[tuple[int, int, int]] = []  # length of the text, from, read: before each added token
+        self._shown = len(tokens.of(self._ids)) if self._ids else 0
+        self._before: list[tuple[int, int, int, int]] = []  # all of this before each added token
         self.text = text
         self.starts: list[int] = []
 
     def add(self, token: int) -> None:
         """One more token."""
-        self._before.append((len(self.text), self._from, self._read))
+        self._before.append((len(self.text), self._from, self._read, self._shown))
         self.starts.append(len(self.text))
         self._ids.append(int(token))
-        before, now = self._tokens.of(self._ids[self._from : self._read]), self._tokens.of(self._ids[self._from :])
-        if len(now) > len(before) and not now.endswith(BROKEN):
-            self.text += now[len(before) :]
+        now = self._tokens.of(self._ids[self._from :])
+        whole = now.rstrip(BROKEN)
+        self.text += whole[self._shown :]
+        self._shown = max(self._shown, len(whole))
+        if len(whole) == len(now):
             self._from, self._read = self._read, len(self._ids)
+            self._shown = len(self._tokens.of(self._ids[self._from :]))
 
     def drop(self, count: int) -> None:
         """Take the last `count` tokens back."""
         for _ in range(count):
-            length, self._from, self._read = self._before.pop()
+            length, self._from, self._read, self._shown = self._before.pop()
             self.text = self.text[:length]
             self.starts.pop()
             self._ids.pop()
 
     def finish(self) -> None:
         """Nothing more comes: bytes that never became a character are shown as what stands for them."""
-        before, now = self._tokens.of(self._ids[self._from : self._read]), self._tokens.of(self._ids[self._from :])
-        self.text += now[len(before) :]
-        self._from, self._read = self._read, len(self._ids)
+        now = self._tokens.of(self._ids[self._from :])
+        self.text += now[self._shown :]
+        self._shown = len(now)
