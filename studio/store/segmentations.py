@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, func, select, update
@@ -12,6 +13,7 @@ from studio.errors import ConflictError
 from studio.store import traces
 from studio.store.schema import annotation, segmentation, step
 from trainer.contract.records import Step
+from trainer.reasoning.ideas import segment_ideas
 
 EDITED = "edited"
 
@@ -48,6 +50,33 @@ def join(c: Connection, trace_id: int, ordinal: int, annotator_id: int) -> Chang
                 raise ConflictError(f"the next step is not {block.kind.value}; steps of two kinds are not joined")
     whole = Step(steps[ordinal].id, steps[ordinal].start, steps[ordinal + 1].end)
     return _store(c, trace_id, [*steps[:ordinal], whole, *steps[ordinal + 2 :]], annotator_id)
+
+
+def by_idea(c: Connection, trace_id: int, annotator_id: int) -> Changes:
+    """Cut a trace anew by idea (`trainer.reasoning.ideas`), within what its present steps cover of each block.
+
+    A step that stays keeps its id. Raises NotFoundError, and ConflictError where people have rated the steps or nothing
+    changes.
+    """
+    trace = traces.load(c, trace_id)
+    _check(c, trace_id, trace.segmentation.id)
+    blocks = [(block.start, block.end) for message in trace.messages for block in message.blocks]
+    covered: list[tuple[int, int]] = []
+    for old in trace.segmentation.steps:
+        inside = next((block for block in blocks if block[0] <= old.start < block[1]), (0, len(trace.text)))
+        last = covered[-1] if covered else (-1, -1)
+        joins = inside[0] <= last[0] < inside[1] and not trace.text[last[1] : old.start].strip()
+        covered[-1 if joins else len(covered) :] = [(last[0] if joins else old.start, old.end)]
+    spans = [span for start, end in covered for span in segment_ideas(trace.text, start, end)]
+    known = {(step.start, step.end): step.id for step in trace.segmentation.steps}
+    if {(span.start, span.end) for span in spans} == known.keys():
+        raise ConflictError("the steps of this trace are cut by idea already")
+    new = itertools.count(_next_id(c, trace_id))
+    made = []
+    for span in spans:
+        kept = known.get((span.start, span.end))
+        made.append(Step(next(new) if kept is None else kept, span.start, span.end))
+    return _store(c, trace_id, made, annotator_id)
 
 
 def take_back(c: Connection, trace_id: int) -> Changes:

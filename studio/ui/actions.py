@@ -205,6 +205,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("step_to_label", "S&end to a labelling project…", ("E",), "label", Page.INSPECT, "Inspect"),
     Action("split_step", "Sp&lit this step…", ("Ctrl+/",), page=Page.INSPECT, menu="Inspect"),
     Action("join_step", "&Join with the next step", ("Ctrl+J",), page=Page.INSPECT, menu="Inspect"),
+    Action("steps_by_idea", "Cut this trace anew by idea", page=Page.INSPECT, menu="Inspect"),
     Action("undo_steps", "Take back the last edit of steps", (), page=Page.INSPECT, menu="Inspect"),
     Action("follow_file", "Follow a growing f&ile…", (), "folder", Page.INSPECT, "Inspect"),
     Action("score_this", "&Score this trace", ("S",), "score", Page.INSPECT, "Inspect", "Ask a PRM for step scores"),

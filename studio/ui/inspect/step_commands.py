@@ -17,7 +17,7 @@ from studio.ui.actions import Page
 if TYPE_CHECKING:
     from studio.ui.inspect.page import InspectPage
 
-COMMANDS = ("split_step", "join_step", "undo_steps", "step_to_label")
+COMMANDS = ("split_step", "join_step", "steps_by_idea", "undo_steps", "step_to_label")
 
 
 class SplitDialog(QDialog):
@@ -73,6 +73,7 @@ class StepCommands(QObject):
         on("join_step", self._join)
         on("undo_steps", self._take_back)
         on("step_to_label", self._send)
+        on("steps_by_idea", self._by_idea)
 
     def enable(self, on: bool) -> None:
         """Whether there is a stored trace."""
@@ -101,6 +102,12 @@ class StepCommands(QObject):
         if opened is not None and step is not None:
             words = f"steps {step + 1} and {step + 2} are one step now"
             self._write(lambda c: segmentations.join(c, opened.trace.id, step, me), words)
+
+    def _by_idea(self) -> None:
+        opened, me = self._page.shown, self._context.annotator.id
+        if opened is not None:
+            words = "the steps are cut by idea; undo of steps brings the others back"
+            self._write(lambda c: segmentations.by_idea(c, opened.trace.id, me), words)
 
     def _take_back(self) -> None:
         opened = self._page.shown

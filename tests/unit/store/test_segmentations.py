@@ -119,3 +119,26 @@ def test_steps_that_somebody_has_rated_are_left_alone(database: Database, trace_
     database.run(lambda c: annotations.rate(c, annotations.Work(project, trace_id, ada), 0, Rating.POSITIVE))
     with pytest.raises(ConflictError, match="1 annotation made here"):
         database.run(lambda c: segmentations.split(c, trace_id, 0, 4, ada))
+
+
+def test_steps_are_cut_by_idea_within_their_blocks_and_that_is_taken_back(database: Database) -> None:
+    text = "Add one. Then two.\nStays.<mark>We get\n\\[x.\\]\nDone. Good."
+    end = text.index("<mark>")
+    blocks = (Block(BlockKind.THINKING, 0, end), Block(BlockKind.ANSWER, end + 6, len(text)))
+    lines = [*segment(text, 0, end), *segment(text, end + 6)]
+    steps = tuple(Step(k, span.start, span.end) for k, span in enumerate(lines))
+    with database.write() as c:
+        batch = batches.begin(c, "import")
+        new = traces.NewTrace("p", text, (Message("assistant", blocks),), steps)
+        trace_id = traces.add(c, new, batch_id=batch).trace_id
+        batches.publish(c, batch, {})
+    ada, before = me(database), texts(database, trace_id)
+    database.run(lambda c: segmentations.by_idea(c, trace_id, ada))
+    found = texts(database, trace_id)
+    assert [body for _, body in found] == ["Add one.", "Then two.", "Stays.", "We get\n\\[x.\\]", "Done.", "Good."]
+    assert dict(found)[1] == "Stays.", "a step that stays keeps its id"
+    assert not {id for id, body in found if body != "Stays."} & {id for id, _ in before}
+    with pytest.raises(ConflictError, match="by idea already"):
+        database.run(lambda c: segmentations.by_idea(c, trace_id, ada))
+    database.run(lambda c: segmentations.take_back(c, trace_id))
+    assert texts(database, trace_id) == before
