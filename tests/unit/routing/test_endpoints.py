@@ -1,0 +1,209 @@
+"""A reasoning model behind an address that misbehaves: the fast model's answer stands, and the route says why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tests.unit.models.http_servers import Handler, Scripted, answers, chat, chunk, served
+from tests.unit.routing.simulated import Says, row, same
+from trainer.models.endpoint import Dialect, Endpoint, EndpointSettings, Limits, Price, Retries, Timeouts
+from trainer.routing.backends import LATE, Distant, Place, logprobs_in
+from trainer.routing.router import Routed, Router, Rules
+from trainer.routing.values import REASONING, Effort, Question
+
+
+def distant(server: Scripted, dialect: Dialect = Dialect.CHAT, key: str = "", **more: object) -> Distant:
+    given = {
+        "timeouts": Timeouts(connect=5, first=20, between=20, total=20),
+        "retries": Retries(most=1, first=0.01, longest=0.02),
+        "price": Price(1.0, 10.0),
+    }
+    settings = EndpointSettings(server.url, "large", dialect=dialect, **given | more)  # type: ignore[arg-type]
+    return Distant(Endpoint(settings, key), Place("run", REASONING))
+
+
+def routed(backend: Distant, *, latency: float | None = None) -> Routed:
+    """A fast model that is unsure, in front of the address."""
+    rules = Rules(latency=latency, fast=Effort(n=1), reasoning=Effort(n=1))
+    router = Router(Says(("7",)), backend, rules, confidence=lambda _: 0.1, equal=same)
+    (route,) = router.route([Question(row("a", "3 + 4?"))], lambda: None)
+    return route
+
+
+def stands_marked(route: Routed) -> str:
+    """The fast model's answer stands; what the mark says."""
+    assert route.answer == "7"
+    assert route.asked[route.answered_by].tier == "fast"
+    assert route.escalated
+    assert route.marked.startswith("the reasoning model did not answer: ")
+    assert route.marked.endswith("; the fast model's answer stands")
+    return route.marked
+
+
+def hangs(handler: Handler, number: int) -> None:
+    handler.server.free.wait(60)
+
+
+def says(status: int, words: str, **headers: str) -> Callable[[Handler, int], None]:
+    return lambda handler, number: handler.json({"error": {"message": words}}, status, **headers)
+
+
+def test_one_that_works_answers():
+    with served(answers(chat("So it is \\boxed{8}.", usage={"prompt_tokens": 20, "completion_tokens": 9}))) as server:
+        route = routed(distant(server))
+        path, _, body = server.seen[0]
+    assert (route.answer, route.marked, route.answered_by) == ("8", "", 1)
+    assert route.asked[1].why == "escalated: P(right) 0.10, below 0.70"
+    assert route.asked[1].spent.cost == pytest.approx((20 * 1 + 9 * 10) / 1e6)
+    assert route.spent.tokens == 5 + 9
+    assert path == "/v1/chat/completions"
+    assert body["messages"][-1] == {"role": "user", "content": "3 + 4?"}
+    assert route.samples[-1].trace.text == "So it is \\boxed{8}."
+
+
+def test_a_slow_one():
+    with served(hangs) as server:
+        slow = Timeouts(connect=5, first=0.2, between=0.2, total=0.3)
+        assert "s" in stands_marked(routed(distant(server, timeouts=slow, retries=Retries(most=0))))
+
+
+def test_one_that_is_not_ready_when_the_time_is_up():
+    with served(hangs) as server:
+        assert LATE in stands_marked(routed(distant(server), latency=0.3))
+
+
+def test_a_wrong_one():
+    with served(answers({"what": "is this"})) as server:
+        assert "no chat answer" in stands_marked(routed(distant(server)))
+    with served(lambda handler, number: handler.raw(b"<html>hello</html>")) as server:
+        assert "no JSON" in stands_marked(routed(distant(server)))
+
+
+def test_an_empty_one():
+    with served(answers(chat(""))) as server:
+        assert "the answer is empty" in stands_marked(routed(distant(server)))
+        assert len(server.seen) == 2  # once more, as its settings say
+
+
+def test_one_that_answers_in_words_without_an_answer():
+    with served(answers(chat("I would rather not."))) as server:
+        assert "it wrote no answer" in stands_marked(routed(distant(server)))
+
+
+def test_a_limited_one():
+    with served(says(429, "too many requests", Retry_After="0")) as server:
+        assert "too many requests; ask less often, or later (2 tries)" in stands_marked(routed(distant(server)))
+
+
+def test_one_that_is_down():
+    with served(says(503, "out of order")) as server:
+        assert "out of order" in stands_marked(routed(distant(server)))
+        url = server.url
+    gone = EndpointSettings(url, "large", retries=Retries(most=0))
+    marked = stands_marked(routed(Distant(Endpoint(gone), Place("run", REASONING))))
+    assert url in marked
+
+
+def test_a_refused_key_is_named_and_never_shown():
+    with served(says(401, "bad key sk-abc")) as server:
+        marked = stands_marked(routed(distant(server, key="sk-abc")))
+    assert "check the key" in marked
+    assert "sk-abc" not in marked
+
+
+def test_what_had_come_of_an_answer_that_broke_off_is_kept():
+    def breaks(handler: Handler, number: int) -> None:
+        handler.begin_events()
+        handler.event(chunk(content="The answer is 8"))
+
+    with served(breaks) as server:
+        backend = distant(server)
+        told: list[str] = []
+        (reply,) = backend.ask(
+            [Question(row("a"))], Effort(), lambda: None, lambda new: told.extend(one.text for one in new), None
+        )
+    assert reply.samples == ()
+    assert "cut off in the middle" in reply.problem
+    (kept,) = reply.partial
+    assert kept.text == "The answer is 8"
+    assert "cut off" in str(kept.settings["broke_off"])
+    assert told == ["The answer is 8"]
+
+
+def test_log_probs_of_the_answer_come_with_it():
+    words = [("It", -0.5), (" is", -0.25), (" 8", -0.125)]
+    content = [{"token": word, "logprob": logprob, "top_logprobs": []} for word, logprob in words]
+    body = chat("It is 8", choice={"logprobs": {"content": content}}, message={"reasoning_content": "hm"})
+    with served(answers(body)) as server:
+        (reply,) = distant(server).ask([Question(row("a"))], Effort(), lambda: None, None, None)
+    (one,) = reply.samples
+    assert one.trace.text == "<think>hm</think>It is 8"
+    assert (one.answer, one.mean, one.least) == ("8", -0.125, -0.125)
+    assert one.trace.tokens is not None
+    starts, logprobs = logprobs_in(one.trace.tokens)
+    assert [one.trace.text[start:] for start in starts] == ["It is 8", " is 8", " 8"]
+    assert np.array_equal(logprobs, np.array([-0.5, -0.25, -0.125], np.float32))
+
+
+def test_a_server_that_refuses_log_probs_is_asked_without_them():
+    def picky(handler: Handler, number: int) -> None:
+        asked = handler.server.seen[number][2]
+        if "logprobs" in asked:
+            handler.json({"error": {"message": "logprobs is not supported"}}, 400)
+        else:
+            handler.json(chat("8"))
+
+    with served(picky) as server:
+        backend = distant(server)
+        for _ in range(2):
+            (reply,) = backend.ask([Question(row("a"))], Effort(n=2), lambda: None, None, None)
+            assert [one.answer for one in reply.samples] == ["8", "8"]
+            assert reply.problem == ""
+        assert len(server.seen) == 4 + 2  # the second time it is known
+
+
+def test_some_samples_that_fail_leave_the_others():
+    def every_other(handler: Handler, number: int) -> None:
+        if handler.server.seen[number][2]["seed"] % 2:
+            handler.json({"error": {"message": "out of luck"}}, 418)
+        else:
+            handler.json(chat("8"))
+
+    with served(every_other) as server:
+        backend = distant(server, limits=Limits(parallel=2))
+        (reply,) = backend.ask([Question(row("a"))], Effort(n=4), lambda: None, None, None)
+    assert [one.answer for one in reply.samples] == ["8", "8"]
+    assert "out of luck" in reply.problem
+    assert len({one.trace.id for one in reply.samples}) == 2
+
+
+def test_anthropic_messages():
+    blocks = [
+        {"type": "thinking", "thinking": "3 and 4", "signature": "s"},
+        {"type": "text", "text": "It is \\boxed{7}."},
+    ]
+    body = {
+        "id": "m", "type": "message", "role": "assistant", "model": "c", "content": blocks, "stop_reason": "end_turn",
+        "usage": {"input_tokens": 12, "output_tokens": 30},
+    }  # fmt: skip
+    with served(answers(body)) as server:
+        backend = distant(server, Dialect.MESSAGES, key="sk-test")
+        (reply,) = backend.ask(
+            [Question(row("a", "3 + 4?"), context="Be brief.")], Effort(1, 2048, 512), lambda: None, None, None
+        )
+        path, headers, asked = server.seen[0]
+    (one,) = reply.samples
+    assert (one.answer, one.trace.text) == ("7", "<think>3 and 4</think>It is \\boxed{7}.")
+    assert one.trace.budget is not None
+    assert (one.trace.budget.thinking_granted, one.trace.budget.used) == (2048, 30)
+    assert path == "/v1/messages"
+    assert headers["x-api-key"] == "sk-test"
+    assert asked["thinking"] == {"type": "enabled", "budget_tokens": 2048}
+    assert asked["max_tokens"] == 2560
+    assert asked["system"].startswith("Be brief.")
+    assert "temperature" not in asked
+    assert "sk-test" not in json.dumps([asked, one.trace.text, backend.identity])

@@ -1,0 +1,219 @@
+"""Who is asked, in what order, and why: the decisions by themselves, then the router over models that say as told."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.routing.simulated import Says, row, same
+from trainer.contract.generated import Spent
+from trainer.reasoning.routing import Thresholds, is_drawn
+from trainer.routing.confidence import Signals
+from trainer.routing.difficulty import Judged
+from trainer.routing.ledger import Ledger, both_of, entry_of, route_record
+from trainer.routing.router import Fitted, Pace, Routed, Router, Rules, after, before, fit
+from trainer.routing.values import FAST, REASONING, Effort, Question
+
+EASY, HARD = Judged(0.1, 0.85, 0.05), Judged(0.9, 0.15, 0.8)
+
+
+def router(fast: Says, reasoning: Says | None, confidence: float | None = 0.9, **rules: object) -> Router:
+    given: dict[str, object] = {"fast": Effort(n=1), "reasoning": Effort(n=1)}
+    return Router(
+        fast, reasoning, Rules(**given | rules), confidence=lambda _: confidence, equal=same,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def one(of: Router, name: str = "a") -> Routed:
+    (route,) = of.route([Question(row(name))], lambda: None)
+    return route
+
+
+def test_the_decisions():
+    limits = Thresholds(direct=0.2, accept=0.7)
+    assert before(None, limits).ask
+    assert before(EASY, limits).ask
+    assert not before(HARD, limits).ask
+    assert before(HARD, limits).why == "asked at once: P(the fast model is right) 0.15 before asking, below 0.20"
+    assert not after(0.7, True, limits).ask
+    assert after(0.69, True, limits).ask
+    assert after(None, True, limits).ask
+    assert after(0.99, False, limits).why == "escalated: the fast model gave no answer"
+
+
+def test_what_fits_into_the_time_left():
+    effort, pace = Effort(n=3, thinking=300, answer=100), Pace()
+    assert fit(effort, pace, None) == Fitted(effort)
+    assert fit(effort, pace, 0.1) == Fitted(effort)  # nothing is known: it is tried
+    for _ in range(10):
+        pace.see(2.0, 200)  # 10 ms a token, 200 tokens each
+    assert fit(effort, pace, 2.0) == Fitted(effort)
+    cut = fit(effort, pace, 1.0)
+    assert cut.effort == Effort(n=1, thinking=75, answer=25)
+    assert cut.why == "cut to one sample of 100 tokens: about 2.0 s are needed, 1.0 s are left"
+    assert fit(effort, pace, 0.4).effort is None
+    assert fit(effort, pace, -1.0) == Fitted(None, "no time is left")
+
+
+def test_the_pace_is_that_of_the_last_answers():
+    pace = Pace()
+    for k in range(200):
+        pace.see(1.0, 1000 if k < 100 else 100)
+    assert pace.usual == 100
+    assert pace.seconds_a_token == pytest.approx(0.01)
+    pace.see(1.0, 0)  # nothing was drawn: nothing is learned
+    assert pace.seconds_a_token == pytest.approx(0.01)
+
+
+def test_a_sure_answer_of_the_fast_model_stands():
+    fast, reasoning = Says(("4",)), Says(("5",), name="large")
+    route = one(router(fast, reasoning))
+    assert (route.answer, route.escalated, route.marked) == ("4", False, "")
+    assert [step.why for step in route.asked] == ["asked first; nobody judged the difficulty"]
+    assert reasoning.asked == []
+
+
+def test_an_unsure_one_escalates_and_both_are_paid():
+    route = one(router(Says(("4",)), Says(("5",), name="large", cost=9.0), 0.4))
+    assert (route.answer, route.answered_by, route.escalated) == ("5", 1, True)
+    assert route.asked[1].why == "escalated: P(right) 0.40, below 0.70"
+    assert (route.spent.cost, route.spent.tokens) == (10.0, 10)
+
+
+def test_a_hard_problem_goes_to_the_reasoning_model_at_once_and_others_do_not():
+    fast, reasoning = Says(("4",)), Says(("5",), name="large")
+    made = Router(
+        fast, reasoning, Rules({"": Thresholds(0.2, 0.7), "code": Thresholds(0.0, 0.7)}),
+        confidence=lambda _: 0.9, equal=same, judge=lambda problem: HARD if "hard" in problem else EASY,
+    )  # fmt: skip
+    questions = [Question(row("easy")), Question(row("hard")), Question(row("hard code"), task="code")]
+    routes = made.route(questions, lambda: None)
+    assert [route.answer for route in routes] == ["4", "5", "4"]
+    assert fast.asked[0][0] == ("easy", "hard code")  # together
+    assert [len(route.asked) for route in routes] == [1, 1, 1]
+    assert routes[0].asked[0].signals["before"] == 0.85
+
+
+@pytest.mark.parametrize(("fast", "wanted"), [(("4", "5", "5"), "5"), (("4", None, None), "4"), ((None, None), None)])
+def test_the_majority_of_the_samples_answers(fast: tuple[str | None, ...], wanted: str | None):
+    seen: list[Signals] = []
+
+    def confidence(signals: Signals) -> float:
+        seen.append(signals)
+        return 1.0
+
+    made = Router(Says(fast), None, Rules(), confidence=confidence, equal=same)
+    assert one(made).answer == wanted
+    agreement = {("4", "5", "5"): [2 / 3], ("4", None, None): [1 / 3], (None, None): []}[fast]
+    assert [signals.agreement for signals in seen] == agreement
+
+
+def test_a_fast_model_that_fails_is_replaced_and_it_is_said():
+    route = one(router(Says(problem="it is down"), Says(("5",), name="large")))
+    assert route.answer == "5"
+    assert route.asked[1].why == "escalated: the fast model failed: it is down"
+    assert route.marked == "the fast model did not answer: it is down"
+
+
+def test_a_reasoning_model_that_fails_at_once_leaves_the_fast_one_to_answer():
+    made = Router(
+        Says(("4",)), Says(problem="it is down", name="large"), Rules({"": Thresholds(0.5, 0.7)}),
+        confidence=lambda _: 0.1, equal=same, judge=lambda _: HARD,
+    )  # fmt: skip
+    route = one(made)
+    assert [step.tier for step in route.asked] == [REASONING, FAST]
+    assert (route.answer, route.answered_by) == ("4", 1)
+    assert route.marked == "the reasoning model did not answer: it is down; the fast model's answer stands"
+
+
+def test_when_nobody_answers_everything_is_told():
+    route = one(router(Says(problem="it is down"), Says(problem="so is this", name="large")))
+    assert (route.answer, route.answered_by) == (None, -1)
+    assert route.marked == "no model answered; it is down; so is this"
+    alone = one(router(Says((None,)), None))
+    assert (alone.answer, alone.marked) == (None, "no model answered; it wrote no answer")
+
+
+def test_without_time_the_reasoning_model_is_not_asked():
+    fast, reasoning = Says(("4",)), Says(("5",), name="large")
+    made = router(fast, reasoning, 0.4, latency=3.0)
+    made.paces[REASONING].see(10.0, 1000)  # it would take 10 s
+    made.rules = Rules(latency=1.0, fast=Effort(n=1), reasoning=Effort(n=1, thinking=900, answer=100))
+    route = one(made)
+    assert (route.answer, reasoning.asked) == ("4", [])
+    assert route.marked.startswith(
+        "escalated: P(right) 0.40, below 0.70; but no time for the reasoning model: about 10.0"
+    )
+    assert route.marked.endswith("s are left; the fast model's answer stands")
+
+
+def test_with_little_time_the_reasoning_model_is_cut():
+    reasoning = Says(("5",), name="large")
+    made = router(Says(("4",)), reasoning, 0.4)
+    made.paces[REASONING].see(10.0, 1000)
+    made.rules = Rules(latency=5.5, fast=Effort(n=1), reasoning=Effort(n=4, thinking=900, answer=100))
+    route = one(made)
+    assert route.answer == "5"
+    effort = reasoning.asked[0][1]
+    assert effort.n == 1
+    assert 450 <= effort.tokens <= 550
+    assert "cut to one sample of" in route.asked[1].why
+
+
+def test_a_cancel_goes_through():
+    class Stop(Exception):
+        pass
+
+    def stop() -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        router(Says(), Says()).route([Question(row("a"))], stop)
+
+
+def test_the_audit_asks_the_other_model_of_the_same_share_for_ever():
+    fast, reasoning = Says(("4",)), Says(("5",), name="large")
+    made = router(fast, reasoning, 0.9, audit=0.3)
+    questions = [Question(row(f"r{k}", f"problem {k}", "4")) for k in range(300)]
+    routes = made.route(questions, lambda: None)
+    drawn = {route.question.row.id for route in routes if route.audited}
+    assert drawn == {f"r{k}" for k in range(300) if is_drawn(f"r{k}", 0.3)}
+    assert 60 < len(drawn) < 120
+    assert all(route.spent.cost == 1.0 for route in routes)  # the audit is not the answer's cost
+    records = [route_record("run", route, lambda answer: answer == "4", {"audit": 0.3}) for route in routes]
+    both = both_of(records)
+    assert both is not None
+    assert len(both) == len(drawn)
+    assert both.fast_right.all()
+    assert not both.reasoning_right.any()
+
+
+def test_the_records_and_the_ledger():
+    ledger = Ledger()
+    assert ledger.figures() == {}
+    for k, (confidence, reference) in enumerate([(0.9, "4"), (0.9, "8"), (0.1, "5"), (0.1, None)]):
+        made = router(Says(("4",)), Says(("5",), name="large", cost=9.0), confidence)
+        (route,) = made.route([Question(row(f"r{k}", f"p{k}", reference), task="sums")], lambda: None)
+        grade = None if reference is None else lambda answer, right=reference: answer == right
+        ledger.add(route_record("run", route, grade, {"audit": 0.0}))
+    assert [record.outcome for record in ledger.records] == [1, 0, 1, None]
+    assert [step.outcome for step in ledger.records[2].asked] == [0, 1]
+    figures = ledger.figures()
+    assert figures["accuracy"] == pytest.approx(2 / 3)
+    assert figures["escalated"] == 0.5
+    assert figures["cost_of_right"] == pytest.approx((1 + 1 + 10) / 2)
+    assert "oracle_accuracy" not in figures
+    assert [(cell.task, cell.model) for cell in ledger.cells()] == [
+        ("", ""), ("sums", ""), ("sums", "fast"), ("sums", "large"),
+    ]  # fmt: skip
+    assert entry_of(ledger.records[2]).escalated
+
+
+def test_what_a_cached_route_spends():
+    class Free(Says):
+        def ask(self, *of):  # type: ignore[no-untyped-def]
+            replies = super().ask(*of)
+            return [type(reply)(reply.samples, Spent(cached=True)) for reply in replies]
+
+    route = one(router(Free(("4",)), None))
+    assert route.spent.cached
+    assert one(router(Free(("4",)), Says(("5",)), 0.1)).spent.cached is False
