@@ -24,6 +24,7 @@ from studio.store import (
     run_traces,
     runs,
     scores,
+    searches,
 )
 from studio.store import schema as s
 from studio.store.evaluation_records import store_records as store_evaluations
@@ -37,6 +38,7 @@ from trainer.contract.records import (
     MonitorRecord,
     Record,
     ScoreRecord,
+    SearchRecord,
     TraceRecord,
 )
 from trainer.contract.rubrics import RubricRecord
@@ -276,6 +278,9 @@ def _store(c: Connection, batch_id: int, records: Sequence[Storable]) -> scores.
         stored = stored + store_evaluations(c, batch_id, tried)
     if scored:
         stored = stored + scores.store_records(c, batch_id, scored)
+    sought = [record for record in records if isinstance(record, SearchRecord)]
+    if sought:
+        stored = stored + searches.store_records(c, batch_id, sought)
     if labelled:
         stored = stored + machine_labels.store_records(c, batch_id, labelled)
     flagged = [record for record in records if isinstance(record, FlagRecord)]

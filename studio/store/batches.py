@@ -143,9 +143,12 @@ def lives(process: str) -> bool:
 _OWN = (
     *(s.score, s.machine_label, s.token_values, s.project_trace, s.raw_record),
     *(i.flag, i.monitor_score, i.monitor_steps, i.source_record, i.rubric_hit),
-    *(r.evaluation,),
+    *(r.evaluation, r.search_trace, r.search),
 )
-_OF_TRACE = (s.message, s.project_trace, s.lease, s.candidate, i.clean_mark, i.failure, i.rubric_hit, i.bookmark)
+_OF_TRACE = (
+    *(s.message, s.project_trace, s.lease, s.candidate, i.clean_mark, i.failure, i.rubric_hit, i.bookmark),
+    r.search_trace,
+)
 
 
 def _delete_rows(database: Database, batch_id: int, progress: Progress, stop: Callable[[], bool]) -> bool:

@@ -2,9 +2,46 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, Table, Text
+from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, LargeBinary, Table, Text
 
 from studio.store.schema import metadata
+
+# -- searches ---------------------------------------------------------------------------------------------------------
+
+search = Table(
+    "search",  # what was tried for one problem
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("record", Text, nullable=False, unique=True),
+    Column("batch_id", ForeignKey("batch.id"), nullable=False, index=True),
+    Column("problem_id", ForeignKey("problem.id"), index=True),  # None: no trace came to its end
+    Column("prompt", Text, nullable=False),
+    Column("strategy", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("scorer", Text, nullable=False, server_default=""),
+    Column("answer", Text),
+    Column("outcome", Integer),
+    Column("chosen", Integer, nullable=False),  # place among its traces, -1: none
+    Column("traces", Integer, nullable=False),
+    Column("nodes", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),  # drawn, kept or not
+    Column("tokens_read", Integer, nullable=False),
+    Column("prm_calls", Integer, nullable=False),
+    Column("prm_tokens", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("settings", JSON, nullable=False, server_default="{}"),
+    Column("data", LargeBinary, nullable=False),  # nodes and votes, as `studio.store.searches` packs them
+)
+
+search_trace = Table(
+    "search_trace",  # the traces that a search finished
+    metadata,
+    Column("trace_id", ForeignKey("trace.id"), primary_key=True),
+    Column("search_id", ForeignKey("search.id"), nullable=False, index=True),
+    Column("batch_id", ForeignKey("batch.id"), nullable=False, index=True),
+    Column("place", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
 
 # -- evaluations ------------------------------------------------------------------------------------------------------
 

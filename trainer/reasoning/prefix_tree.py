@@ -110,23 +110,25 @@ def _laid_out(root: _Node, walked: Sequence[Sequence[_Node]]) -> PrefixTree:
         np.array([node.path for node in order], np.int64),
         np.array([node.step for node in order], np.int64),
         np.array([node.ends for node in order], np.int64),
-        _rows(order, parents),
+        heights(parents),
         tuple(np.array([number[id(node)] for node in path], np.int64) for path in walked),
     )
 
 
-def _rows(order: Sequence[_Node], parents: Sequence[int]) -> Floats:
-    """Leaves 0, 1, 2 ... from the top; a node halfway between its first and last child."""
-    first: list[float] = [np.nan] * len(order)
-    last: list[float] = [np.nan] * len(order)
-    rows = np.zeros(len(order))
+def heights(parents: Sequence[int]) -> Floats:
+    """A height for each node of a tree in depth-first order: leaves 0, 1, 2 ... from the top, a node halfway between
+    its first and last child. `parents` is -1 for node 0."""
+    first: list[float] = [np.nan] * len(parents)
+    last: list[float] = [np.nan] * len(parents)
+    rows = np.zeros(len(parents))
+    inner = set(parents)
     leaf = 0
-    for at, node in enumerate(order):
-        if not node.children:
+    for at in range(len(parents)):
+        if at not in inner:
             rows[at] = leaf
             leaf += 1
-    for at in range(len(order) - 1, -1, -1):
-        if order[at].children:
+    for at in range(len(parents) - 1, -1, -1):
+        if at in inner:
             rows[at] = (first[at] + last[at]) / 2
         parent = parents[at]
         if parent >= 0:

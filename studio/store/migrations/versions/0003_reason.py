@@ -18,6 +18,8 @@ def upgrade() -> None:
     _make_evaluation_samples()
     _index_evaluations()
     _make_regressions()
+    _make_searches()
+    _make_search_traces()
     _make_bookmarks()
     _name_filters()
     _widen_search_pages()
@@ -124,6 +126,60 @@ def _make_regressions() -> None:
         sa.UniqueConstraint("uid", name=op.f("uq_regression_uid")),
     )
     op.create_index(op.f("ix_regression_trace_id"), "regression", ["trace_id"])
+
+
+# -- searches ---------------------------------------------------------------------------------------------------------
+
+
+def _make_searches() -> None:
+    """What was tried for problems."""
+    op.create_table(
+        "search",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("record", sa.Text(), nullable=False),
+        sa.Column("batch_id", sa.Integer(), nullable=False),
+        sa.Column("problem_id", sa.Integer(), nullable=True),
+        sa.Column("prompt", sa.Text(), nullable=False),
+        sa.Column("strategy", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("scorer", sa.Text(), server_default="", nullable=False),
+        sa.Column("answer", sa.Text(), nullable=True),
+        sa.Column("outcome", sa.Integer(), nullable=True),
+        sa.Column("chosen", sa.Integer(), nullable=False),
+        sa.Column("traces", sa.Integer(), nullable=False),
+        sa.Column("nodes", sa.Integer(), nullable=False),
+        sa.Column("tokens", sa.Integer(), nullable=False),
+        sa.Column("tokens_read", sa.Integer(), nullable=False),
+        sa.Column("prm_calls", sa.Integer(), nullable=False),
+        sa.Column("prm_tokens", sa.Integer(), nullable=False),
+        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("settings", sa.JSON(), server_default="{}", nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["batch_id"], ["batch.id"], name=op.f("fk_search_batch_id")),
+        sa.ForeignKeyConstraint(["problem_id"], ["problem.id"], name=op.f("fk_search_problem_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_search")),
+        sa.UniqueConstraint("record", name=op.f("uq_search_record")),
+    )
+    op.create_index(op.f("ix_search_batch_id"), "search", ["batch_id"])
+    op.create_index(op.f("ix_search_problem_id"), "search", ["problem_id"])
+
+
+def _make_search_traces() -> None:
+    """The traces that searches finished."""
+    op.create_table(
+        "search_trace",
+        sa.Column("trace_id", sa.Integer(), nullable=False),
+        sa.Column("search_id", sa.Integer(), nullable=False),
+        sa.Column("batch_id", sa.Integer(), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["batch_id"], ["batch.id"], name=op.f("fk_search_trace_batch_id")),
+        sa.ForeignKeyConstraint(["search_id"], ["search.id"], name=op.f("fk_search_trace_search_id")),
+        sa.ForeignKeyConstraint(["trace_id"], ["trace.id"], name=op.f("fk_search_trace_trace_id")),
+        sa.PrimaryKeyConstraint("trace_id", name=op.f("pk_search_trace")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_search_trace_search_id"), "search_trace", ["search_id"])
+    op.create_index(op.f("ix_search_trace_batch_id"), "search_trace", ["batch_id"])
 
 
 # -- bookmarks --------------------------------------------------------------------------------------------------------
