@@ -52,6 +52,9 @@ class ForeignImporter:
     progress: Progress = lambda _bytes, _rows: None
     removing: Callable[[int], None] = lambda _rows: None
     stop: Callable[[], bool] = lambda: False
+    publishing: Callable[[Connection, int], None] = lambda _c, _log: (
+        None
+    )  # in the transaction that shows a log's traces
     _read: int = field(default=0)
 
     def run(self, source: Source) -> None:
@@ -164,6 +167,7 @@ class ForeignImporter:
         note = {"batch": batch_id, "source": str(source.path), "rows": self.report.imported}
         values = {"at": now(), "project_id": self.project_id, "role": "note", "verb": "import", "new": note}
         c.execute(insert(s.history).values(**values))
+        self.publishing(c, log_id)
         return batches.publish(c, batch_id, msgspec.to_builtins(self.report))
 
     def _copy(self, database: Database, batch_id: int, path: Path) -> None:

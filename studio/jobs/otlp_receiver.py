@@ -1,7 +1,8 @@
 """Receiving spans over OTLP/HTTP from programs on this machine: a post is read whole, or refused and not stored.
 
 What comes in is kept byte by byte in the folder `received` of the workspace and imported from there as any file of
-spans is: a trace a call of a model, published at once. The same post sent twice adds nothing.
+spans is: a trace a call of a model, published at once. The same post sent twice adds nothing. Spans of one trace id
+that come in several posts stand together in the log of the first.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ import argparse
 import hashlib
 import json
 import logging
+import os
 import sqlite3
 import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.exc import DBAPIError
 
 from studio.errors import ImportFormatError, SteplensError
@@ -31,6 +35,8 @@ from studio.exchange.formats import Told
 from studio.exchange.reading import BrokenRecord, parse
 from studio.exchange.report import ImportReport
 from studio.exchange.telling import CANCELLED, cancellable
+from studio.store import batches
+from studio.store import schema as s
 from studio.workspace import Workspace
 from trainer.contract.run_folder import write_atomic
 
@@ -153,7 +159,8 @@ class Receiver:
             folder.mkdir(exist_ok=True)
             write_atomic(path, body)
             source = Source(path, Kind.DOCUMENT, otel_spans.FORMAT, Told({}), len(body))
-            ForeignImporter(self._workspace.database, None, report, spread=_whole).run(source)
+            together = partial(_put_together, f"{folder.resolve()}{os.sep}")
+            ForeignImporter(self._workspace.database, None, report, spread=_whole, publishing=together).run(source)
             done = True
         except ImportFormatError as error:
             raise Refused(400, f"{error.problem}; {error.remedy}") from error
@@ -164,6 +171,20 @@ class Receiver:
             if not done and not was_here:
                 path.unlink(missing_ok=True)
         return report
+
+
+def _put_together(folder: str, c: Connection, log_id: int) -> None:
+    """Spans whose trace id came in an earlier post go to that post's log, as if one file had held them all."""
+    t, log = s.trace.c, s.log.c
+    mine = select(t.sample).where(t.log_id == log_id, t.sample.is_not(None)).distinct()
+    received = select(log.id).where(log.path.startswith(folder, autoescape=True), log.id < log_id)
+    first = (
+        select(t.sample, func.min(t.log_id).label("log_id"))
+        .where(t.log_id.in_(received.where(batches.visible(log.batch_id))), t.sample.in_(mine))
+        .group_by(t.sample)
+    )
+    for row in c.execute(first).all():
+        c.execute(update(s.trace).where(t.log_id == log_id, t.sample == row.sample).values(log_id=row.log_id))
 
 
 class _Server(ThreadingHTTPServer):

@@ -18,9 +18,10 @@ import pytest
 from sqlalchemy import func, select
 
 from studio.errors import SteplensError
+from studio.exchange import foreign_export
 from studio.jobs import otlp_receiver
 from studio.jobs.otlp_receiver import PATH, Received, Receiver
-from studio.store import batches, schema
+from studio.store import batches, schema, trace_list
 from studio.store.schema_inspect import source_record
 from studio.workspace import Workspace
 
@@ -191,3 +192,30 @@ def test_the_verb_listens_until_it_is_told_to_stop(tmp_path: Path) -> None:
         assert child.wait(60) == 130
     with Workspace.open(tmp_path / "w") as workspace:
         assert len(texts(workspace)) == 1
+
+
+def test_spans_of_one_trace_id_that_come_in_several_posts_stand_in_one_log(
+    workspace: Workspace, receiver: Receiver
+) -> None:
+    def sent(number: int, trace_id: str) -> bytes:
+        document = json.loads(GENAI)
+        for span in document["resourceSpans"][0]["scopeSpans"][0]["spans"]:
+            span["traceId"], span["spanId"] = trace_id, f"{span['spanId'][:8]}{number:08x}"
+        return json.dumps(document).encode()
+
+    bodies = [sent(1, "a" * 32), sent(2, "b" * 32), sent(3, "a" * 32), sent(4, "b" * 32), sent(5, "a" * 32)]
+    for body in bodies:
+        assert post(receiver, body) == (200, {})
+    assert receiver.total.traces == 5
+    with workspace.database.read() as c:
+        t = schema.trace.c
+        found = c.execute(select(t.sample, t.log_id, func.count()).group_by(t.sample, t.log_id).order_by(t.sample))
+        logs = [tuple(row) for row in found]
+        assert [(sample, number) for sample, _, number in logs] == [("a" * 32, 3), ("b" * 32, 2)]
+        assert [log.traces for log in trace_list.logs(c)] == [2, 3]
+        for log in foreign_export.logs(c):
+            again = b"".join(foreign_export.rebuilt(c, log))
+            assert json.loads(again) == json.loads(log.path.read_bytes()), "every post can still be given back"
+    assert len(kept(workspace)) == 5
+    assert post(receiver, bodies[4]) == (200, {})
+    assert (receiver.total.traces, receiver.total.known) == (5, 1)
