@@ -13,6 +13,7 @@ from trainer.contract import keys
 from trainer.contract.records import CONTRACT_VERSION, ModelRef
 from trainer.contract.specs import eval_sets
 from trainer.contract.specs.autolabel import AutolabelSpec
+from trainer.contract.specs.evaluate import EvaluateSpec
 from trainer.contract.specs.generate import GenerateSpec
 from trainer.contract.specs.monitor import MonitorSpec
 from trainer.contract.specs.orm import OrmSpec
@@ -30,6 +31,7 @@ __all__ = [
     "AfterError",
     "AutolabelSpec",
     "CodeRef",
+    "EvaluateSpec",
     "GenerateSpec",
     "MonitorSpec",
     "NeutralPolicy",
@@ -63,6 +65,7 @@ RecipeSpec = (
     | RubricSpec
     | GenerateSpec
     | SearchSpec
+    | EvaluateSpec
 )
 RECIPES: dict[str, type[RecipeSpec]] = {
     "prm": PrmSpec,
@@ -74,6 +77,7 @@ RECIPES: dict[str, type[RecipeSpec]] = {
     "monitor": MonitorSpec,
     "generate": GenerateSpec,
     "search": SearchSpec,
+    "evaluate": EvaluateSpec,
     "rubric": RubricSpec,
 }
 
