@@ -18,7 +18,7 @@ from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
 from trainer.contract.records import Split
 from trainer.contract.run_folder import RunFolder, RunFolderError
-from trainer.contract.spec import Value
+from trainer.contract.spec import SearchSpec, Value, build
 from trainer.contract.specs.autolabel import LabelMethod
 
 CPU_FLOPS = 6.0e10  # fp32 on a few cores; an assumption, and named as one
@@ -30,7 +30,7 @@ CHECKED_STEPS_A_SECOND = 500.0  # by the rule, algebra in a process of its own i
 MOST_PAST = 5
 LEARNS = ("prm", "orm", "sft")  # recipes that pass over rows again and again
 # What must be the same in a past run for its speed to say something of this one.
-_SAME = ("model", "adapt", "precision", "prm", "max_thinking", "max_answer", "method", "max_tokens", "max_rollouts")
+_SAME: tuple[str, ...] = ("model", "adapt", "precision", "prm", "max_thinking", "max_answer", "method", "max_tokens", "max_rollouts")
 _SAME += ("by", "judge", "judge_url", "judge_model", "judge_limit")
 
 
@@ -116,7 +116,7 @@ def _assumed(workspace: Workspace, order: RunOrder, counts: Counts, weights: int
     tokens = _tokens(order, counts)
     flops = GPU_FLOPS if order.device.startswith("cuda") else CPU_FLOPS
     work = _operations(order, weights, judge)
-    writes = order.recipe in ("rl", "autolabel")
+    writes = order.recipe in ("rl", "autolabel", "search")
     small = TINY_WRITTEN_A_SECOND if writes else TINY_TOKENS_A_SECOND
     speed = min(flops / max(work, 1), small if weights <= TINY_WEIGHTS else float("inf"))
     if writes:
@@ -143,6 +143,11 @@ def _tokens(order: RunOrder, counts: Counts) -> float:
         rollouts = asked * int(said["rollouts"])
         most = int(said["max_rollouts"])
         return given + (min(rollouts, most) if most else rollouts) * int(said["max_tokens"])
+    if order.recipe == "search":
+        spec = build("search", dict(said))
+        assert isinstance(spec, SearchSpec)
+        whole = spec.with_preset().n * (spec.max_thinking_tokens + spec.max_answer_tokens)
+        return float(counts.rows * (min(whole, spec.max_tokens) if spec.max_tokens else whole))
     return given
 
 
@@ -153,4 +158,6 @@ def _operations(order: RunOrder, weights: int, judge: int) -> float:
     if order.recipe == "rl":
         compared = 2 if float(order.parameters["kl_weight"]) else 0
         return (2.0 + compared + 6 * int(order.parameters["passes"])) * weights + 2.0 * judge
+    if order.recipe == "search":
+        return 2.0 * (weights + judge)
     return 2.0 * weights

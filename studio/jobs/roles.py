@@ -14,16 +14,21 @@ from studio.jobs.values import RunOrder
 from studio.store import models
 from studio.workspace import Workspace
 from trainer.contract.records import ModelRef
-from trainer.contract.run_folder import sha256_of, sha256_of_folder
+from trainer.contract.run_folder import checksum_of
 from trainer.contract.spec import RECIPES
 from trainer.contract.specs.autolabel import LabelMethod
+from trainer.contract.specs.route import RouteTask
+from trainer.contract.specs.search import Strategy
 
 TINY = "tiny"
 JUDGE = "judge"
+REASONING = "reasoning"
 MODEL, PRM = "model", "prm"  # fields of a recipe's dataclass that name a model; also the roles in the run folder
 POLICIES = ("sft", "rl")
 KIND_NAMES = {"prm": "a PRM", "orm": "an outcome reward model", "sft": "a policy", "rl": "a policy"}
 KIND_NAMES |= {"monitor": "a monitor"}
+KIND_NAMES |= {"route": "a router"}
+_BY_FILE = {"monitor.json": "monitor", "router.json": "route"}  # what lies in a folder without a config.json
 _STEP_HEADS = ("TokenClassification", "ForProcessRewardModel")
 
 
@@ -48,9 +53,15 @@ _ROLES = {
     ("rl", MODEL): Role(MODEL, "the policy to improve", POLICIES),
     ("rl", PRM): Role(PRM, "the PRM that scores steps", ("prm",), required=False),
     ("generate", MODEL): Role(MODEL, "the policy that writes", POLICIES),
+    ("search", MODEL): Role(MODEL, "the policy that writes", POLICIES),
+    ("search", PRM): Role(PRM, "the PRM that scores steps", ("prm", "orm"), required=False),
     ("autolabel", MODEL): Role(MODEL, "the policy that writes rollouts", POLICIES, required=False),
     ("monitor", MODEL): Role(MODEL, "the monitor that looks", ("monitor",), hub=False, required=False),
     ("monitor", JUDGE): Role(JUDGE, "the model that judges quotes", POLICIES, required=False),
+    ("route", MODEL): Role(MODEL, "the fast model", POLICIES, required=False),
+    ("route", REASONING): Role(REASONING, "the reasoning model", POLICIES, required=False),
+    ("route", PRM): Role(PRM, "the PRM that scores the fast model", ("prm", "orm"), hub=False, required=False),
+    ("route", "router"): Role("router", "the learned router", ("route",), hub=False, required=False),
     ("rubric", JUDGE): Role(JUDGE, "the model that judges quotes", POLICIES, required=False),
 }
 
@@ -81,7 +92,8 @@ def missing(order: RunOrder) -> tuple[str, ...]:
     return tuple(
         f"choose {role.wanted}"
         for role in roles_of(order.recipe)
-        if not named(order, role.name) and (role.required or _writes_rollouts(order))
+        if not named(order, role.name)
+        and (role.required or _writes_rollouts(order) or _is_led_by(order, role) or _is_routed_to(order, role))
     )
 
 
@@ -118,7 +130,7 @@ def find_model(workspace: Workspace, c: Connection, name: str, role: Role) -> So
         return None  # a hub id: the worker fetches it
     kind = known.kind if known is not None else kind_of_folder(path)
     _check_kind(role, name if known is None else known.name, kind)
-    checksum = sha256_of_folder(path) if path.is_dir() else sha256_of(path)
+    checksum = checksum_of(path)
     if known is not None and known.checksum != checksum:
         raise RunError(f"model {known.name!r} in {path} is not what its run made: its checksum has changed")
     return Source(role.name, path.resolve(), known.name if known is not None else path.name, checksum)
@@ -139,7 +151,7 @@ def kind_of_folder(path: Path) -> str:
     """The kind of a model that lies in a folder, by its config.json; empty for one that does not say."""
     config = path / "config.json"
     if not config.is_file():
-        return "monitor" if (path / "monitor.json").is_file() else ""
+        return next((kind for file, kind in _BY_FILE.items() if (path / file).is_file()), "")
     try:
         said = msgspec.json.decode(config.read_bytes())
     except msgspec.DecodeError as error:
@@ -156,6 +168,24 @@ def kind_of_folder(path: Path) -> str:
 def _is_idle(order: RunOrder) -> bool:
     """Whether the recipe will not use its models: labels by the rule need no policy."""
     return order.recipe == "autolabel" and not _writes_rollouts(order)
+
+
+def _is_led_by(order: RunOrder, role: Role) -> bool:
+    """Whether a search cannot go on without the PRM."""
+    if order.recipe != "search" or role.name != PRM:
+        return False
+    return Strategy(str(order.parameters.get("strategy", Strategy.BEST_OF_N))).needs_prm
+
+
+def _is_routed_to(order: RunOrder, role: Role) -> bool:
+    """Whether a router needs this model because no address stands in its place."""
+    given = order.parameters
+    if order.recipe != "route":
+        return False
+    if role.name == MODEL:
+        return not given.get("fast_url")
+    learns = str(given.get("task", "")) == RouteTask.LEARN
+    return role.name == REASONING and learns and not given.get("reasoning_url")
 
 
 def _writes_rollouts(order: RunOrder) -> bool:

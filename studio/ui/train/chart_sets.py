@@ -99,6 +99,17 @@ WRITING = ChartSet(
     ),
     "Means so far, by problems answered",
 )
+SEARCHING = ChartSet(
+    (
+        ChartSpec("Right answers", (Line("test/accuracy", points=True),), low=0.0, high=1.0),
+        ChartSpec("Problems with an answer", (Line("test/answered", points=True),), low=0.0, high=1.0),
+        ChartSpec("Tokens drawn a problem", (Line("test/tokens", points=True),)),
+        ChartSpec("Tokens the PRM read a problem", (Line("test/prm_tokens", points=True),)),
+        ChartSpec("Prefixes scored a problem", (Line("test/prm_calls", points=True),)),
+        ChartSpec("Seconds a problem", (Line("test/search_seconds", points=True),)),
+    ),
+    "Means so far, by problems answered",
+)
 LABELLING = ChartSet(
     (
         ChartSpec("Rollouts spent", (Line("train/rollouts"),)),
@@ -114,7 +125,9 @@ def charts_of(recipe: str, names: Iterable[str] = ()) -> ChartSet:
 
     Every named held-out set has a chart of its own, and so has what a server that writes differs by.
     """
-    own = {"sft": TEACHING, "rl": REINFORCEMENT, "autolabel": LABELLING, "generate": WRITING}.get(recipe, REWARD_MODEL)
+    own = {"sft": TEACHING, "rl": REINFORCEMENT, "autolabel": LABELLING, "generate": WRITING, "search": SEARCHING}.get(
+        recipe, REWARD_MODEL
+    )
     names = tuple(names)
     if _BY_SERVER.lines[0].key in names:
         own = ChartSet((*own.charts, _BY_SERVER), own.hint)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from trainer.contract.spec import Adapt, Value
 from trainer.contract.specs.autolabel import Hardness, LabelMethod
 from trainer.contract.specs.generate import DifficultyBy, Marked, TellBudget
+from trainer.contract.specs.search import Compute, Strategy
 from trainer.reasoning.demonstrations import DEMONSTRATION_PRESET
 from trainer.reasoning.stories import STORY_PRESET
 
@@ -135,12 +136,24 @@ GENERATE_PRESETS = (
         {"thinking": Marked.OPENED, "tell_budget": TellBudget.ALWAYS},
     ),
 )
+SEARCH_PRESETS = (
+    Preset("Best of 8", "Eight whole traces; the one whose weakest step is the best answers"),
+    Preset(
+        "Majority, no PRM",
+        "Self-consistency: the answer that most traces give",
+        {"strategy": Strategy.SELF_CONSISTENCY},
+    ),
+    Preset("Beam, low", "Four candidates a round", {"strategy": Strategy.BEAM, "compute": Compute.LOW}),
+    Preset("DVTS, high", "Eight subtrees that do not compete", {"strategy": Strategy.DVTS, "compute": Compute.HIGH}),
+    Preset("MCTS, high", "32 walks led by the PRM", {"strategy": Strategy.MCTS, "compute": Compute.HIGH}),
+)
 PRESETS = {
     "prm": PRM_PRESETS,
     "orm": ORM_PRESETS,
     "sft": SFT_PRESETS,
     "rl": RL_PRESETS,
     "generate": GENERATE_PRESETS,
+    "search": SEARCH_PRESETS,
     "autolabel": AUTOLABEL_PRESETS,
     "score": SCORE_PRESETS,
 }

@@ -34,6 +34,7 @@ RECIPE_NAMES = {
     "sft": "Teach a policy by demonstrations",
     "rl": "Improve a policy by reinforcement",
     "generate": "Let a policy write traces",
+    "search": "Search for answers",
     "autolabel": "Label steps by machine",
     "score": "Score traces",
 }
@@ -43,6 +44,7 @@ RECIPE_SHORT = {
     "sft": "Demonstrations",
     "rl": "Reinforcement",
     "generate": "Traces",
+    "search": "Search",
     "autolabel": "Machine labels",
     "score": "Scores",
 }
@@ -52,6 +54,7 @@ RECIPE_ABOUT = {
     "sft": "A model learns to write traces like these: thinking, then the answer.",
     "rl": "The policy writes traces, a PRM scores their steps, the verifier checks the answers, the policy learns.",
     "generate": "A policy writes traces for the problems, its thinking and its answer under budgets of their own.",
+    "search": "A policy tries steps or whole traces, a PRM scores them, and a vote or the best of them answers.",
     "autolabel": "A rule checks arithmetic and algebra; rollouts ask whether the answer can still be reached.",
     "score": "A PRM made here scores every step of stored traces.",
 }
