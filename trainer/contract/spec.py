@@ -19,6 +19,7 @@ from trainer.contract.specs.monitor import MonitorSpec
 from trainer.contract.specs.orm import OrmSpec
 from trainer.contract.specs.prm import AfterError, NeutralPolicy, PrmSpec, RewardSpec
 from trainer.contract.specs.rl import RlSpec
+from trainer.contract.specs.route import RouteSpec
 from trainer.contract.specs.rubric import RubricSpec
 from trainer.contract.specs.score import ScoreSpec
 from trainer.contract.specs.search import SearchSpec
@@ -41,6 +42,7 @@ __all__ = [
     "PromptForm",
     "RecipeSpec",
     "RlSpec",
+    "RouteSpec",
     "RubricSpec",
     "RunSpec",
     "ScoreSpec",
@@ -66,6 +68,7 @@ RecipeSpec = (
     | GenerateSpec
     | SearchSpec
     | EvaluateSpec
+    | RouteSpec
 )
 RECIPES: dict[str, type[RecipeSpec]] = {
     "prm": PrmSpec,
@@ -78,6 +81,7 @@ RECIPES: dict[str, type[RecipeSpec]] = {
     "generate": GenerateSpec,
     "search": SearchSpec,
     "evaluate": EvaluateSpec,
+    "route": RouteSpec,
     "rubric": RubricSpec,
 }
 

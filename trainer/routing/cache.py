@@ -62,7 +62,7 @@ class Cached:
         self, inner: Backend, folder: Path, *, days: float = 0.0, on_problem: Callable[[str], None] = lambda _: None
     ) -> None:
         """Answers older than `days` are asked for again (0 = never); `on_problem` hears of damaged files."""
-        self._inner, self._days, self._on_problem = inner, days, on_problem
+        self._inner, self.days, self._on_problem = inner, days, on_problem
         self._kept = KeptAnswers(folder, inner.name, inner.identity)
         self.looked = Looked()
 
@@ -99,7 +99,7 @@ class Cached:
         found = self._kept.get(key)
         if found.problem:
             self._on_problem(found.problem)
-        if found.kept is None or (self._days and time.time() - found.kept.at > self._days * DAY):
+        if found.kept is None or (self.days and time.time() - found.kept.at > self.days * DAY):
             return None
         try:
             samples = _samples.decode(found.kept.value)

@@ -34,7 +34,7 @@ def route_record(run: str, route: Routed, grade: Grade | None, settings: Setting
     judged = route.judged
     outcome = asked[place].outcome if place >= 0 else 0 if grade is not None else None
     return RouteRecord(
-        id=record_id(run, row.id, ROUTE_INDEX),
+        id=record_id(run, route.question.key or row.id, ROUTE_INDEX),
         row=row.id,
         problem=row.problem,
         reference=row.reference,

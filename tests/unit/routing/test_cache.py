@@ -17,9 +17,8 @@ from trainer.routing.cache import Cached, key_of, normalised
 from trainer.routing.values import Effort, Question, Reply
 
 
-def ask(cache: Cached, *problems: str, effort: Effort = Effort(), **more: str) -> list[Reply]:
-    questions = [Question(row(problem, problem), **more) for problem in problems]  # type: ignore[arg-type]
-    return cache.ask(questions, effort, lambda: None, None, None)
+def ask(cache: Cached, *problems: str) -> list[Reply]:
+    return cache.ask([Question(row(problem, problem)) for problem in problems], Effort(), lambda: None, None, None)
 
 
 def files_of(folder: Path) -> list[Path]:
