@@ -129,17 +129,22 @@ def _add_receive(verbs: Verbs) -> None:
 
 
 def _add_export(verbs: Verbs) -> None:
-    about = "Write annotations, or an imported file as it was, to a file."
+    about = "Write annotations, traces, or an imported file as it was, to a file."
     made = _verb(verbs, "export", "studio.exchange.transfer:export", about)
     made.add_argument("out", type=Path, metavar="OUT")
     made.add_argument(
-        "--format", choices=("prm800k", "original"), required=True, help="original: the file that --log names"
+        "--format",
+        choices=("prm800k", "original", "inspect", "otlp", "jsonl"),
+        required=True,
+        help="prm800k: annotations; original: the file that --log names; the others: traces",
     )
     made.add_argument("--log", metavar="FILE", help="of --format original: an imported file, by path or name")
     made.add_argument(
         "--from-tables", action="store_true", help="of --format original: the values alone, though the bytes are there"
     )
     made.add_argument("--project", metavar="NAME", help="only this project (default: all)")
+    made.add_argument("--trace", action="append", type=int, metavar="N", help="of traces: this one; repeatable")
+    made.add_argument("--find", default="", metavar="TEXT", help="of traces: those in which these words stand")
     made.add_argument("--annotator", metavar="NAME", help="only this annotator, by name or uid")
     made.add_argument("--source", choices=("all", "here", "imported"), default="all", help="default: all")
     made.add_argument("--unsubmitted", action="store_true", help="also annotations that are not submitted yet")

@@ -16,12 +16,14 @@ from studio.exchange import (
     openai_chat,
     openai_responses,
     otel_spans,
+    own_traces,
 )
 from studio.exchange.foreign import ForeignTrace, Json, Taken
 from studio.exchange.mapped import FieldMap
 from studio.exchange.reading import BrokenRecord, Read
 
 _READERS: tuple[tuple[str, Callable[[object], bool], Callable[[Any, int], Read]], ...] = (
+    (own_traces.FORMAT, own_traces.matches, own_traces.read),
     (inspect_sample.FORMAT, inspect_sample.is_sample, lambda value, line: inspect_sample.read_sample(value, {}, line)),
     (atif.FORMAT, atif.matches, atif.read),
     (otel_spans.FORMAT, otel_spans.matches, otel_spans.read),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from studio.exchange import own_traces
 from studio.exchange.chat_messages import put_message, role_of
 from studio.exchange.foreign import Composer, ForeignTrace, Json
 from studio.exchange.logprobs import token_arrays
@@ -24,6 +25,10 @@ def read_sample(sample: Json, header: Mapping[str, Any], line: int = 0) -> Read:
     if not is_sample(sample):
         raise BrokenRecord("no sample of an Inspect log", "it needs id, epoch and messages")
     composer = Composer()
+    carried = object_of(sample.get("metadata")).get(own_traces.KEY)
+    own = own_traces.inside(carried, (sample.get("messages"),), composer.taken, 0, line)
+    if own is not None:
+        return Read((own,), composer.taken)
     resolve = _Resolver(sample.get("attachments"))
     times = _times(sample)
     for message in _messages(sample):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from studio.exchange import openinference
+from studio.exchange import openinference, own_traces
 from studio.exchange.chat_messages import ASSISTANT, put_content, put_message
 from studio.exchange.foreign import Composer, ForeignTrace, Json, Taken
 from studio.exchange.reading import Read, budget_of, embedded, finished, object_of
@@ -92,6 +92,12 @@ def _spans(value: Json) -> Iterator[Json]:
 
 def _trace(span: Json, said: _Attributes, taken: Taken, number: int, line: int) -> ForeignTrace | None:
     composer = Composer(number, taken)
+    if own_traces.ATTRIBUTE in said.places:
+        plain = (said.get("gen_ai.input.messages"), said.get("gen_ai.output.messages"))
+        carried = embedded(taken, *said.places[own_traces.ATTRIBUTE])
+        own = own_traces.inside(carried, plain, taken, number, line)
+        if own is not None:
+            return own
     if any(name in said.places for name in _CONTENT):
         _put_genai(composer, said, taken)
     elif any(_INDEXED.fullmatch(name) for name in said.places):

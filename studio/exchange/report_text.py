@@ -48,10 +48,10 @@ def json_lines(told: Iterable[ToldTrace]) -> Iterator[str]:
 
 def inspect_json(title: str, told: Iterable[ToldTrace]) -> Iterator[str]:
     """An Inspect log of version 2: one sample a trace, scores and flags in its metadata."""
-    samples = [_sample(trace) for trace in told]
+    samples = [sample(trace) for trace in told]
     models = sorted({trace["output"]["model"] for trace in samples}) or ["unknown"]
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    dataset = {"name": title, "samples": len(samples), "sample_ids": [sample["id"] for sample in samples]}
+    dataset = {"name": title, "samples": len(samples), "sample_ids": [each["id"] for each in samples]}
     header = {"created": now, "task": title, "task_id": _id(title), "run_id": _id(title, now), "model": models[0]}
     log = {
         "version": 2,
@@ -67,7 +67,7 @@ def inspect_json(title: str, told: Iterable[ToldTrace]) -> Iterator[str]:
 
 def otlp_json(told: Iterable[ToldTrace]) -> Iterator[str]:
     """OTLP: one span a trace with the GenAI conventions' messages; flags and scores as events."""
-    spans = [_span(trace) for trace in told]
+    spans = [span(trace) for trace in told]
     scope = {"scope": {"name": "steplens"}, "spans": spans}
     resource = {"attributes": [_attribute("service.name", "steplens")]}
     yield json.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]}, ensure_ascii=False) + "\n"
@@ -88,7 +88,8 @@ def _id(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:22]
 
 
-def _sample(trace: ToldTrace) -> dict[str, Any]:
+def sample(trace: ToldTrace) -> dict[str, Any]:
+    """A sample of an Inspect log."""
     messages = [_message(trace, at, turn) for at, turn in enumerate(trace.turns)]
     if not any(turn.role == "user" for turn in trace.turns):
         messages.insert(0, {"id": _id(trace.uid, "problem"), "role": "user", "content": trace.prompt})
@@ -143,7 +144,8 @@ def _step_scores(trace: ToldTrace) -> list[dict[str, Any]]:
     ]
 
 
-def _span(trace: ToldTrace) -> dict[str, Any]:
+def span(trace: ToldTrace) -> dict[str, Any]:
+    """A span of OTLP."""
     last = max((at for at, turn in enumerate(trace.turns) if turn.role == "assistant"), default=len(trace.turns) - 1)
     start, end = _nanoseconds(trace, first=True), _nanoseconds(trace, first=False)
     attributes = [

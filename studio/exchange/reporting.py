@@ -95,7 +95,7 @@ def write(
 def report(args: argparse.Namespace) -> int:
     """`steplens report`."""
     with Workspace.open(args.workspace) as workspace, workspace.database.read() as c:
-        ids = _ids(c, args)
+        ids = chosen(c, args)
         quotes = [flag.quote for each in ids for flag in flags.of_trace(c, each)] if args.redact_flags else []
         redaction = Redaction.of(args.redact, quotes)
         form = ReportForm(args.form) if args.form else _form_of(args.out)
@@ -121,7 +121,8 @@ def _form_of(path: Path) -> ReportForm:
     return found[path.suffix.lower()]
 
 
-def _ids(c: Connection, args: argparse.Namespace) -> list[int]:
+def chosen(c: Connection, args: argparse.Namespace) -> list[int]:
+    """The traces that --trace, --find or --project say; all without one. Raises NotFoundError, FindError."""
     if args.trace:
         return list(args.trace)
     if args.find:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from studio.domain import Changes, Project, Topic, changed, new_uid
 from studio.errors import CancelledError, NotFoundError, SteplensError, StoreError
-from studio.exchange import exporter, foreign_export
+from studio.exchange import exporter, foreign_export, trace_export
 from studio.exchange.exporter import ExportQuery, Origin
 from studio.exchange.files import look
 from studio.exchange.foreign_import import SUFFIXES, ForeignImporter, Spread, files_of, in_this_process
@@ -206,6 +206,8 @@ def export(args: argparse.Namespace) -> int:
         with cancellable() as stop, Workspace.open(args.workspace) as workspace:
             if args.format == "original":
                 return _export_original(workspace, args, teller)
+            if args.format in trace_export.FORMS:
+                return trace_export.verb(workspace, args, teller, stop)
             with workspace.database.read() as c:
                 query = ExportQuery(
                     project=_project_id(c, args.project),
