@@ -39,7 +39,7 @@ def records_of(pins: Sequence[Pin], spec: RunSpec) -> list[TraceRecord | ScoreRe
     """Traces for the store, each with the scores of the PRM that paid it."""
     made: list[TraceRecord | ScoreRecord] = [_trace(pin.trace, spec) for pin in pins]
     for pin in pins:
-        judge = prm_at(spec, pin.update)
+        judge = scorer_of(spec, pin)
         if judge is not None and pin.trace.scores:
             made.append(
                 ScoreRecord(
@@ -66,8 +66,17 @@ def _trace(trace: PackedTrace, spec: RunSpec) -> TraceRecord:
     )
 
 
+def scorer_of(spec: RunSpec, pin: Pin) -> ModelRef | None:
+    """The PRM that scored a pinned trace: the one it names, though the run may since have gone back to another."""
+    named = pin.trace.scorer
+    if not named:
+        return prm_at(spec, pin.update)
+    known = [model for model in spec.models if model.role == "prm" and model.checksum == named]
+    return known[0] if known else ModelRef(role="prm", path=f"PRM {named[:12]}", checksum=named)
+
+
 def prm_at(spec: RunSpec, update: int) -> ModelRef | None:
-    """The PRM in the run folder that scored an update."""
+    """The PRM in the run folder that is in force at an update."""
     asked = spec.typed()
     assert isinstance(asked, RlSpec)
     step = update * asked.passes * asked.parts

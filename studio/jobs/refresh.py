@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -13,8 +16,9 @@ from studio.store import models, runs
 from studio.store.models import StoredModel
 from studio.store.runs import StoredRun
 from studio.workspace import Workspace
+from trainer.contract.checkpoints import is_whole
 from trainer.contract.records import ModelRef
-from trainer.contract.run_folder import RunFolder
+from trainer.contract.run_folder import RunFolder, checksum_of
 from trainer.contract.spec import RunSpec, is_code
 
 
@@ -63,8 +67,7 @@ def refresh(workspace: Workspace, run_id: int, prm: str) -> ModelRef:
     suffix = "" if source.path.is_dir() else source.path.suffix
     path = f"inputs/prm-{source.checksum[:12]}{suffix}"
     new = ModelRef(role="prm", path=path, checksum=source.checksum, name=source.name, from_step=step)
-    if not (folder.path / path).exists():
-        link(source.path, folder.path / path)
+    _bring(source.path, source.checksum, folder.path / path)
     kept = tuple(model for model in spec.models if not (model.role == "prm" and model.from_step == step))
     fresh = msgspec.structs.replace(spec, models=(*kept, new))
     workspace.database.run(lambda c: runs.set_spec(c, run_id, msgspec.to_builtins(fresh)))
@@ -72,10 +75,35 @@ def refresh(workspace: Workspace, run_id: int, prm: str) -> ModelRef:
     return new
 
 
+def _bring(source: Path, checksum: str, target: Path) -> None:
+    """Have a model in the run folder, whole; one whose copying was cut short before is copied anew. Raises RunError."""
+    if target.exists() and checksum_of(target) == checksum:
+        return
+    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    for left in target.parent.glob(f".{target.name}.*.tmp"):
+        _remove(left)
+    link(source, aside)
+    if checksum_of(aside) != checksum:
+        _remove(aside)
+        raise RunError(f"{source} changed while it was copied; choose it again")
+    _remove(target)
+    aside.rename(target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def newest_step(folder: RunFolder) -> int:
-    """The optimiser step of the newest checkpoint, from which a resume goes on; 0 without one."""
-    steps = [path.name.removeprefix("step-") for path in folder.checkpoints.glob("step-*")]
-    return max((int(step) for step in steps if step.isdigit()), default=0)
+    """The optimiser step of the newest whole checkpoint, from which a resume goes on; 0 without one."""
+    for path in sorted(folder.checkpoints.glob("step-*"), reverse=True):
+        step = path.name.removeprefix("step-")
+        if step.isdigit() and is_whole(path):
+            return int(step)
+    return 0
 
 
 def _in_force(spec: RunSpec) -> ModelRef | None:

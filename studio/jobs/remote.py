@@ -37,6 +37,9 @@ COPY_SECONDS = 12 * 3600.0
 OLD_SECONDS = 2 * 86_400.0  # a copy of the program that nobody has made anew since may go
 STAYS = {FILE, "process.json", "control", "alive", "worker.log", ".lock"}
 """Files of a run folder that belong to one side."""
+PRUNED = ("checkpoints", "rollouts")
+"""Folders of a run folder of which a worker keeps the newest alone."""
+NEVER = "NEVER-BEGUN"
 
 Stop = Callable[[], bool]
 Told = Callable[[str], None]
@@ -142,17 +145,53 @@ class Elsewhere:
         return run_dir
 
     def start(self, run_dir: str) -> str:
-        """Start the worker; the job's name as the template's last line says it. Raises RunError."""
-        said = self._shell(self._filled(self.template.start, run_dir)).strip().splitlines()
-        if not said or not said[-1].strip():
+        """Start the worker; the job's name as the template's last line says it. Raises RunError.
+
+        An attempt starts once, and what it was answered is kept there: see `started`.
+        """
+        begun, answer = self._marks(run_dir)
+        said = self._shell(
+            f"mkdir {begun} || exit 1\n(\n{self._filled(self.template.start, run_dir)}\n) > {answer}.part\ncode=$?\n"
+            f'[ "$code" -eq 0 ] || {{ rmdir {begun}; exit "$code"; }}\nmv {answer}.part {answer}\ncat {answer}'
+        )
+        return self._named(said)
+
+    def started(self, run_dir: str) -> str | None:
+        """The job of a start that was not answered; None when it never began, and now never will. Raises RunError."""
+        begun, answer = self._marks(run_dir)
+        said = self._shell(f"mkdir {begun} 2>/dev/null && echo {NEVER} && exit 0\ncat {answer}")
+        return None if said.strip() == NEVER else self._named(said)
+
+    def _marks(self, run_dir: str) -> tuple[str, str]:
+        """What is there once this attempt's start has begun, and what it answered; neither travels."""
+        return f"{run_dir}/.begun-{self.name}.tmp", f"{run_dir}/.job-{self.name}.tmp"
+
+    def _named(self, said: str) -> str:
+        lines = said.strip().splitlines()
+        if not lines or not lines[-1].strip():
             raise RunError(f"start of the template {self.how.template!r} named no job; its last line must")
-        return said[-1].strip()
+        return lines[-1].strip()
 
     def fetch(self, run_dir: str) -> None:
-        """Bring what is new there into the run folder here. Raises RunError."""
+        """Bring what is new there into the run folder here, and let go of what was pruned there. Raises RunError."""
         if templates.copies(self.template):
             values = {"host": self.template.host, "run_dir": run_dir, "local_dir": str(self.folder.path)}
             self._command(templates.fill(self.template.fetch, values), "fetch", seconds=COPY_SECONDS)
+            self._let_go(run_dir)
+
+    def _let_go(self, run_dir: str) -> None:
+        """Remove what the worker has pruned since; where it has nothing at all, everything stays here."""
+        looks = "\n".join(
+            f'(cd {run_dir}/{name} 2>/dev/null && for f in *; do [ -e "$f" ] && echo "{name}/$f"; done)'
+            for name in PRUNED
+        )
+        there = set(self._shell(f"{looks}\ntrue").splitlines())
+        for name in PRUNED:
+            if not any(each.startswith(f"{name}/") for each in there):
+                continue
+            for path in (self.folder.path / name).glob("[!.]*"):
+                if f"{name}/{path.name}" not in there:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def state(self, run_dir: str, job: str) -> str:
         """The scheduler's word. Raises RunError when it cannot be asked or does not know."""

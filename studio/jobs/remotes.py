@@ -126,7 +126,10 @@ class Watch(threading.Thread):
             self._hand_over(known)
         elif known.phase is Phase.STARTED:
             self.handed_over.set()
-            self._follow(known)
+            if known.job:
+                self._follow(known)
+            else:
+                self._find_job(known)
         return True
 
     def leave(self) -> None:
@@ -149,10 +152,8 @@ class Watch(threading.Thread):
     def _place(self) -> tuple[Elsewhere, LaunchTemplate]:
         how = launch.kept(self._folder.path)
         template = templates.find(Settings.load(), how)
-        known = remote.read(self._folder.path)
-        attempt = 1 if known is None else known.attempt
         device = self._folder.read_spec().device
-        name = f"steplens-{self._uid[:8]}-{attempt}"
+        name = f"steplens-{self._uid[:8]}-{self._tries()}"  # of one try: a worker that never began counts none
         cache = self._workspace.cache
         cache.mkdir(parents=True, exist_ok=True)
         return Elsewhere(self._folder, self._uid, name, template, how, device, cache, self._is_broken_off), template
@@ -175,33 +176,62 @@ class Watch(threading.Thread):
             run_dir = place.hand_over(self._tell_doing)
             if self._is_broken_off():
                 raise RunError("broken off before it was started")
-            job = place.start(run_dir)
         except (RunError, RunFolderError, OSError) as error:
             self._settle_unsent(str(error))
             return
-        now = time.time()
         known = remote.read(self._folder.path) or known
-        self._note(known, phase=Phase.STARTED, run_dir=run_dir, job=job, doing="", heard_at=now, state_at=0.0)
+        try:
+            self._note_started(known, run_dir, place.start(run_dir))
+        except RunError as error:  # it may have started all the same: see `_find_job`
+            self._note(known, phase=Phase.STARTED, run_dir=run_dir, job="", doing="", problem=str(error))
+
+    def _note_started(self, known: Remote, run_dir: str, job: str) -> None:
+        now = time.time()
+        self._note(
+            known, phase=Phase.STARTED, run_dir=run_dir, job=job, doing="", heard_at=now, state_at=0.0, problem=""
+        )
         self._due = time.monotonic() + 1.0
+
+    def _find_job(self, known: Remote) -> None:
+        """Ask what became of a start that was not answered, until that is: a job that nobody knows must not go on."""
+        try:
+            place, asked = self._place()[0], self._folder.asked()
+            if asked is not None:
+                place.ask(known.run_dir, asked)
+            job = place.started(known.run_dir)
+        except (RunError, RunFolderError, OSError) as error:
+            unknown = f"whether its job has begun on {known.host} is not known: {error}"
+            if self._insisted.is_set():
+                self._settle_unsent(known.problem, f"{unknown}; look there")
+            else:
+                self._note(known, doing=unknown)
+                self._leave.wait(LOOK_SECONDS * 4)
+            return
+        if job is None:
+            self._settle_unsent(known.problem)
+        else:
+            self._note_started(known, known.run_dir, job)
 
     def _tell_doing(self, text: str) -> None:
         known = remote.read(self._folder.path)
         if known is not None:
             self._note(known, doing=text)
 
-    def _settle_unsent(self, why: str) -> None:
+    def _settle_unsent(self, why: str, if_asked: str = "before it was started") -> None:
         asked = self._folder.asked()
         state = {Control.CANCEL: StoredState.CANCELLED, Control.PAUSE: StoredState.PAUSED}
         after = StoredState.FAILED if asked is None else state[asked]
-        message = why if asked is None else "before it was started"
+        message = why if asked is None else if_asked
         if self._leave.is_set() and asked is None:
             message = "handing it over was broken off; resume it"
-        database = self._workspace.database
-        with database.read() as c:
-            attempt = runs.get(c, self._run_id).attempts
-        database.run(lambda c: runs.settle(c, self._run_id, attempt, after, message=message))
+        tries = self._tries()
+        self._workspace.database.run(lambda c: runs.settle(c, self._run_id, tries, after, message=message))
         (self._folder.path / remote.FILE).unlink(missing_ok=True)
         self._follower.reload()
+
+    def _tries(self) -> int:
+        with self._workspace.database.read() as c:
+            return runs.get(c, self._run_id).attempts
 
     def _follow(self, known: Remote) -> None:
         asked = self._folder.asked()

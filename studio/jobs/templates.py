@@ -74,7 +74,7 @@ SHIPPED: Mapping[str, LaunchTemplate] = {
         fetch=_FETCH,
         start="nohup setsid {worker} >> {run_dir}/worker.log 2>&1 < /dev/null &\necho $!",
         state='case "$(ps -ww -o args= -p {job})" in *{run_dir}*) echo RUNNING;; *) echo GONE;; esac',
-        stop="kill -KILL -- -{job}",
+        stop='case "$(ps -ww -o args= -p {job})" in *{run_dir}*) kill -s KILL -- -{job};; esac',  # not another's number
     ),
     "slurm": LaunchTemplate(
         about="Slurm, by way of its login node; several machines meet at the first of them.",

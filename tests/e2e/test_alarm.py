@@ -18,6 +18,7 @@ from tests.e2e.data_desk import click, picture
 from tests.e2e.rollouts_made import add_run, plain_rl, save_update, spec_of
 from tests.e2e.seat import Seat
 from tests.e2e.test_rollouts import RIGHT, SECOND, UID, cell, open_tab, settle, story_workspace, traces_of, train_page
+from tests.unit.jobs.test_going_back import checkpoint
 from tests.unit.jobs.test_track import Book
 from trainer.contract import events, rollouts
 from trainer.contract.events import Level
@@ -34,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
     for update, groups in enumerate(((SECOND,), (RIGHT, SECOND))):
         save_update(made, UID, update, traces_of(*groups, mark=f"u{update}-"))
     place = RunFolder(made / "runs" / UID)
-    (place.checkpoints / "step-00000002").mkdir()
+    checkpoint(place, 2, torn=False)
     advice = "Paused: look at the examples, change the reward or the PRM, then resume."
     book = Book(place.path)
     book.say(events.Metrics, 2, split="train", values={"reward": 0.5})

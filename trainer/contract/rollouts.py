@@ -28,7 +28,8 @@ class PackedTrace(msgspec.Struct, frozen=True, kw_only=True):
     and `returns` [T] are empty where the run has none, `server_logprobs` [T] where the trainer wrote the trace itself
     (`logprobs` are always the trainer's). `policy_version` are the optimiser steps that the policy had seen which
     wrote it. `step_ends[k]` is the token that ends step k, `step_spans[k]` the code points of step k in `text`,
-    `scores[k]` the PRM's P(step k is correct). `correct` is the verifier's word, None when it could not decide,
+    `scores[k]` the PRM's P(step k is correct), `scorer` that PRM's checksum (empty where
+    it lies in no run folder, or the file is older). `correct` is the verifier's word, None when it could not decide,
     `outcome` what is paid for it (less what the length costs), `own` the user's reward.
     """
 
@@ -54,6 +55,7 @@ class PackedTrace(msgspec.Struct, frozen=True, kw_only=True):
     step_spans: tuple[tuple[int, int], ...]
     separators: bytes
     scores: tuple[float, ...]
+    scorer: str = ""
     correct: bool | None
     outcome: float | None
     reward: float

@@ -252,6 +252,11 @@ def sha256_of_folder(path: Path) -> str:
     return digest.hexdigest()
 
 
+def checksum_of(path: Path) -> str:
+    """The checksum of a model, which is a folder or a file."""
+    return sha256_of_folder(path) if path.is_dir() else sha256_of(path)
+
+
 def boot_id() -> str:
     """This boot of this machine; a process from another boot cannot live."""
     try:

@@ -276,7 +276,7 @@ class Author:
     def _by_value(self, found: list[Rollout], check: Check) -> list[Rollout]:
         """PPO: rewards at tokens, the value head as baseline, GAE, advantages whitened over the batch."""
         rows = [one.as_row() for one in found]
-        read = read_rows(self._learning, rows, self.spec.temperature, check)[1]
+        read = [one.values for one in read_rows(self._learning, rows, self.spec.temperature, check)]
         paid = [self._token_rewards(one) + self._kl_paid(one) for one in found]
         learned = padded([one.learned for one in found])
         estimate = gae(padded(paid), padded(read), learned, self.spec.gamma, self.spec.gae_lambda)
@@ -345,6 +345,7 @@ class Author:
             step_spans=tuple((span.start, span.end) for span in trace.response.steps),
             separators=np.asarray(trace.separators, np.uint8).tobytes(),
             scores=paid.scores,
+            scorer=self._rewarder.judge.version if paid.scores else "",
             correct=paid.correct,
             outcome=paid.outcome,
             reward=one.reward,

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from trainer.contract.keys import KeyMissing, Keys
@@ -28,14 +27,14 @@ from trainer.models.endpoint import (
     Reply,
     Timeouts,
 )
-from trainer.models.learn import padded_passes
 from trainer.models.policies import LoadedPolicy
 from trainer.models.response_tokens import ResponseTokens
 from trainer.models.sampling import Ended, Generated, Sampling, ThinkingEnded
 from trainer.models.served import Serving
 from trainer.reasoning.thinking import CLOSE
 from trainer.rl.handover import Handover, SteplensProtocol, VllmProtocol, need_confirmed
-from trainer.rl.objective import Learning, PolicyRow, laid, prompt_passes
+from trainer.rl.objective import Learning
+from trainer.rl.reference import read_rows
 from trainer.runtime.worker import RunFailed, Worker
 
 if TYPE_CHECKING:
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
 Check = Callable[[], None]
 Floats = NDArray[np.float32]
 FARTHEST = 20.0  # log-ratios beyond this are cut inside exponentials
-READ_TOKENS = 4096  # padded tokens in one pass that only reads
 
 
 class ServerWriter:
@@ -205,28 +203,11 @@ def _mark(tokens: ResponseTokens, ids: NDArray[np.int64]) -> tuple[int, int]:
 def read_again(learning: Learning, found: Sequence[Rollout], temperature: float, check: Check) -> list[Rollout]:
     """The rollouts with the trainer's log-probs and entropy; those of the server are kept beside them."""
     rows = [one.as_row() for one in found]
-    read = _logprobs(learning, rows, temperature, check)
+    read = read_rows(learning, rows, temperature, check)
     return [
-        replace(one, made=replace(one.made, logprobs=logprobs, entropy=entropy), server=one.made.logprobs)
-        for one, (logprobs, entropy) in zip(found, read, strict=True)
+        replace(one, made=replace(one.made, logprobs=own.logprobs, entropy=own.entropy), server=one.made.logprobs)
+        for one, own in zip(found, read, strict=True)
     ]
-
-
-@torch.no_grad()
-def _logprobs(
-    learning: Learning, rows: Sequence[PolicyRow], temperature: float, check: Check
-) -> list[tuple[Floats, Floats]]:
-    """Log-prob and entropy of every token of each row's response [T]."""
-    found: dict[int, tuple[Floats, Floats]] = {}
-    cut = prompt_passes if learning.shares else padded_passes
-    for group in cut(rows, len(rows), READ_TOKENS):
-        check()
-        read, _ = learning.read(laid(group, learning.policy.device, shares=learning.shares), temperature)
-        for line, row in enumerate(group):
-            tokens = row.length - row.prompt
-            both = (read.logprobs[line, :tokens], read.entropy[line, :tokens])
-            found[id(row)] = (both[0].float().cpu().numpy(), both[1].float().cpu().numpy())
-    return [found[id(row)] for row in rows]
 
 
 def importance(own: Floats, server: Floats, cap: float) -> Floats:

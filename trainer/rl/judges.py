@@ -16,6 +16,7 @@ from trainer.contract.records import ModelRef
 from trainer.contract.run_folder import read_events
 from trainer.models.load import ModelError, load_prm
 from trainer.rl.rewarder import PrmJudge
+from trainer.runtime.memory import release
 from trainer.runtime.worker import RunFailed, Worker
 
 PRM = "prm"
@@ -45,6 +46,8 @@ class Judges:
             return
         self._worker.progress("loading the models", 1, 2, unit="models", force=True)
         source = str(self._worker.folder.path / wanted.path) if wanted.checksum else wanted.path
+        self._judge, self._used = PrmJudge(None), None  # the old one goes before the new one is read
+        release()
         try:
             loaded = load_prm(source)
         except ModelError as error:
@@ -53,6 +56,11 @@ class Judges:
         self._judge, self._used = PrmJudge(loaded), wanted
         if wanted.from_step:
             self._tell(wanted)
+
+    @property
+    def version(self) -> str:
+        """The checksum of the PRM in force; empty where the run brings none."""
+        return "" if self._used is None else self._used.checksum
 
     def scores(
         self, problems: Sequence[str], steps: Sequence[Sequence[str]], check: Callable[[], None] = lambda: None

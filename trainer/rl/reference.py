@@ -6,6 +6,7 @@ A frozen copy on a processor reads as the decoder does: every prompt once, then 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -40,9 +41,9 @@ class Reference:
         if self._prompts is not None:
             return self._behind_prompts(self._prompts, rows, check)
         if self._frozen is not None:
-            return read_rows(self._frozen, rows, self._temperature, check)[0]
+            return [one.logprobs for one in read_rows(self._frozen, rows, self._temperature, check)]
         with self._learning.policy.body.disable_adapter():
-            return read_rows(self._learning, rows, self._temperature, check)[0]
+            return [one.logprobs for one in read_rows(self._learning, rows, self._temperature, check)]
 
     @torch.inference_mode()
     def _behind_prompts(self, memory: PrefixMemory, rows: Sequence[PolicyRow], check: Check) -> list[Floats]:
@@ -79,21 +80,26 @@ def _prompt_of(row: PolicyRow) -> tuple[int, ...]:
     return tuple(row.ids[: row.prompt].tolist())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """What a policy gives to the tokens of a response [T]; `values` are zeros without a value head."""
+
+    logprobs: Floats
+    entropy: Floats
+    values: Floats
+
+
 @torch.no_grad()
-def read_rows(
-    learning: Learning, rows: Sequence[PolicyRow], temperature: float, check: Check
-) -> tuple[list[Floats], list[Floats]]:
-    """Log-probs and values (zeros without a value head) of the tokens of each row's response [T]."""
-    logprobs: list[Floats] = [np.zeros(0, np.float32)] * len(rows)
-    values: list[Floats] = [np.zeros(0, np.float32)] * len(rows)
-    place = {id(row): index for index, row in enumerate(rows)}
+def read_rows(learning: Learning, rows: Sequence[PolicyRow], temperature: float, check: Check) -> list[Read]:
+    """Every row's response as the policy reads it, in order."""
+    read: dict[int, Read] = {}
     cut = prompt_passes if learning.shares else padded_passes
     for group in cut(rows, len(rows), READ_TOKENS):
         check()
         found, value = learning.read(laid(group, learning.policy.device, shares=learning.shares), temperature)
         for line, row in enumerate(group):
             tokens = row.length - row.prompt
-            logprobs[place[id(row)]] = found.logprobs[line, :tokens].float().cpu().numpy()
-            known = np.zeros(tokens, np.float32) if value is None else value[line, :tokens].float().cpu().numpy()
-            values[place[id(row)]] = known
-    return logprobs, values
+            logprobs, entropy = (part[line, :tokens].float().cpu().numpy() for part in (found.logprobs, found.entropy))
+            values = np.zeros(tokens, np.float32) if value is None else value[line, :tokens].float().cpu().numpy()
+            read[id(row)] = Read(logprobs, entropy, values)
+    return [read[id(row)] for row in rows]

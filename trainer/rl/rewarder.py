@@ -66,6 +66,11 @@ class StepJudge(Protocol):
         """Whether steps are scored at all."""
         ...
 
+    @property
+    def version(self) -> str:
+        """The checksum of the PRM that scores now; empty where none lies in the run folder."""
+        ...
+
     def scores(
         self, problems: Sequence[str], steps: Sequence[Sequence[str]], check: Callable[[], None] = lambda: None
     ) -> list[tuple[float | None, ...]]:
@@ -81,6 +86,7 @@ class OwnJudge:
     """A user's function scores the steps of one trace: it returns a number in [0, 1] for each."""
 
     is_there = True
+    version = ""
 
     def __init__(self, function: UserSteps) -> None:
         self._function = function
@@ -98,6 +104,8 @@ class OwnJudge:
 
 class PrmJudge:
     """A PRM, or without one a judge that scores nothing."""
+
+    version = ""
 
     def __init__(self, loaded: Loaded | None, *, pass_tokens: int = 8192) -> None:
         self._loaded, self._pass_tokens = loaded, pass_tokens

@@ -16,12 +16,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from trainer.contract.checkpoints import STATE, is_whole
 from trainer.contract.run_folder import sha256_of, sync
 from trainer.runtime.sharding import spread_state
 
 WEIGHTS = "weights.safetensors"
 REST = "optimiser.pt"
-STATE = "state.json"
 
 
 class TrainState(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,12 +124,12 @@ def newest(folder: Path) -> tuple[Found | None, tuple[str, ...]]:
 
 def read(path: Path) -> Found | None:
     """The checkpoint at `path` if every file is there and has the checksum it was written with, else None."""
+    if not is_whole(path):
+        return None
     try:
-        state = msgspec.json.decode((path / STATE).read_bytes(), type=TrainState)
-        whole = bool(state.files) and all(sha256_of(path / name) == digest for name, digest in state.files.items())
+        return Found(path, msgspec.json.decode((path / STATE).read_bytes(), type=TrainState))
     except (OSError, msgspec.MsgspecError):
         return None
-    return Found(path, state) if whole else None
 
 
 def prune(folder: Path, keep_last: int, best_step: int, newest_step: int) -> None:

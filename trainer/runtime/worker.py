@@ -28,12 +28,11 @@ from trainer.contract.run_folder import (
     RunFolder,
     RunFolderError,
     boot_id,
+    checksum_of,
     cut_torn_line,
     host_name,
     last_attempt,
     last_event,
-    sha256_of,
-    sha256_of_folder,
 )
 from trainer.contract.spec import RunSpec
 from trainer.runtime.peers import Peers
@@ -313,7 +312,7 @@ def verify(folder: RunFolder, spec: RunSpec) -> None:
         path = folder.path / model.path
         if not path.exists():
             raise RunFolderError(f"{path} is missing; copy the model {model.name or model.role} there, or run it again")
-        found = sha256_of_folder(path) if path.is_dir() else sha256_of(path)
+        found = checksum_of(path)
         if model.checksum and found != model.checksum:
             raise RunFolderError(
                 f"{path}: checksum {found[:12]} is not {model.checksum[:12]} of spec.json; the model has changed"

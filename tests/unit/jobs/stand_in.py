@@ -1,7 +1,8 @@
 """Stand-ins for ssh, rsync, Slurm and Ray: they do on folders and processes of this machine what those do on others.
 
 `FARM` holds a folder a machine. While `FARM/cut` is there nothing is reached; while `FARM/hold` is there jobs are
-pending. What rsync copied stands in `FARM/copied`, a line a file.
+pending. `FARM/unasked` and `FARM/unanswered` break the line of ssh once before, or after, a job is started there. What
+rsync copied stands in `FARM/copied`, a line a file.
 """
 
 from __future__ import annotations
@@ -38,7 +39,15 @@ def ssh(args: list[str]) -> int:
     if (FARM / "cut").exists() or not (FARM / host).is_dir():
         sys.stderr.write(f"ssh: connect to host {host} port 22: Connection timed out\n")
         return 255
-    return subprocess.call(["sh", "-c", command], cwd=FARM / host)
+    script = sys.stdin.read()
+    lost = next((FARM / name for name in ("unasked", "unanswered") if (FARM / name).exists()), None)
+    if lost is None or "nohup setsid" not in script:
+        return subprocess.run(["sh", "-c", command], cwd=FARM / host, input=script, text=True).returncode
+    if lost.name == "unanswered":
+        subprocess.run(["sh", "-c", command], cwd=FARM / host, input=script, text=True, stdout=subprocess.DEVNULL)
+    lost.unlink()
+    sys.stderr.write("client_loop: send disconnect: Broken pipe\n")
+    return 255
 
 
 def rsync(args: list[str]) -> int:

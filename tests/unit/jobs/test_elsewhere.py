@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -249,6 +251,56 @@ def test_what_cannot_be_handed_over_fails_with_the_command_and_can_be_resumed(fa
     (farm.root / "gpu5").mkdir()
     farm.jobs.resume(run)
     assert farm.wait(run, RunState.FINISHED).elsewhere == "gpu5"
+
+
+def test_a_start_that_is_not_answered_leaves_no_job_that_nobody_knows(farm: Farm) -> None:
+    (farm.root / "unanswered").touch()
+    heard = farm.send("ssh", recipe="score")
+    assert farm.wait(heard, *DONE).state is RunState.FINISHED, farm.view(heard).message
+    assert {event.attempt for event in read_events(farm.folder(heard).events)[0]} == {1}
+    (farm.root / "unasked").touch()
+    never = farm.send("ssh", recipe="score")
+    failed = farm.wait(never, *DONE)
+    assert (failed.state, "Broken pipe" in failed.message) == (RunState.FAILED, True)
+    late = farm.there(never).path / f".begun-steplens-{failed.uid[:8]}-1.tmp"
+    assert late.is_dir(), "a start that comes late finds that it may not"
+    farm.jobs.resume(never)
+    assert farm.wait(never, RunState.FINISHED).elsewhere == "gpu4"
+
+
+def test_what_was_pruned_there_goes_here_too(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPLENS_TEST_WORKER", '{"seconds": 0.5}')
+    run = farm.send("ssh", steps=400)
+    farm.wait(run, RunState.RUNNING)
+    here, there = farm.folder(run), farm.there(run)
+    for step in (1, 2, 3):
+        (there.checkpoints / f"step-{step:08d}").mkdir(parents=True)
+        (there.checkpoints / f"step-{step:08d}" / "state.json").write_text("{}")
+    farm.jobs.fetch(run)
+    shutil.rmtree(there.checkpoints / "step-00000001")
+    (here.path / "rollouts").mkdir()
+    (here.path / "rollouts" / "00000000.msgpack").touch()
+    farm.jobs.fetch(run)
+    assert [path.name for path in sorted(here.checkpoints.glob("step-*"))] == ["step-00000002", "step-00000003"]
+    assert (here.path / "rollouts" / "00000000.msgpack").exists(), "where nothing is there, nothing is taken away"
+    farm.jobs.cancel(run)
+    assert farm.wait(run, *DONE).state is RunState.CANCELLED
+
+
+def test_stop_ends_the_job_and_no_other_process_of_its_number(tmp_path: Path) -> None:
+    for name in ("other", "run"):
+        process = subprocess.Popen(["sh", "-c", "sleep 600; true", str(tmp_path / name)], start_new_session=True)
+        script = templates.fill(SHIPPED["ssh"].stop, {"job": str(process.pid), "run_dir": str(tmp_path / "run")})
+        try:
+            subprocess.run(["sh", "-s"], input=script, text=True, check=True)
+            if name == "run":
+                assert process.wait(60) == -signal.SIGKILL
+            else:
+                assert process.poll() is None
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def test_another_studio_takes_up_a_run_that_goes_on_elsewhere(farm: Farm) -> None:
