@@ -1,4 +1,4 @@
-"""What was tried for one problem, as a tree: all its traces, and the candidates that stand beside their steps."""
+"""What was tried for one problem, as a tree: all its traces and the candidates beside their steps, or one search."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, select
 
 from studio.domain import Trace
-from studio.store import batches, scores, traces
+from studio.store import batches, scores, searches, traces
 from studio.store.schema import candidate, trace
+from studio.store.searches import SearchTree, StoredSearch
+from trainer.contract.generated import SearchNode
 from trainer.reasoning.prefix_tree import Path, PrefixTree, grow
+from trainer.reasoning.search_tree import lay_out
 
 MOST_TRACES = 5_000
 _CHUNK = 500  # ids in one IN (...)
@@ -27,10 +30,20 @@ class Branch:
 
 
 @dataclass(frozen=True, slots=True)
+class Sought:
+    """What a search says of its tree's nodes, in the tree's order; `chosen` is the path of the trace that answered."""
+
+    search: StoredSearch
+    nodes: tuple[SearchNode, ...]
+    chosen: int
+
+
+@dataclass(frozen=True, slots=True)
 class TraceTree:
     """The tree of a problem. `branches[i]` is path i of `tree`; `own` the path of the trace it was asked for.
 
-    `left_out` traces of the problem are not in it. `steps[i]` are the texts of path i.
+    `left_out` traces of the problem are not in it. `steps[i]` are the texts of path i. In the tree of a search
+    (`sought`) `own` is -1 where the trace it was asked for is not of that search, and paths may be without a trace.
     """
 
     prompt: str
@@ -40,9 +53,17 @@ class TraceTree:
     own: int
     scorer: str
     left_out: int
+    sought: Sought | None = None
+
+    def branch(self, node: int) -> Branch | None:
+        """The path that a node stands on; None where it led to no trace."""
+        path = int(self.tree.path[node])
+        return self.branches[path] if 0 <= path < len(self.branches) and self.branches[path].trace_id else None
 
     def text(self, node: int) -> str:
         """What a node says."""
+        if self.sought is not None and node:
+            return self.sought.nodes[node].text
         return self.prompt if node == 0 else self.steps[int(self.tree.path[node])][int(self.tree.step[node])]
 
 
@@ -74,6 +95,51 @@ def of_problem(c: Connection, trace_id: int) -> TraceTree:
         scorer,
         len(ids) - len(loaded),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Searches:
+    """The searches for a trace's problem: `own` is the one that wrote the trace, `others` the newest first."""
+
+    own: StoredSearch | None
+    others: tuple[StoredSearch, ...]
+
+
+def searches_of(c: Connection, trace_id: int) -> Searches:
+    """Which searches a trace's tree may be shown of. Raises NotFoundError."""
+    own = searches.of_trace(c, trace_id)
+    everything = searches.of_problem(c, traces.load(c, trace_id).problem.id)
+    return Searches(own, tuple(one for one in everything if own is None or one.id != own.id))
+
+
+def of_search(c: Connection, search_id: int, trace_id: int) -> TraceTree:
+    """The tree of a search, asked for at a trace. Raises NotFoundError."""
+    read = searches.read(c, search_id)
+    laid = lay_out(read.nodes)
+    found = _traces_of(c, read)
+    branches = tuple(
+        Branch(0 if one is None else one, read.search.model, found.get(one or 0)) for one in read.trace_ids
+    )
+    return TraceTree(
+        read.search.prompt,
+        laid.tree,
+        branches,
+        tuple(() for _ in branches),
+        next((at for at, branch in enumerate(branches) if branch.trace_id == trace_id), -1),
+        read.search.scorer,
+        0,
+        Sought(read.search, tuple(read.nodes[at] for at in laid.order.tolist()), read.search.chosen),
+    )
+
+
+def _traces_of(c: Connection, read: SearchTree) -> dict[int, int | None]:
+    """Outcomes by trace."""
+    ids = [one for one in read.trace_ids if one is not None]
+    out: dict[int, int | None] = {}
+    for start in range(0, len(ids), _CHUNK):
+        query = select(trace.c.id, trace.c.outcome).where(trace.c.id.in_(ids[start : start + _CHUNK]))
+        out |= {row.id: row.outcome for row in c.execute(query)}
+    return out
 
 
 def _steps(one: Trace) -> tuple[str, ...]:

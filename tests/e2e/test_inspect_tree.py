@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPointF
 from PySide6.QtWidgets import QApplication
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from studio.store import batches, projects, traces
 from studio.store import schema as s
@@ -19,6 +19,7 @@ from studio.ui.inspect.tree_dialog import TreeDialog
 from studio.workspace import Workspace
 from tests.e2e.inspecting import go_to_inspect
 from tests.e2e.seat import PICTURES, Seat
+from tests.unit.store.searches_made import add_search
 
 COUNT = 40
 
@@ -80,6 +81,44 @@ def test_the_tree_of_a_problem(sit_down: Callable[[], Seat]) -> None:
         seat.press("Return", view)
         branch = made.branches[int(made.tree.path[wrong])]
         seat.wait(lambda: page.shown is not None and page.shown.trace.id == branch.trace_id and page.step == 0)
+        dialog.accept()
+
+
+def test_the_tree_of_a_search(sit_down: Callable[[], Seat], folder: Path) -> None:
+    with Workspace.open(folder) as opened, opened.database.write() as c:
+        add_search(c)
+        wanted = c.scalar(select(s.trace.c.id).where(s.trace.c.model == "policy").order_by(s.trace.c.id).limit(1))
+    assert wanted is not None
+    with sit_down() as seat:
+        page = go_to_inspect(seat)
+        page.show_trace(wanted)
+        seat.wait(lambda: page.shown is not None and page.shown.trace.id == wanted)
+        dialog = open_tree(seat, page)
+        made, view = dialog.made, dialog.view
+        assert made is not None
+        assert made.sought is not None
+        assert dialog.chooser.isVisible()
+        assert dialog.chooser.currentText() == "Search: MCTS, n 3 (min), by policy · run a"
+        assert dialog.state.text().startswith("answer 4, right · 5 steps tried, 2 kept · 2 traces finished · 24 tokens")
+        assert made.text(view.current) == "Answer: 4"
+        assert "value 0.80" in dialog.node.text()
+        assert dialog.node.text().endswith(f"trace {wanted} ends here, right, and it answers")
+        seat.press("h", view)
+        assert "2 visits · kept" in dialog.node.text()
+        for theme in ("light", "dark"):
+            seat.context.actions.run(f"theme_{theme}")
+            QApplication.processEvents()
+            PICTURES.mkdir(exist_ok=True)
+            assert dialog.grab().save(str(PICTURES / f"search-tree-{theme}.png"))
+        other = next(n for n in range(len(made.tree.parent)) if made.text(n) == "Answer: 5")
+        view.choose(other)
+        seat.press("Return", view)
+        branch = made.branch(other)
+        assert branch is not None
+        seat.wait(lambda: page.shown is not None and page.shown.trace.id == branch.trace_id)
+        dialog.chooser.setCurrentIndex(0)
+        seat.wait(lambda: dialog.made is not None and dialog.made.sought is None)
+        assert "2 traces" in dialog.state.text()
         dialog.accept()
 
 

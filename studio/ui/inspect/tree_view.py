@@ -68,10 +68,12 @@ class TreeView(QWidget):
         self._x = made.tree.depth.astype(np.float64) * ACROSS
         self._y = made.tree.row * DOWN
         self._own = np.zeros(len(self._x), np.bool_)
-        self._own[made.tree.of_path[made.own]] = True
+        shown = made.own if made.own >= 0 or made.sought is None else made.sought.chosen
+        path = made.tree.of_path[shown] if 0 <= shown < len(made.tree.of_path) else np.zeros(1, np.int64)
+        self._own[path] = True
         self._fresh = True
         self.fit()
-        self.choose(int(made.tree.of_path[made.own][-1]), bring=False)
+        self.choose(int(path[-1]), bring=False)
 
     def choose(self, node: int, *, bring: bool = True) -> None:
         """Make a node the current one."""
