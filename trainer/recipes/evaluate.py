@@ -76,7 +76,7 @@ def earlier(worker: Worker) -> Earlier:
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Task:
     """One problem under one cap on thinking; `place` is that of the cap among the run's."""
 
@@ -139,7 +139,11 @@ class Measuring:
         self.suite = (spec.suite_name.strip() or spec.suite.value) if spec.suite is Suite.OWN else spec.suite.value
 
     def run(self, rows: Sequence[InputRow]) -> dict[str, float]:
-        """Every task that is not done, `batch_rows` traces at a time."""
+        """Every task that is not done, `batch_rows` traces at a time.
+
+        A batch that a kill left half recorded is written whole once more: sums are rounded as the size of the batch
+        has it, so what is missing comes out as it would have.
+        """
         tasks = [Task(row, place, cap) for row in rows for place, cap in enumerate(self.caps)]
         left = [task for task in tasks if not self._is_done(task)]
         begun = {self._trace_id(task, number) for task in left for number in range(self.spec.n)}
@@ -158,8 +162,11 @@ class Measuring:
             text = "at temperature 0 all samples of a problem are the same; raise the temperature"
             self.worker.notice(Level.WARNING, "samples_equal", text, samples=self.spec.n)
         together = max(1, self.spec.batch_rows // self.spec.n)
-        for start in range(0, len(left), together):
-            self._answer(left[start : start + together], len(tasks))
+        missing = set(left)
+        for start in range(0, len(tasks), together):
+            batch = tasks[start : start + together]
+            if not missing.isdisjoint(batch):
+                self._answer(batch, missing, len(tasks))
         self.worker.flush()
         return {
             "problems": float(len(rows)),
@@ -168,17 +175,19 @@ class Measuring:
             "seconds": time.monotonic() - self.tally.began,
         }
 
-    def _answer(self, tasks: Sequence[Task], total: int) -> None:
-        """Write, read, grade, score and record some tasks."""
+    def _answer(self, tasks: Sequence[Task], missing: set[Task], total: int) -> None:
+        """Write a batch, read, grade and score it, and record those of its tasks that are missing."""
         began = time.monotonic()
         answered = [(task, self._asked(task)) for task in tasks]
         askable = [(task, asked) for task, asked in answered if not self._is_refused(task, asked)]
         made = self.writer.write([asked for _, asked in askable], self.worker.check)
         share = (time.monotonic() - began) / max(1, len(askable) * self.spec.n)
-        groups = [self._read(task, written, share) for (task, _), written in zip(askable, made, strict=True)]
-        for (task, _), samples in zip(askable, self._scored(self._graded(askable, groups), askable), strict=True):
-            self._record(task, samples)
-        self.worker.step += len(tasks)
+        done = [task for task, _ in askable]
+        groups = self._graded(done, [self._read(*each, share) for each in zip(done, made, strict=True)])
+        for task, samples in zip(done, self._scored(done, groups), strict=True):
+            if task in missing:
+                self._record(task, samples)
+        self.worker.step += sum(task in missing for task in tasks)
         self.worker.metrics(Split.TEST, self.tally.figures())
         self.worker.progress("answering", self.worker.step, total, unit="problems")
 
@@ -209,20 +218,18 @@ class Measuring:
             out.append(Sample(response, answer, Graded(None, None, None), None, budget, spent, one))
         return out
 
-    def _graded(self, askable: Sequence[tuple[Task, Asked]], groups: Sequence[Sequence[Sample]]) -> list[list[Sample]]:
+    def _graded(self, tasks: Sequence[Task], groups: Sequence[Sequence[Sample]]) -> list[list[Sample]]:
         flat = [
             Answered(task.row, sample.response, sample.answer)
-            for (task, _), samples in zip(askable, groups, strict=True)
+            for task, samples in zip(tasks, groups, strict=True)
             for sample in samples
         ]
         grades = iter(self.kind.grade(flat, self.worker.check))
         return [[replace(sample, graded=next(grades)) for sample in samples] for samples in groups]
 
-    def _scored(
-        self, groups: Sequence[Sequence[Sample]], askable: Sequence[tuple[Task, Asked]]
-    ) -> Iterator[list[Sample]]:
+    def _scored(self, tasks: Sequence[Task], groups: Sequence[Sequence[Sample]]) -> Iterator[list[Sample]]:
         """With the PRM's score, where there is one, and the group of equal answers that each is in."""
-        flat = [(task.row.problem, one) for (task, _), some in zip(askable, groups, strict=True) for one in some]
+        flat = [(task.row.problem, one) for task, some in zip(tasks, groups, strict=True) for one in some]
         scores: list[float | None] = [None] * len(flat)
         if self.scorer is not None:
             texts = [one.response.step_texts for _, one in flat]
@@ -311,9 +318,10 @@ class Measuring:
         base = self._sample_record(task, max(chosen, 0), samples[max(chosen, 0)])
         spent = sum((sample.spent for sample in samples), Spent())
         calls = len(samples) * int(self.scorer is not None)
-        silent = {} if chosen >= 0 else {"answer": None, "why": "no sample has an answer"}
+        silent: dict[str, object] = {}
         if chosen < 0:
-            silent |= {"correct": False, "strict": False, "lenient": False}
+            silent = {"answer": None, "why": "no sample has an answer", "correct": False}
+            silent |= {"strict": False, "lenient": False}
         return msgspec.structs.replace(
             base,
             id=record_id(self.worker.spec.run, task.row.id, 2 * SAMPLES + task.place),
