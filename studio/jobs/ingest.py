@@ -20,6 +20,7 @@ from studio.store import (
     machine_labels,
     models,
     monitor_records,
+    routes,
     rubric_records,
     run_traces,
     runs,
@@ -37,6 +38,7 @@ from trainer.contract.records import (
     MachineLabelRecord,
     MonitorRecord,
     Record,
+    RouteRecord,
     ScoreRecord,
     SearchRecord,
     TraceRecord,
@@ -281,6 +283,9 @@ def _store(c: Connection, batch_id: int, records: Sequence[Storable]) -> scores.
     sought = [record for record in records if isinstance(record, SearchRecord)]
     if sought:
         stored = stored + searches.store_records(c, batch_id, sought)
+    routed = [record for record in records if isinstance(record, RouteRecord)]
+    if routed:
+        stored = stored + routes.store_records(c, batch_id, routed)
     if labelled:
         stored = stored + machine_labels.store_records(c, batch_id, labelled)
     flagged = [record for record in records if isinstance(record, FlagRecord)]

@@ -143,7 +143,7 @@ def lives(process: str) -> bool:
 _OWN = (
     *(s.score, s.machine_label, s.token_values, s.project_trace, s.raw_record),
     *(i.flag, i.monitor_score, i.monitor_steps, i.source_record, i.rubric_hit),
-    *(r.evaluation, r.search_trace, r.search),
+    *(r.evaluation, r.search_trace, r.search, r.route),
 )
 _OF_TRACE = (
     *(s.message, s.project_trace, s.lease, s.candidate, i.clean_mark, i.failure, i.rubric_hit, i.bookmark),

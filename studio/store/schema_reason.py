@@ -105,3 +105,34 @@ regression = Table(
     Column("retired", Integer, nullable=False, server_default="0"),
     Column("created_at", Text, nullable=False),
 )
+
+# -- routes -----------------------------------------------------------------------------------------------------------
+
+route = Table(
+    "route",  # one problem that a router answered; who was asked stands packed in `data`
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("record", Text, nullable=False, unique=True),
+    Column("batch_id", ForeignKey("batch.id"), nullable=False, index=True),
+    Column("row", Text, nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("reference", Text),
+    Column("task", Text, nullable=False, server_default=""),
+    Column("level", Text, nullable=False, server_default=""),  # simple, medium, hard
+    Column("tier", Text, nullable=False, server_default=""),  # of the model whose answer stands
+    Column("model", Text, nullable=False, server_default=""),
+    Column("trace", Text, nullable=False, server_default="", index=True),  # its uid; of another run where cached
+    Column("marked", Text, nullable=False, server_default=""),  # what the answer lacks
+    Column("router", Text, nullable=False, server_default=""),
+    Column("difficulty", Float),
+    Column("answer", Text),
+    Column("outcome", Integer),
+    Column("escalated", Integer, nullable=False, server_default="0"),
+    Column("cached", Integer, nullable=False, server_default="0"),
+    Column("audited", Integer, nullable=False, server_default="0"),  # one of the share that both models are asked
+    Column("tokens", Integer, nullable=False, server_default="0"),
+    Column("seconds", Float, nullable=False, server_default="0"),
+    Column("cost", Float, nullable=False, server_default="0"),
+    Column("settings", JSON, nullable=False, server_default="{}"),
+    Column("data", LargeBinary, nullable=False),
+)

@@ -25,6 +25,7 @@ def upgrade() -> None:
     _widen_search_pages()
     _make_trace_tree()
     _make_trace_facts()
+    _make_routes()
 
 
 # -- rubrics by classifier and judge ----------------------------------------------------------------------------------
@@ -256,3 +257,34 @@ def _make_trace_facts() -> None:
     gone = "DELETE FROM trace_fact WHERE trace_id = old.id;"
     op.execute(f"CREATE TRIGGER trace_fact_delete AFTER DELETE ON trace BEGIN {gone} END")
     op.execute(f"INSERT INTO trace_fact SELECT {facts('')} FROM trace")
+
+
+# -- routes -----------------------------------------------------------------------------------------------------------
+
+
+def _make_routes() -> None:
+    """Problems that a router answered."""
+    empty = ("task", "level", "tier", "model", "trace", "marked", "router")
+    counts = ("escalated", "cached", "audited", "tokens")
+    op.create_table(
+        "route",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("record", sa.Text(), nullable=False),
+        sa.Column("batch_id", sa.Integer(), nullable=False),
+        sa.Column("row", sa.Text(), nullable=False),
+        sa.Column("prompt", sa.Text(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=True),
+        *(sa.Column(name, sa.Text(), server_default="", nullable=False) for name in empty),
+        sa.Column("difficulty", sa.Float(), nullable=True),
+        sa.Column("answer", sa.Text(), nullable=True),
+        sa.Column("outcome", sa.Integer(), nullable=True),
+        *(sa.Column(name, sa.Integer(), server_default="0", nullable=False) for name in counts),
+        *(sa.Column(name, sa.Float(), server_default="0", nullable=False) for name in ("seconds", "cost")),
+        sa.Column("settings", sa.JSON(), server_default="{}", nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["batch_id"], ["batch.id"], name=op.f("fk_route_batch_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_route")),
+        sa.UniqueConstraint("record", name=op.f("uq_route_record")),
+    )
+    op.create_index(op.f("ix_route_batch_id"), "route", ["batch_id"])
+    op.create_index(op.f("ix_route_trace"), "route", ["trace"])
