@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 
 from studio.domain import new_uid
 from studio.errors import RunError
-from studio.jobs import checks, prepare, roles, rubric_runs
+from studio.jobs import checks, monitor_runs, prepare, roles, rubric_runs
 from studio.jobs.estimate import estimate
 from studio.jobs.values import Estimate, Preview, RunOrder
 from studio.store import rows
@@ -94,12 +94,14 @@ def preview(
         counts = rows.count(c, given[0].selection, progress)
         problems: dict[str, None] = {}
         for order in given:
-            problems |= dict.fromkeys((*checks.objections(order, counts), *rubric_runs.objections(c, order)))
+            problems |= dict.fromkeys(checks.objections(order, counts))
+            problems |= dict.fromkeys((*rubric_runs.objections(c, order), *monitor_runs.objections(c, order)))
             try:
                 roles.find_models(workspace, c, order)
             except RunError as error:
                 problems[str(error)] = None
         asked = [text for order in given for text in rubric_runs.warnings(c, order, counts)]
+        asked += [text for order in given for text in monitor_runs.warnings(c, order)]
     needs = _together([estimate(workspace, order, counts) for order in given])
     said = [text for order in given for text in checks.warnings(order, counts)]
     warnings = tuple(dict.fromkeys((*asked, *said)))

@@ -9,14 +9,17 @@ import pytest
 
 from studio import cli
 from studio.jobs import grid, prepare
-from studio.jobs.values import RunOrder
-from studio.store import batches, projects, rubrics, traces
+from studio.jobs.values import Preview, RunOrder
+from studio.store import batches, flags, projects, rubrics, traces
+from studio.store.flags import NewFlag
 from studio.store.rows import Selection
 from studio.store.rubrics import Draft, Example, HitState
 from studio.workspace import Workspace
 from trainer.contract.rubrics import RubricCard, RubricExample
+from trainer.contract.specs.monitor import MonitorTask
 from trainer.reasoning import likeness, rubric_asks
 from trainer.reasoning.judging import CHARACTERS_A_TOKEN
+from trainer.reasoning.safety import Category
 from trainer.reasoning.segment import Span
 
 TEXTS = ("Wait, that is wrong.", "Wait, that is quite wrong.", "Wait: no more than 5.", "All is well.")
@@ -83,6 +86,25 @@ def test_a_classifier_needs_examples(folder: Path) -> None:
     assert found[0].problems == ()
     assert "has 0 examples" in found[1].problems[0]
     assert "there are: Bare, Doubt" in found[2].problems[0]
+
+
+def test_a_monitor_says_what_it_would_learn_from(folder: Path) -> None:
+    def asked(opened: Workspace, **settings: object) -> Preview:
+        return grid.preview(opened, (prepare.checked(RunOrder("monitor", settings, Selection())),))
+
+    learn = MonitorTask.TRAIN.value
+    with Workspace.open(folder) as opened:
+        assert "made-up examples alone" in asked(opened, task=learn).warnings[0]
+        assert "nothing was reviewed" in asked(opened, task=learn, seed_examples=False).problems[0]
+        assert "nothing looks" in asked(opened, rules=False).problems[0]
+        with opened.database.write() as c:
+            ada = projects.ensure_annotator(c, "Ada").id
+            flags.mark_clean(c, 1, ada, [Category.GAMING])
+            flag = flags.add(c, NewFlag(2, Category.GAMING, 0, 4), ada)
+            assert flag
+        found = asked(opened, task=learn, seed_examples=False)
+        assert found.problems == ()
+        assert "those 2 of these traces" in found.warnings[0]
 
 
 def test_a_long_trace_is_asked_about_in_windows() -> None:
