@@ -36,6 +36,7 @@ class Follower:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self._lock = threading.Lock()
+        self._table = threading.Lock()  # from reading the run table until it is kept: no older reading outlives a newer
         self._stored: dict[int, StoredRun] = {}
         self._derived: dict[int, Derived] = {}
         self._tracks: dict[int, Track] = {}
@@ -60,18 +61,18 @@ class Follower:
 
     def reload(self) -> None:
         """Read the run table and look at what is started, now."""
-        with self.workspace.database.read() as c:
-            found = {run.id: run for run in runs.all_runs(c)}
-        with self._lock:
-            before, self._stored = self._stored, found
-            self._tracks = {run_id: track for run_id, track in self._tracks.items() if run_id in found}
-        for run in found.values():
-            old = before.get(run.id)
-            if old == run:
-                continue
-            if run.state is not StoredState.STARTED or old is None or old.state is not StoredState.STARTED:
-                with self._lock:
-                    self._derived[run.id] = _first(run)
+        with self._table:
+            with self.workspace.database.read() as c:
+                found = {run.id: run for run in runs.all_runs(c)}
+            with self._lock:
+                before, self._stored = self._stored, found
+                self._tracks = {run_id: track for run_id, track in self._tracks.items() if run_id in found}
+                changed = [run for run in found.values() if before.get(run.id) != run]
+                for run in changed:
+                    old = before.get(run.id)
+                    if run.state is not StoredState.STARTED or old is None or old.state is not StoredState.STARTED:
+                        self._derived[run.id] = _first(run)
+        for run in changed:
             self._tell(RunUpdate(run.id, frozenset({RunTopic.STATE})))
 
     def tick(self) -> None:
@@ -149,7 +150,9 @@ class Follower:
 
     def _derive(self, run: StoredRun, track: Track, derived: Derived, topics: frozenset[RunTopic]) -> None:
         with self._lock:
-            before = self._derived.get(run.id)
+            before, kept = self._derived.get(run.id), self._stored.get(run.id)
+            if kept is None or (kept.state, kept.attempts) != (run.state, run.attempts):
+                return  # the table has gone on since this look began
             if not derived.over:
                 self._derived[run.id] = derived
         if derived.over:  # first the table, then the view: a verb may trust that what is shown as over is over
@@ -165,11 +168,12 @@ class Follower:
         summary = track.ended.summary if track.ended is not None else {}
         database = self.workspace.database
         database.run(lambda c: runs.settle(c, run.id, run.attempts, state, message=derived.message, summary=summary))
-        with database.read() as c:
-            after = runs.get(c, run.id)
-        with self._lock:
-            self._stored[run.id] = after
-            self._derived[run.id] = replace(_first(after), elsewhere=derived.elsewhere)
+        with self._table:
+            with database.read() as c:
+                after = runs.get(c, run.id)
+            with self._lock:
+                self._stored[run.id] = after
+                self._derived[run.id] = replace(_first(after), elsewhere=derived.elsewhere)
 
     def _view(self, run: StoredRun) -> RunView:
         derived, track = self._derived.get(run.id) or _first(run), self._tracks.get(run.id)
