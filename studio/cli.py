@@ -164,6 +164,14 @@ def _add_run(verbs: Verbs) -> None:
         metavar="KEY=V1,V2",
         help="one run for each value; repeatable, multiplies",
     )
+    made.add_argument(
+        "--rows",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="of evaluate: the file (or folder) with the suite's problems; repeatable",
+    )
     made.add_argument("--dry-run", action="store_true", help="say how many runs and what they will take; make none")
     made.add_argument("--project", metavar="NAME", help="rows of this project only (default: all)")
     made.add_argument("--name", default="", help="what to call the run")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from studio.errors import RunError
-from studio.jobs import roles, templates, user_code
+from studio.jobs import roles, suite_rows, templates, user_code
 from studio.jobs.values import RunOrder
 from studio.settings import Settings
 from studio.store.rows import NO_REFERENCE, Counts
@@ -46,7 +46,8 @@ def objections(order: RunOrder, counts: Counts) -> tuple[str, ...]:
     if counts.rows == 0:
         reasons = ", ".join(f"{why}: {number}" for why, number in counts.left_out.items()) or "the selection is empty"
         found.append(f"no row goes in ({reasons})")
-    found += [*roles.missing(order), *user_code.objections(order), *_of_sets(order), *_of_launch(order)]
+    found += [*roles.missing(order), *suite_rows.objections(order), *user_code.objections(order)]
+    found += [*_of_sets(order), *_of_launch(order)]
     if counts.rows and order.recipe in ("prm", "orm", "sft", "rl") and not counts.per_split.get(Split.TRAIN, 0):
         found.append("every row is held out for validation or test; choose more problems")
     if counts.rows:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, fields, replace
 
 from studio.domain import new_uid
 from studio.errors import RunError
-from studio.jobs import checks, monitor_runs, prepare, roles, rubric_runs
+from studio.jobs import checks, monitor_runs, prepare, roles, rubric_runs, suite_rows
 from studio.jobs.estimate import estimate
 from studio.jobs.values import Estimate, Preview, RunOrder
-from studio.store import rows
 from studio.workspace import Workspace
 from trainer.contract.spec import RECIPES, SpecError, Value, build, parameters
 
@@ -91,7 +90,7 @@ def preview(
     """
     given = [prepare.checked(order) for order in orders]
     with workspace.database.read() as c:
-        counts = rows.count(c, given[0].selection, progress)
+        counts = suite_rows.count(c, given[0], progress or (lambda _done, _total: None))
         problems: dict[str, None] = {}
         for order in given:
             problems |= dict.fromkeys(checks.objections(order, counts))

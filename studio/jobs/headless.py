@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -205,13 +206,15 @@ def _order(args: argparse.Namespace) -> RunOrder:
         if not equals:
             raise RunError(f"--set {each}: write KEY=VALUE")
         settings[key.strip()] = value
+    files = [*args.rows, *(Path(name) for name in settings.pop("rows", "").split(",") if name.strip())]
     if args.project:
         settings.setdefault("projects", args.project)
     selection = selection_of(settings)
     how = Launch(
         template=args.where, host=args.host, processes=args.processes, machines=args.machines, share=Share(args.share)
     )
-    return RunOrder(args.recipe, dict(settings), selection, args.name, args.device, launch=how)
+    rows = tuple(str(path.expanduser().absolute()) for path in files)
+    return RunOrder(args.recipe, dict(settings), selection, args.name, args.device, launch=how, rows=rows)
 
 
 def wait(workspace: Workspace, run_id: int, teller: Teller, stop: Stop) -> int:

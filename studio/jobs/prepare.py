@@ -13,11 +13,11 @@ from sqlalchemy import Connection
 
 from studio.domain import new_uid, now
 from studio.errors import RunError
-from studio.jobs import checks, processes, roles, templates, user_code
+from studio.jobs import checks, processes, roles, suite_rows, templates, user_code
 from studio.jobs.values import RunOrder
 from studio.settings import Settings
-from studio.store import monitor_rows, rows, rubrics, runs
-from studio.store.rows import Counts, Selection
+from studio.store import monitor_rows, rubrics, runs
+from studio.store.rows import Counts
 from studio.workspace import Workspace
 from trainer.contract import launch
 from trainer.contract.launch import Launch
@@ -27,7 +27,7 @@ from trainer.contract.spec import RunSpec, build, parameters
 from trainer.contract.specs.monitor import MonitorTask
 
 Progress = Callable[[str, int, int], None]
-ASK_PROBLEMS = ("rl", "generate", "search", "route")  # one row a problem, whatever traces it has
+ASK_PROBLEMS = ("rl", "generate", "search", "route", "evaluate")  # one row a problem, whatever traces it has
 LEARN_FROM_RATINGS = ("prm", "orm", "sft")  # the others get rows whether or not anybody rated them
 
 
@@ -45,7 +45,7 @@ def checked(order: RunOrder) -> RunOrder:
         alternatives=order.selection.alternatives and recipe == "prm",
     )
     name = order.name.strip() or f"{recipe} {now()[:16].replace('T', ' ')}"
-    return replace(order, parameters=dict(filled), selection=selection, name=name)
+    return suite_rows.named(replace(order, parameters=dict(filled), selection=selection, name=name))
 
 
 def create_run(
@@ -146,7 +146,7 @@ def _place_of(order: RunOrder, uid: str) -> str:
 
 
 def _checked_counts(c: Connection, order: RunOrder, tell: Progress) -> Counts:
-    counts = rows.count(c, order.selection, lambda done, total: tell("counting rows", done, total))
+    counts = suite_rows.count(c, order, lambda done, total: tell("counting rows", done, total))
     problems = checks.objections(order, counts)
     if problems:
         raise RunError(f"run {order.name!r} cannot start: {'; '.join(problems)}")
@@ -155,14 +155,14 @@ def _checked_counts(c: Connection, order: RunOrder, tell: Progress) -> Counts:
 
 def _rows(c: Connection, order: RunOrder, sources: list[SourceRef], tell: Progress) -> Iterator[InputRow]:
     """The rows of an order; a monitor's bring their messages, and those to learn from what people said of them."""
-    found = _noting(c, order.selection, sources, tell)
+    found = _noting(c, order, sources, tell)
     if order.recipe not in ("monitor", "rubric"):
         return found
     return monitor_rows.dressed(c, found, reviewed=order.parameters.get("task") == MonitorTask.TRAIN.value)
 
 
-def _noting(c: Connection, selection: Selection, sources: list[SourceRef], tell: Progress) -> Iterator[InputRow]:
-    for row in rows.stream(c, selection, lambda done, total: tell("freezing rows", done, total)):
+def _noting(c: Connection, order: RunOrder, sources: list[SourceRef], tell: Progress) -> Iterator[InputRow]:
+    for row in suite_rows.stream(c, order, lambda done, total: tell("freezing rows", done, total)):
         sources.extend(row.sources)
         yield row
 

@@ -53,6 +53,8 @@ _ROLES = {
     ("rl", MODEL): Role(MODEL, "the policy to improve", POLICIES),
     ("rl", PRM): Role(PRM, "the PRM that scores steps", ("prm",), required=False),
     ("generate", MODEL): Role(MODEL, "the policy that writes", POLICIES),
+    ("evaluate", MODEL): Role(MODEL, "the policy that is measured", POLICIES, required=False),
+    ("evaluate", PRM): Role(PRM, "the PRM that scores samples, or is measured", ("prm", "orm"), required=False),
     ("search", MODEL): Role(MODEL, "the policy that writes", POLICIES),
     ("search", PRM): Role(PRM, "the PRM that scores steps", ("prm", "orm"), required=False),
     ("autolabel", MODEL): Role(MODEL, "the policy that writes rollouts", POLICIES, required=False),

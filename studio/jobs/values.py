@@ -45,6 +45,7 @@ class RunOrder:
     group: str = ""  # what the runs of one grid have in common
     launch: Launch = Launch()  # where, and in how many processes
     consents: tuple[str, ...] = ()  # sha256 of each file of the user's own code that may run
+    rows: tuple[str, ...] = ()  # files with the rows of an evaluation's suite
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,16 @@ class Suite(StrEnum):
         return self in (Suite.HUMANEVAL, Suite.PROGRAMS)
 
     @property
+    def is_own(self) -> bool:
+        """Whether the problems may be those of the workspace."""
+        return self is Suite.OWN
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the problems can only be those of the workspace."""
+        return self is Suite.REGRESSIONS
+
+    @property
     def figure(self) -> str:
         """The name of the figure that a results table shows for single samples."""
         return _FIGURES.get(self, "pass@1")
