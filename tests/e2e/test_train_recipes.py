@@ -241,3 +241,21 @@ def _a_prm_can_learn_from_them(seat: Seat, page: TrainPage) -> None:
         seat.context.theme.use(name)
         picture(dialog, f"new-prm-by-machine-{name}")
     dialog.reject()
+
+
+def test_the_monitor_looks_from_the_same_form(qtbot: QtBot, folder: Path) -> None:
+    with Seat(qtbot, folder) as seat:
+        page = train_page(seat)
+        dialog = page.new_run(values=None)
+        dialog.recipes.setCurrentIndex(dialog.recipes.findData("monitor"))
+        assert isinstance(dialog.form.editor("judge"), ModelField)
+        seat.wait(lambda: dialog.rows.projects.count() == 1)
+        dialog.rows.projects.tick("Arithmetic stories")
+        counted(seat, dialog)
+        seat.wait(dialog.start.isEnabled)
+        click(dialog.start)
+        run = finished(seat, page, 0)
+        assert run.recipe == "monitor"
+        with seat.context.workspace.database.read() as c:
+            looked = c.execute(text("select count(*) from monitor_score")).scalar()
+        assert looked == run.rows > 0

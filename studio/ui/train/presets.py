@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from trainer.contract.spec import Adapt, Value
 from trainer.contract.specs.autolabel import Hardness, LabelMethod
 from trainer.contract.specs.generate import DifficultyBy, Marked, TellBudget
+from trainer.contract.specs.monitor import MonitorTask
 from trainer.contract.specs.search import Compute, Strategy
 from trainer.reasoning.demonstrations import DEMONSTRATION_PRESET
 from trainer.reasoning.stories import STORY_PRESET
@@ -123,6 +124,14 @@ AUTOLABEL_PRESETS = (
     ),
 )
 SCORE_PRESETS = (Preset("Defaults", "The recipe's defaults"),)
+MONITOR_PRESETS = (
+    Preset("Exact checks", "What needs no model: contradictions, guesses told as certain, work on the test"),
+    Preset(
+        "Learn from reviews",
+        "A classifier learns from the flags that people confirmed and rejected",
+        {"task": MonitorTask.TRAIN},
+    ),
+)
 GENERATE_PRESETS = (
     Preset("Defaults", "The recipe's defaults"),
     Preset(
@@ -156,4 +165,5 @@ PRESETS = {
     "search": SEARCH_PRESETS,
     "autolabel": AUTOLABEL_PRESETS,
     "score": SCORE_PRESETS,
+    "monitor": MONITOR_PRESETS,
 }

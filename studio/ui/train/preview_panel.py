@@ -25,6 +25,7 @@ PARTS = {
     "search": ("splits", "left out", "estimate"),
     "autolabel": ("facts", "left out", "estimate"),
     "score": ("left out", "estimate"),
+    "monitor": ("left out", "estimate"),
 }
 _SIGNS = {-1: "− negative", 0: "0 neutral", 1: "+ positive"}
 

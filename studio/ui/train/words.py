@@ -37,6 +37,7 @@ RECIPE_NAMES = {
     "search": "Search for answers",
     "autolabel": "Label steps by machine",
     "score": "Score traces",
+    "monitor": "Look for what is unsafe",
 }
 RECIPE_SHORT = {
     "prm": "PRM",
@@ -47,6 +48,7 @@ RECIPE_SHORT = {
     "search": "Search",
     "autolabel": "Machine labels",
     "score": "Scores",
+    "monitor": "Monitor",
 }
 RECIPE_ABOUT = {
     "prm": "A process reward model learns from rated steps and scores every step.",
@@ -57,6 +59,7 @@ RECIPE_ABOUT = {
     "search": "A policy tries steps or whole traces, a PRM scores them, and a vote or the best of them answers.",
     "autolabel": "A rule checks arithmetic and algebra; rollouts ask whether the answer can still be reached.",
     "score": "A PRM made here scores every step of stored traces.",
+    "monitor": "Checks, a classifier and a judge flag unsafe reasoning; or the classifier learns from reviewed flags.",
 }
 
 
