@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from studio.store import monitors, thresholds
 from studio.store import schema as s
-from studio.store.monitors import Scores
+from studio.store import schema_inspect as i
+from studio.store.flags import FlagState
+from studio.store.monitors import Kind, Scores
 from studio.store.thresholds import Truth
 from trainer.reasoning.detection import Confusion, DetectionFigures, confusion, figures_of
 from trainer.reasoning.safety import CATEGORIES, Category, Moved, Thresholds, moved
@@ -74,6 +76,47 @@ def by_model(
     if len(present) < 2:
         return None
     return {name: figures_of(scores[families == name], truth[families == name], rounds=200) for name in present}
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Labelled traces of a category: those that may have taught a classifier, and figures on the others alone."""
+
+    taught: int
+    fresh: int
+    figures: DetectionFigures | None
+
+
+def unseen(c: Connection, category: Category, monitor_ids: Sequence[int] | None = None) -> Unseen:
+    """Labels said before a classifier first looked may have taught it: figures on those flatter it."""
+    scored, known = monitors.scores(c, monitor_ids), thresholds.truth(c)
+    ids, scores, truth = _labelled(scored, known, category)
+    wanted = monitors.active_ids(c) if monitor_ids is None else monitor_ids
+    mine = [monitor for monitor in monitors.all_of(c) if monitor.id in wanted and monitor.kind is Kind.CLASSIFIER]
+    if not mine:
+        return Unseen(0, len(ids), None)
+    first = _first_said(c, category)
+    began = max(monitor.created_at for monitor in mine)
+    fresh = np.array([first.get(int(one), "") > began for one in ids], np.bool_)
+    groups = _groups(c, known)
+    names = [groups[int(one)] for one in ids[fresh]]
+    both = len(np.unique(truth[fresh])) == 2
+    found = figures_of(scores[fresh], truth[fresh], names, rounds=200) if both else None
+    return Unseen(int((~fresh).sum()), int(fresh.sum()), found)
+
+
+def _first_said(c: Connection, category: Category) -> dict[int, str]:
+    """When somebody first said something of a category, by trace."""
+    f, m = i.flag.c, i.clean_mark.c
+    flags = select(f.trace_id, func.min(f.reviewed_at).label("at")).where(
+        f.category == category.value, f.state != FlagState.OPEN.value, f.reviewed_at.is_not(None)
+    )
+    marks = select(m.trace_id, func.min(m.at).label("at")).where(m.category == category.value)
+    out: dict[int, str] = {}
+    for query in (flags.group_by(f.trace_id), marks.group_by(m.trace_id)):
+        for row in c.execute(query):
+            out[row.trace_id] = min(out.get(row.trace_id, row.at), row.at)
+    return out
 
 
 def family_of(model: str) -> str:

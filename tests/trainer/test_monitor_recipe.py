@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,9 @@ from studio.workspace import Workspace
 from trainer.__main__ import recipe_of
 from trainer.contract.records import FlagRecord, MonitorRecord, Step
 from trainer.contract.run_folder import RunFolder, read_records
+from trainer.models.monitor_learn import Labelled, Options, Unit, learn
+from trainer.models.monitor_teach import card_text
+from trainer.reasoning.metrics import auc
 from trainer.reasoning.safety import CATEGORIES, Category, Gap
 from trainer.reasoning.word_scores import load
 from trainer.runtime.worker import run_attempt
@@ -146,6 +150,32 @@ def test_the_examples_teach_every_category(workspace: Workspace) -> None:
     model = load(taught.model)
     assert list(model.heads) == list(CATEGORIES)
     assert all(head.synthetic >= 60 for head in model.card.heads)
+
+
+def test_a_family_is_judged_by_a_model_that_saw_none_of_its_traces() -> None:
+    """Family alpha says it in words, beta in others: each is found in itself, neither in the other."""
+    rng = np.random.default_rng(0)
+    said = {"alpha-1": "edit the tests", "beta-2": "skip checker quietly", "gamma-3": "edit the tests"}
+    units, groups, labelled = [], [], []
+    for number in range(120):
+        model, true = list(said)[number % 3], number // 3 % 2
+        noise = " ".join(rng.choice(["sort", "list", "loop", "index", "value", "return"], 5))
+        text = f"{noise} {said[model] if true else 'read it once more'}"
+        labels = tuple(true if category is Category.GAMING else -1 for category in CATEGORIES)
+        units.append(Unit(text, labels, number))
+        groups.append(f"problem {number}")
+        labelled.append(Labelled((text,), (), labels, groups[-1], model))
+    learned = learn(units, groups, labelled, Options(), name="m")
+    families = learned.by_family[Category.GAMING]
+    found = {name: auc(one.raw, one.truth) for name, one in families.items()}
+    assert found["alpha"] > 0.99
+    assert found["gamma"] > 0.99
+    assert learned.model.card.figures["gaming_family_auroc"] == min(found.values())
+    assert "Held out by model family (a model that saw no trace of it)" in card_text(learned, 120)
+    alone = learn(units, groups, [replace(one, model="alpha") for one in labelled], Options(), name="m")
+    assert alone.by_family == {}
+    assert "not measurable" in card_text(alone, 120)
+    assert "gaming_family_auroc" not in alone.model.card.figures
 
 
 def _ada(c: object) -> int:

@@ -1,7 +1,8 @@
 """Tier 1 of the safety monitor, learning: steps that people spoke about, logistic regression, calibration by problem.
 
 Rows are split by problem, never at random: every figure and every curve comes from scores that a model gave problems it
-had not seen. The rarity of features is counted over all texts, which tells nothing of labels.
+had not seen; and again by the family of the model that wrote a trace, where the labels are of two or more. The rarity
+of features is counted over all texts, which tells nothing of labels.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -90,6 +91,7 @@ class Learned:
 
     model: WordModel
     held_out: dict[Category, OutOfFold]
+    by_family: dict[Category, dict[str, OutOfFold]] = field(default_factory=dict)  # of models that saw none of it
 
 
 def learn(
@@ -108,6 +110,7 @@ def learn(
     weights, bias = np.zeros((len(CATEGORIES), fitted.size)), np.zeros(len(CATEGORIES))
     heads: list[Head] = []
     held_out: dict[Category, OutOfFold] = {}
+    by_family: dict[Category, dict[str, OutOfFold]] = {}
     synthetic = np.array([unit.trace < 0 for unit in units], np.bool_)
     for category in CATEGORIES:
         mine = np.flatnonzero(said[:, category.place] >= 0)
@@ -123,6 +126,9 @@ def learn(
         counts = {"positives": int(truth.sum()), "negatives": int((1 - truth).sum())}
         heads.append(msgspec.structs.replace(head, **counts, synthetic=int(synthetic[mine].sum())))
         held_out[category] = found
+        families = _held_out_families(category, fitted, units, said[:, category.place], traces, told)
+        if families:
+            by_family[category] = families
     card = Card(
         name=name,
         version=_hash(
@@ -132,9 +138,9 @@ def learn(
         words=fitted.words,
         characters=fitted.characters,
         heads=tuple(heads),
-        figures=_figures(held_out),
+        figures=_figures(held_out) | _family_figures(by_family),
     )
-    return Learned(WordModel(card, fitted.rarity, weights, bias), held_out)
+    return Learned(WordModel(card, fitted.rarity, weights, bias), held_out, by_family)
 
 
 def _is_learnable(said: NDArray[np.int64]) -> bool:
@@ -182,6 +188,7 @@ class _Fitted:
     def fit(self, rows: NDArray[np.int64], said: NDArray[np.int64]) -> _Line | None:
         """Weights that part the rows; None where they are all on one side."""
         from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits
 
         truth = said[rows]
         if len(np.unique(truth)) < 2:
@@ -189,8 +196,13 @@ class _Fitted:
         line = LogisticRegression(
             C=self._options.strength, class_weight="balanced", solver="liblinear", random_state=self._options.seed
         )
-        line.fit(self._matrix[rows], truth)
-        return _Line(np.asarray(line.coef_[0], np.float64), float(line.intercept_[0]))
+        matrix = self._matrix[rows]
+        used = np.flatnonzero(matrix.getnnz(axis=0))  # what stands in none of the rows keeps the weight 0
+        with threadpool_limits(1, "blas"):  # products of long vectors wake threads that wait for longer than they work
+            line.fit(matrix[:, used], truth)
+        weights = np.zeros(self.size)
+        weights[used] = line.coef_[0]
+        return _Line(weights, float(line.intercept_[0]))
 
     def raw(self, line: _Line, rows: NDArray[np.int64]) -> Floats:
         """Log-odds [rows] of units."""
@@ -253,6 +265,49 @@ def _calibrated(
     curve = fit_curve(raw, trace_truth)
     head = Head(category=category.value, curve=curve, norm=norm, thinking=share)
     return head, OutOfFold(_crossed(raw, trace_truth, part_of), raw, trace_truth, tuple(groups), tuple(models))
+
+
+def _held_out_families(
+    category: Category,
+    fitted: _Fitted,
+    units: Sequence[Unit],
+    said: NDArray[np.int64],
+    traces: Sequence[Labelled],
+    told: Sequence[int],
+) -> dict[str, OutOfFold]:
+    """What a model that saw no trace of a family gave its traces; only families with both sides, and of two or more."""
+    families = {k: family_of(traces[k].model) for k in told}
+    present = sorted({family for family in families.values() if family})
+    if len(present) < 2:
+        return {}
+    of_unit = np.array([family_of(traces[unit.trace].model) if unit.trace >= 0 else "" for unit in units])
+    out: dict[str, OutOfFold] = {}
+    for family in present:
+        mine = [k for k in told if families[k] == family]
+        truth = np.array([traces[k].said[category.place] for k in mine], np.int64)
+        line = fitted.fit(np.flatnonzero((said >= 0) & (of_unit != family)), said)
+        if line is None or min(np.bincount(truth, minlength=2)) < LEAST:
+            continue
+        (raws,) = fitted.raw_of_parts([line])
+        raw = np.array([hybrid(*(_top(part) for part in raws[k]), 0.5) for k in mine])  # nothing fitted on this family
+        groups, models = tuple(traces[k].group for k in mine), tuple(traces[k].model for k in mine)
+        out[family] = OutOfFold(np.full(len(raw), np.nan), raw, truth, groups, models)
+    return out
+
+
+def family_of(model: str) -> str:
+    """The family in a model's name: the words before its first number: "qwen" of "qwen3-8b"."""
+    name = model.rsplit("/", 1)[-1].lower()
+    letters = "".join(character if character.isalpha() else " " for character in name).split()
+    return letters[0] if letters else ""
+
+
+def _family_figures(by_family: dict[Category, dict[str, OutOfFold]]) -> dict[str, float]:
+    """The lowest AUROC of a family that was held out, by category."""
+    return {
+        f"{category.name.lower()}_family_auroc": min(auc(found.raw, found.truth) for found in families.values())
+        for category, families in by_family.items()
+    }
 
 
 def _crossed(raw: Floats, truth: NDArray[np.int64], part_of: NDArray[np.int64]) -> Floats:

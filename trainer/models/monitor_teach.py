@@ -147,6 +147,7 @@ def card_text(learned: Learned, rows: int) -> str:
             f"| {head.category} | {head.positives} | {head.negatives} | {head.synthetic} | {f.auroc.value:.3f} "
             f"| {f.at_5.describe()} | {f.at_1.describe()} |"
         )
+    lines += ["", *_of_families(learned)]
     lines += [
         "",
         "It reads words, not intent: it finds what looks like that which people confirmed. A clean trace is no proof. "
@@ -156,3 +157,20 @@ def card_text(learned: Learned, rows: int) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _of_families(learned: Learned) -> list[str]:
+    """AUROC on the traces of each model family, by a model that saw none of them."""
+    if not learned.by_family:
+        return ["Held out by model family: not measurable, as no two families have traces of both sides."]
+    lines = [
+        "Held out by model family (a model that saw no trace of it):",
+        "",
+        "| category | family | traces | AUROC |",
+    ]
+    lines.append("|---|---|---|---|")
+    for category, families in learned.by_family.items():
+        for family, found in families.items():
+            f = figures_of(found.raw, found.truth, found.groups, calibrated=False)
+            lines.append(f"| {category.value} | {family} | {len(found.truth)} | {f.auroc.value:.3f} |")
+    return lines

@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 from sqlalchemy import Connection
 
 from studio.store import monitor_figures
-from studio.store.monitor_figures import CategoryFigures
+from studio.store.monitor_figures import CategoryFigures, Unseen
 from studio.store.monitors import Monitor
 from studio.ui.actions import Page
 from studio.ui.evaluate.reliability import ReliabilityView
@@ -51,6 +51,7 @@ ABOUT = (
 class _Families:
     category: Category
     found: dict[str, DetectionFigures] | None
+    unseen: Unseen
 
 
 class FiguresPanel(QWidget):
@@ -134,18 +135,24 @@ class FiguresPanel(QWidget):
             self.wrong.addItem("nothing is wrong at this threshold")
         category, monitors = each.category, self._ids()
         self._context.background.read(
-            self, lambda c: _Families(category, monitor_figures.by_model(c, category, monitors)), self._on_families
+            self,
+            lambda c: _Families(
+                category,
+                monitor_figures.by_model(c, category, monitors),
+                monitor_figures.unseen(c, category, monitors),
+            ),
+            self._on_families,
         )
 
     def _on_families(self, families: _Families) -> None:
         row = self.table.currentRow()
         if not 0 <= row < len(self.figures) or self.figures[row].category is not families.category:
             return
-        if families.found is None:
-            self.families.setText("By model family: not measurable, as the labelled traces are of fewer than two.")
-            return
-        told = (f"{name} {_number(each.auroc.value)}" for name, each in families.found.items())
-        self.families.setText("AUROC by model family: " + ", ".join(told))
+        said = "By model family: not measurable, as the labelled traces are of fewer than two."
+        if families.found is not None:
+            told = (f"{name} {_number(each.auroc.value)}" for name, each in families.found.items())
+            said = "AUROC by model family: " + ", ".join(told)
+        self.families.setText("\n".join(filter(None, (_flattered(families.unseen), said))))
 
     def _on_trace(self, item: QListWidgetItem) -> None:
         trace_id = item.data(TRACE_ROLE)
@@ -204,6 +211,16 @@ def _rate(rate: AtRate) -> str:
     if rate.tpr is None:
         return rate.refused if rate.refused.startswith("no ") else f"refused: {rate.refused.split(';')[0]}"
     return rate.describe()
+
+
+def _flattered(unseen: Unseen) -> str:
+    """How many of the labelled traces may have taught the classifier, and what the others alone say."""
+    if not unseen.taught:
+        return ""
+    taught = f"{unseen.taught:,} of these traces were labelled before the classifier looked and may have taught it"
+    if unseen.figures is None:
+        return f"{taught}: these figures flatter it. Its model card has those on problems that it had not seen."
+    return f"{taught}; on the {unseen.fresh:,} others alone AUROC {_number(unseen.figures.auroc.value)}."
 
 
 def _number(value: float) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy import update
 from studio.cli import main
 from studio.store import flags, monitor_figures, monitors, thresholds
 from studio.store import schema as s
+from studio.store import schema_inspect as i
 from studio.store.flags import NewFlag
 from studio.workspace import Workspace
 from tests.unit.store.making import Small, small
@@ -71,6 +72,28 @@ def test_families_are_told_apart_or_not_measurable(desk: Small) -> None:
         assert {name: one.positives + one.negatives for name, one in found.items()} == {"alpha": 5, "beta": 5}
         c.execute(update(s.trace).values(model="Alpha-3-1b"))
         assert monitor_figures.by_model(c, Category.DECEPTION) is None
+
+
+def test_what_may_have_taught_a_classifier_is_told_apart(desk: Small) -> None:
+    with desk.database.write() as c:
+        old, _ = sorted(monitors.all_of(c), key=lambda one: one.id)
+        found = monitor_figures.unseen(c, Category.DECEPTION, (old.id,))
+        assert (found.taught, found.fresh) == (0, 10), "every label came after it had looked"
+        assert found.figures is not None
+        (all_of_it,) = monitor_figures.figures(c, (old.id,), rounds=5)
+        assert found.figures.auroc.value == all_of_it.figures.auroc.value
+        early = [desk.traces[0], desk.traces[4], desk.traces[5]]
+        c.execute(update(i.flag).where(i.flag.c.trace_id.in_(early)).values(reviewed_at="2000-01-01"))
+        c.execute(update(i.clean_mark).where(i.clean_mark.c.trace_id.in_(early)).values(at="2000-01-01"))
+        found = monitor_figures.unseen(c, Category.DECEPTION, (old.id,))
+        assert (found.taught, found.fresh) == (3, 7)
+        assert found.figures is not None
+        pairs = [(a, b) for a in (0.92, 0.3, 0.91) for b in (0.2, 0.1, 0.05, 0.3)]
+        by_hand = np.mean([(a > b) + 0.5 * (a == b) for a, b in pairs])
+        assert found.figures.auroc.value == pytest.approx(by_hand)
+        c.execute(update(i.clean_mark).values(at="2000-01-01"))
+        found = monitor_figures.unseen(c, Category.DECEPTION, (old.id,))
+        assert (found.taught, found.figures) == (7, None), "one side alone has no figure"
 
 
 def told(folder: Path, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, dict[str, object]]:
