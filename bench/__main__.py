@@ -34,6 +34,7 @@ ORDER = {
     "grpo_step": "One RL update beside TRL 1.16",
     "loop": "The whole loop with the tiny model",
     "budgets": "Thinking budgets with the tiny model",
+    "search": "Beam search with kept prefixes; best-of-n against a larger model",
     "decoding": "Decoding beside Hugging Face, and scores of beam prefixes",
     "inspect_page": "The Inspect page: a million words, 10,000 steps, 100,000 traces",
     "find": "Find, diff and tree on 121 MB of traces",
