@@ -11,6 +11,8 @@ Grid = tuple[tuple[int, ...], ...]
 LARGEST = 30  # rows and columns, as in ARC-AGI
 _ROW = re.compile(r"^[ \t]*(?:Output:)?[ \t]*\[*[ \t]*(\d(?:[ \t,]*\d)*)[ \t]*\]*,?[ \t]*$")
 
+_BETWEEN = re.compile(r"\][ \t]*,[ \t]*(?=\[)")  # rows of a grid in one line
+
 
 class NotAGrid(ValueError):
     """A value that is no grid; the message says why."""
@@ -51,7 +53,7 @@ def read_grid(text: str) -> Grid | None:
 
     Digits may be apart by spaces or commas, or stand in brackets, also nested in one line as JSON writes them.
     """
-    lines = text.replace("],", "]\n").replace("[[", "[\n[").split("\n")
+    lines = _BETWEEN.sub("]\n", text).replace("[[", "[\n[").split("\n")
     block: list[tuple[int, ...]] = []
     for line in reversed(lines):
         match = _ROW.match(line)
