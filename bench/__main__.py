@@ -36,6 +36,7 @@ ORDER = {
     "budgets": "Thinking budgets with the tiny model",
     "search": "Beam search with kept prefixes; best-of-n against a larger model",
     "decoding": "Decoding beside Hugging Face, and scores of beam prefixes",
+    "answering": "A policy that stands ready: first token, next request",
     "inspect_page": "The Inspect page: a million words, 10,000 steps, 100,000 traces",
     "find": "Find, diff and tree on 121 MB of traces",
     "smollm": "SmolLM2-135M on PRM800K, five-fold by problem",

@@ -17,14 +17,14 @@ from sqlalchemy import Connection
 
 from studio.domain import Changes, new_uid
 from studio.errors import NotFoundError, RunError, SteplensError
-from studio.jobs import prepare, roles
 from studio.jobs.follower import Follower
 from studio.jobs.ingest import has_new, ingest_new
 from studio.jobs.prepare import create_run
+from studio.jobs.standing import Standing, Wanted
 from studio.jobs.states import may_write
 from studio.jobs.streams import Streamed, Tail
-from studio.jobs.values import Reply, RunOrder, Stage
-from studio.store import models, monitor_rows, rows, runs
+from studio.jobs.values import Reply, Stage
+from studio.store import monitor_rows, rows, runs
 from studio.store.models import StoredModel
 from studio.store.rows import Selection
 from studio.store.runs import StoredRun, StoredState
@@ -32,11 +32,12 @@ from studio.workspace import Workspace
 from trainer.contract import events, requests
 from trainer.contract.records import InputRow, RunState
 from trainer.contract.requests import AnyRequest, CancelRequest, ScoreRequest
-from trainer.contract.run_folder import Control, RunFolder, host_name, sha256_of, sha256_of_folder
+from trainer.contract.run_folder import Control, RunFolder, host_name
 from trainer.contract.spec import Value
 
 log = logging.getLogger(__name__)
-POLL_SECONDS = 0.005
+POLL_SECONDS, EAGER_POLL_SECONDS = 0.005, 0.001
+EAGER_SECONDS = 10.0  # for so long after a question its answer is looked for more often
 LOOK_SECONDS = 0.1
 DOING = {"score": "scoring", "monitor": "looking", "generate": "writing", "search": "searching", "route": "answering"}
 
@@ -54,20 +55,6 @@ class _Asked:
     woken_after_crash: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """A resident run that a request needs."""
-
-    recipe: str
-    models: dict[str, str]
-    settings: dict[str, Value]
-    device: str
-
-    def order(self, name: str = "") -> RunOrder:
-        """As a run is ordered."""
-        return RunOrder(self.recipe, {**self.settings, **self.models, "resident": True}, name=name, device=self.device)
-
-
 class Residents:
     """Requests of one window. `ask`, `score` and `cancel` touch disk and database: a background thread's work."""
 
@@ -79,7 +66,8 @@ class Residents:
         self._asked: dict[str, _Asked] = {}
         self._tails: dict[int, Tail] = {}
         self._may_wake: set[int] = set()  # runs that this window asked to make room, or found paused when it asked
-        self._checksums: dict[tuple[tuple[str, int, int], ...], str] = {}
+        self._last_asked = 0.0
+        self._standing = Standing(workspace, follower)
         self._given_up: set[int] = set()  # runs whose records cannot be read
         self._something = threading.Event()
         self._ended = threading.Event()
@@ -102,9 +90,10 @@ class Residents:
         `models` are names, uids or paths by role; `settings` are the run's own, and one with others is another run:
         what only this request wants belongs into the request. Raises NotFoundError, RunError, SpecError.
         """
-        wanted = _Wanted(recipe, dict(models), dict(settings or {}), device)
+        wanted = Wanted(recipe, dict(models), dict(settings or {}), device)
         with self._asking:  # two keys pressed in a row find the same run
-            run = self._find(wanted) or self._make(wanted)
+            run = self._standing.find(wanted) or self._make(wanted)
+            self._standing.remember(wanted, run)
             return self._ask(run, request, listener)
 
     def score(self, model: StoredModel, trace: str, listener: Callable[[Reply], None], *, device: str = "cpu") -> str:
@@ -145,49 +134,13 @@ class Residents:
             self._hurry()
         self._reply(asked, Stage.CANCELLED, "cancelled")
 
-    def _find(self, wanted: _Wanted) -> StoredRun | None:
-        with self.workspace.database.read() as c:
-            order = prepare.checked(wanted.order())
-            played = {role.name: roles.named(order, role.name) for role in roles.roles_of(wanted.recipe)}
-            here = {role: self._checksum(c, name) for role, name in played.items()}
-            present = {role: checksum for role, checksum in here.items() if checksum}
-            same = {name: order.parameters[name] for name in {*wanted.settings, *played} - set(present)}
-            found = runs.residents(c, wanted.recipe, present, same, wanted.device, host_name())
-        return next((run for run in found if not self._is_leaving(run)), None)
-
-    def _checksum(self, c: Connection, name: str) -> str:
-        """Of a model that lies here; empty for none and for a hub id. A folder is read once while it stays as it is."""
-        known = models.find(c, name) if name else None
-        if known is not None or not name:
-            return "" if known is None else known.checksum
-        path = roles.where_is(self.workspace, c, name)
-        if not path.exists():
-            return ""
-        files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-        looks = tuple((str(file), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files)
-        if looks not in self._checksums:
-            self._checksums[looks] = sha256_of(path) if path.is_file() else sha256_of_folder(path)
-        return self._checksums[looks]
-
-    def _is_leaving(self, run: StoredRun) -> bool:
-        """Whether it is being cancelled, or was in this moment: it answers nothing any more."""
-        folder = RunFolder(self.workspace.path / run.folder)
-        return run.state is StoredState.STARTED and folder.asked() is Control.CANCEL
-
-    def _make(self, wanted: _Wanted) -> StoredRun:
-        uid = create_run(self.workspace, wanted.order(self._names(wanted)), without_rows=True)
+    def _make(self, wanted: Wanted) -> StoredRun:
+        uid = create_run(self.workspace, wanted.order(self._standing.name_for(wanted)), without_rows=True)
         with self.workspace.database.read() as c:
             made = runs.by_uid(c, uid)
         self.workspace.database.run(lambda c: _first_if_it_waits(c, made.id))
         self._hurry()
         return made
-
-    def _names(self, wanted: _Wanted) -> str:
-        """What a run for these models is called."""
-        with self.workspace.database.read() as c:
-            known = [(models.find(c, given), given) for given in wanted.models.values() if given]
-        names = [given.rpartition("/")[2] if model is None else model.name for model, given in known]
-        return f"{', '.join(names) or wanted.recipe} · on request"
 
     def _ask(self, run: StoredRun, request: AnyRequest, listener: Listener) -> str:
         folder = RunFolder(self.workspace.path / run.folder)
@@ -195,6 +148,7 @@ class Residents:
             self._tails.setdefault(run.id, Tail(folder.events)).due = 0.0
             self._asked[request.id] = _Asked(request.id, run.id, listener)
             self._may_wake.add(run.id)
+            self._last_asked = time.monotonic()
         requests.append(folder.requests, request)
         self._begin()
         self._something.set()
@@ -228,7 +182,8 @@ class Residents:
                 continue
             try:
                 self._look()
-                self._ended.wait(POLL_SECONDS)
+                eager = time.monotonic() - self._last_asked < EAGER_SECONDS
+                self._ended.wait(EAGER_POLL_SECONDS if eager else POLL_SECONDS)
             except Exception as error:
                 log.exception("following requests failed")
                 for asked in self._open():

@@ -21,7 +21,8 @@ from trainer.contract.requests import AnyRequest, GenerateRequest, answered
 from trainer.contract.run_folder import complete_lines, record_decoder
 from trainer.contract.spec import SpecError, build
 from trainer.contract.specs.generate import GenerateSpec
-from trainer.models.answering import Asked, Manner, Writer, WrittenTrace, record, seed_of
+from trainer.models.answering import Asked, AskingError, Manner, Writer, WrittenTrace, record, seed_of
+from trainer.models.generate import PromptError
 from trainer.models.writers import Granter, load_classifier, load_writer
 from trainer.reasoning.grader import GradeForm, Grader, Pair
 from trainer.runtime.resident import Check, Resident
@@ -214,10 +215,11 @@ class Generating:
         if ask.first >= ask.n:
             return  # an attempt before died between the records and the word of it
         manner, telling = Manner.of(spec), Telling(self.worker, request.id)
-        if problem := self.writer.objection(ask, manner):
-            raise RunFailed(problem)
         began = time.monotonic()
-        (traces,) = self.writer.write([ask], check, telling.hear, manner=manner)
+        try:
+            (traces,) = self.writer.write([ask], check, telling.hear, manner=manner)
+        except (AskingError, PromptError) as error:
+            raise RunFailed(str(error)) from error
         self.tally.writing += time.monotonic() - began
         telling.flush()
         self.record(spec, row, ask, traces, request.id, request.forked_from)

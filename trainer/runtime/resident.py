@@ -24,6 +24,8 @@ from trainer.runtime.worker import RunFailed, Stopped, Worker
 
 POLL_SECONDS = 0.008
 """How often requests and control are looked at: two system calls that cost some 20 microseconds."""
+AWAKE_SECONDS, AWAKE_POLL_SECONDS = 60.0, 0.001
+"""For so long after an answer the next question is expected, and looked for so often."""
 
 Check = Callable[[], None]
 Answer = Callable[[AnyRequest, Check], None]
@@ -74,7 +76,8 @@ class Resident:
                     self._answer_next(answer)
                     idle_since = time.monotonic()
                 else:
-                    time.sleep(POLL_SECONDS)
+                    awake = self.answers and time.monotonic() - idle_since < AWAKE_SECONDS
+                    time.sleep(AWAKE_POLL_SECONDS if awake else POLL_SECONDS)
         except Stopped as stop:
             if stop.outcome is Outcome.CANCELLED:  # a pause leaves them to the next attempt
                 for request in list(self._waiting):
