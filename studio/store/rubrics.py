@@ -232,6 +232,22 @@ def found(c: Connection, rubric_id: int, *, how: str = "") -> tuple[RubricHit, .
     return tuple(RubricHit(*row[:7], HitState(row.state)) for row in c.execute(query))
 
 
+def traces_by_name(c: Connection) -> dict[str, frozenset[int]]:
+    """In which traces each rubric was found, without what was rejected; by name."""
+    h = i.rubric_hit.c
+    query = (
+        select(i.rubric.c.name, h.trace_id)
+        .join(i.rubric, i.rubric.c.id == h.rubric_id)
+        .where(_counts(), _is_visible(), h.state != HitState.REJECTED)
+        .distinct()
+        .order_by(i.rubric.c.name)
+    )
+    out: dict[str, set[int]] = {}
+    for row in c.execute(query):
+        out.setdefault(row.name, set()).add(row.trace_id)
+    return {name: frozenset(traces) for name, traces in out.items()}
+
+
 def clusters(c: Connection, rubric_id: int, *, how: str = "") -> tuple[Cluster, ...]:
     """The hits by what their quotes say, the largest cluster first; of very many the first ones."""
     hits = found(c, rubric_id, how=how)[:MOST_CLUSTERED]

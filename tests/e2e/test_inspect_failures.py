@@ -13,6 +13,8 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
+from studio.exchange.telling import never, quiet
+from studio.jobs.rubric_verb import look_by_rule
 from studio.store import rubrics
 from studio.store.find_pattern import Mode
 from studio.store.plots import Kind, Shape
@@ -39,6 +41,9 @@ def folder(tmp_path: Path) -> Path:
 def test_why_traces_are_wrong(sit_down: Callable[[], Seat]) -> None:
     with sit_down() as seat:
         page = go_to_inspect(seat)
+        database = seat.context.workspace.database
+        rubric_id = database.run(lambda c: rubrics.save(c, Draft("Concludes", "", r"\bso\b", Mode.REGEX)))
+        look_by_rule(seat.context.workspace, rubric_id, None, quiet, never)
         seat.press("g", page.steps)
         panel = page.failures
         assert page.left.currentWidget() is panel
@@ -71,6 +76,15 @@ def test_why_traces_are_wrong(sit_down: Callable[[], Seat]) -> None:
             seat.picture(f"inspect failures {theme}")
         seat.press("Escape", panel.causes)
         assert panel.model.rowCount() == wrong
+        with database.read() as c:
+            hit = rubrics.traces_by_name(c)["Concludes"]
+        both = {one.trace_id for one in panel.standing.explained} & hit
+        assert 0 < len(both) < wrong
+        (bar,) = panel.rubrics.bars
+        assert (bar.name, bar.count) == ("Concludes", len(both))
+        panel.rubrics.choose("Concludes")
+        assert {one.trace_id for one in panel.model.rows} == both
+        assert sum(each.count for each in panel.causes.bars) == len(both)
 
 
 def open_plots(seat: Seat, page: InspectPage) -> PlotsDialog:

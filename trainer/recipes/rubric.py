@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainer.contract import events
 from trainer.contract.events import Level
@@ -21,11 +23,12 @@ from trainer.models.endpoint import EndpointError
 from trainer.models.rubric_judge import RubricJudge
 from trainer.models.rubric_learn import Options, RubricClassifier, TooFewError
 from trainer.reasoning.monitor_looks import text_of
-from trainer.reasoning.monitor_units import locate, units_of
+from trainer.reasoning.monitor_units import Unit, locate, units_of
 from trainer.recipes.monitor import known_records
 from trainer.runtime.worker import RunFailed, Worker
 
 DRAWN_FROM = 4000  # rows whose steps may be drawn as background
+TOGETHER = 50  # rows whose steps are scored at once
 
 
 @dataclass(slots=True)
@@ -60,8 +63,10 @@ def run(worker: Worker) -> dict[str, float]:
     if not rows:
         return _figures(tally, {})
     way = _Judged(worker, spec, card, rows) if spec.by is RubricBy.JUDGE else _Learned(worker, spec, card)
-    for row in rows:
+    for place, row in enumerate(rows):
         worker.check()
+        if place % TOGETHER == 0:
+            way.ahead(rows[place : place + TOGETHER])
         tally.rows += 1
         try:
             quotes = way.look(row)
@@ -95,17 +100,27 @@ class _Learned:
         except TooFewError as error:
             raise RunFailed(str(error)) from error
         self.by = card.checksum
+        self._scored: dict[str, tuple[tuple[Unit, ...], NDArray[np.float64]]] = {}
         learned = self._classifier
         held_out = learned.auroc
         said = "not measured: fewer than 5 on a side" if held_out is None else f"AUROC {held_out:.3f} held out"
         text = f"learned from {learned.positives} examples and {learned.negatives} counter-examples and drawn steps"
         worker.notice(Level.INFO, "rubric_learned", f"{text}; {said}")
 
+    def ahead(self, rows: Sequence[InputRow]) -> None:
+        """Score the steps of the rows that come next."""
+        found = [units_of(text_of(row), row.messages, locate(text_of(row), row.steps)) for row in rows]
+        texts = [unit.span.of(text_of(row)) for row, units in zip(rows, found, strict=True) for unit in units]
+        scores = self._classifier.scores(texts)
+        ends = np.cumsum([len(units) for units in found])
+        self._scored = dict(
+            zip((row.id for row in rows), zip(found, np.split(scores, ends[:-1]), strict=True), strict=True)
+        )
+
     def look(self, row: InputRow) -> tuple[RubricQuote, ...]:
         """The likeliest stretches of the model's own words from `lowest` on."""
         text = text_of(row)
-        units = units_of(text, row.messages, locate(text, row.steps))
-        scores = self._classifier.scores([unit.span.of(text) for unit in units])
+        units, scores = self._scored[row.id]
         best = [k for k in np.argsort(-scores, kind="stable")[: self._spec.most] if scores[k] >= self._spec.lowest]
         return tuple(
             RubricQuote(
@@ -134,6 +149,9 @@ class _Judged:
         self._worker = worker
         self._judge = RubricJudge.of(worker, spec, card, [len(text_of(row)) for row in rows])
         self.by = self._judge.name
+
+    def ahead(self, rows: Sequence[InputRow]) -> None:
+        """A judge reads one trace after the other."""
 
     def look(self, row: InputRow) -> tuple[RubricQuote, ...]:
         """Passages that stand in the trace and that the judge said yes to. Raises EndpointError."""

@@ -23,7 +23,7 @@ from sqlalchemy import Connection
 from studio.domain import Changes, Project, Topic
 from studio.errors import SteplensError
 from studio.exchange.failing import FailureReport
-from studio.store import failures, projects
+from studio.store import failures, projects, rubrics
 from studio.store.failures import Explained, Standing
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
@@ -59,6 +59,9 @@ class FailuresPanel(QWidget):
         self.project = QComboBox()
         self.causes = Bars(context.theme, "Why, by cause")
         self.places = Bars(context.theme, "First bad step")
+        self.rubrics = Bars(context.theme, "Rubrics")
+        self.rubric_title = QLabel("Rubric")
+        self.found: dict[str, frozenset[int]] = {}  # traces by rubric
         self.words, self.counted = QLabel(), QLabel()
         self.list, self.model = QListView(), FailureModel(self)
         self.go = button("Explain wrong traces", self.explain, tip="Rules alone, off the window; keeps what it finds")
@@ -69,6 +72,7 @@ class FailuresPanel(QWidget):
         self._news.timeout.connect(self.reload)
         self.causes.chosen.connect(lambda _name: self._filter())
         self.places.chosen.connect(lambda _name: self._filter())
+        self.rubrics.chosen.connect(lambda _name: self._filter())
         self.project.currentIndexChanged.connect(lambda _index: self._read())
         self.list.selectionModel().currentChanged.connect(self._on_current_changed)
         context.background.changed.connect(self._on_changed)
@@ -103,11 +107,15 @@ class FailuresPanel(QWidget):
 
     def rows(self) -> tuple[Explained, ...]:
         """The traces of the chosen bars."""
-        cause, place = self.causes.current, self.places.current
-        return tuple(
-            one
-            for one in self.standing.explained
-            if (not cause or one.failure.cause.value == cause) and (not place or place_of(one) == place)
+        return tuple(one for one in self.standing.explained if all(self._fits(one)))
+
+    def _fits(self, one: Explained) -> tuple[bool, bool, bool]:
+        """Whether it has the chosen cause, first bad step, rubric."""
+        cause, place, rubric = self.causes.current, self.places.current, self.rubrics.current
+        return (
+            not cause or one.failure.cause.value == cause,
+            not place or place_of(one) == place,
+            not rubric or one.trace_id in self.found.get(rubric, ()),
         )
 
     # -- parts --------------------------------------------------------------------------------------------------------
@@ -124,7 +132,7 @@ class FailuresPanel(QWidget):
         self.list.setFrameShape(QFrame.Shape.NoFrame)
         self.words.setWordWrap(True)
         first, second = QLabel("Cause"), QLabel("First bad step")
-        for label in (self.words, self.counted, first, second):
+        for label in (self.words, self.counted, first, second, self.rubric_title):
             set_role(label, "caption")
         work = QHBoxLayout()
         work.addWidget(self.go)
@@ -137,7 +145,7 @@ class FailuresPanel(QWidget):
         column.addWidget(self.project)
         column.addWidget(self.words)
         column.addLayout(work)
-        for widget in (first, self.causes, second, self.places, self.counted):
+        for widget in (first, self.causes, second, self.places, self.rubric_title, self.rubrics, self.counted):
             column.addWidget(widget)
         column.addWidget(self.list, 1)
         self._show_state()
@@ -157,22 +165,29 @@ class FailuresPanel(QWidget):
         self._number += 1
         number, project = self._number, self.project.currentData()
 
-        def read(c: Connection) -> tuple[int, Standing]:
-            return number, failures.standing(c, project)
+        def read(c: Connection) -> tuple[int, Standing, dict[str, frozenset[int]]]:
+            return number, failures.standing(c, project), rubrics.traces_by_name(c)
 
         self._context.background.read(self, read, self._on_read)
 
-    def _on_read(self, read: tuple[int, Standing]) -> None:
+    def _on_read(self, read: tuple[int, Standing, dict[str, frozenset[int]]]) -> None:
         if read[0] == self._number:
-            self.standing = read[1]
+            _, self.standing, self.found = read
             self._filter()
             self._show_state()
 
     def _filter(self) -> None:
-        """Each chart counts what the other one leaves."""
-        every, cause, place = self.standing.explained, self.causes.current, self.places.current
-        by_cause = Counter(one.failure.cause.value for one in every if not place or place_of(one) == place)
-        by_place = Counter(place_of(one) for one in every if not cause or one.failure.cause.value == cause)
+        """Each chart counts what the others leave."""
+        cause, place, rubric = self.causes.current, self.places.current, self.rubrics.current
+        every = [(one, self._fits(one)) for one in self.standing.explained]
+        by_cause = Counter(one.failure.cause.value for one, (_, b, c) in every if b and c)
+        by_place = Counter(place_of(one) for one, (a, _, c) in every if a and c)
+        left = {one.trace_id for one, (a, b, _) in every if a and b}
+        by_rubric = {name: len(traces & left) for name, traces in self.found.items()}
+        said = [Bar(name, count) for name, count in by_rubric.items() if count or name == rubric]
+        self.rubrics.show_bars(said, rubric)
+        for widget in (self.rubric_title, self.rubrics):
+            widget.setVisible(bool(said))
         names = (*(name for name, _, _ in PLACES), LATER, NOWHERE)
         self.causes.show_bars([Bar(n.value, by_cause[n]) for n in Cause if by_cause[n] or n == cause], cause)
         self.places.show_bars([Bar(name, by_place[name]) for name in names if by_place[name] or name == place], place)

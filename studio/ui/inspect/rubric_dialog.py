@@ -37,7 +37,7 @@ from trainer.contract.specs.rubric import RubricBy
 HIT_ROLE = int(Qt.ItemDataRole.UserRole)
 MOST_CLUSTERS, MOST_HITS = 500, 200
 NEWS_MS = 400
-KEYS = {Qt.Key.Key_C: HitState.CONFIRMED, Qt.Key.Key_X: HitState.REJECTED}
+KEYS = {int(Qt.Key.Key_C): HitState.CONFIRMED, int(Qt.Key.Key_X): HitState.REJECTED}
 WAYS = (("its rule", RULE, None), *((by.value, by.name.lower(), by) for by in RubricBy))
 MARKS = {HitState.OPEN: "", HitState.CONFIRMED: "✓ ", HitState.REJECTED: "✗ "}
 
@@ -208,6 +208,7 @@ class RubricDialog(QDialog):
 
     def _on_way(self) -> None:
         self.go.setText("Save and run" if self.by.currentData() is None else "Save and choose traces…")
+        self.state.clear()
         if self.current is not None:
             self._read_hits(self.current)
 
