@@ -289,7 +289,7 @@ def _held_out_families(
         if line is None or min(np.bincount(truth, minlength=2)) < LEAST:
             continue
         (raws,) = fitted.raw_of_parts([line])
-        raw = np.array([hybrid(*(_top(part) for part in raws[k]), 0.5) for k in mine])  # nothing fitted on this family
+        raw = np.array([hybrid(_top(raws[k][0]), _top(raws[k][1]), 0.5) for k in mine])  # nothing fitted on this family
         groups, models = tuple(traces[k].group for k in mine), tuple(traces[k].model for k in mine)
         out[family] = OutOfFold(np.full(len(raw), np.nan), raw, truth, groups, models)
     return out
