@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from trainer.contract.generated import SearchNode, Spent
@@ -111,9 +112,13 @@ class ToyScorer:
 
 def exactly(pairs: Sequence[tuple[str, str]]) -> list[bool | None]:
     """Numbers and texts, without a grading process."""
-    return [
-        None if (grade := grade_exactly(Pair(a, b), GradeForm.LENIENT)) is None else grade.correct for a, b in pairs
-    ]
+    return [_equal(a, b) for a, b in pairs]
+
+
+@cache
+def _equal(a: str, b: str) -> bool | None:
+    grade = grade_exactly(Pair(a, b), GradeForm.LENIENT)
+    return None if grade is None else grade.correct
 
 
 @dataclass(frozen=True, slots=True)
