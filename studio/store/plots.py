@@ -34,6 +34,7 @@ class Kind(StrEnum):
     LENGTH = "score against length"
     FIRST_ERROR = "first error"
     CALIBRATION = "calibration"
+    OUTCOMES = "calibration by outcome"
     FLAGS = "flags by model"
     LANDSCAPE = "landscape of steps"
     TOKENS = "accuracy against tokens"
@@ -93,6 +94,7 @@ def read(c: Connection, kind: Kind, scorer: int | None = None) -> Plot:
         Kind.LENGTH: _length,
         Kind.FIRST_ERROR: lambda c, _scorer: _first_error(c),
         Kind.CALIBRATION: _calibration,
+        Kind.OUTCOMES: _by_outcome,
         Kind.FLAGS: lambda c, _scorer: _flags(c),
         Kind.LANDSCAPE: lambda c, _scorer: _landscape(c),
         Kind.TOKENS: lambda c, _scorer: _tokens(c),
@@ -195,6 +197,34 @@ def _calibration(c: Connection, scorer: int | None) -> Plot:
     return _shares(
         Kind.CALIBRATION, labels, [places[k] for k in kept], right[kept], words, x=sums[kept] / np.maximum(counts, 1)
     )
+
+
+def _by_outcome(c: Connection, scorer: int | None) -> Plot:
+    """Share of right traces among those whose lowest step score is alike."""
+    t, score = s.trace.c, s.score.c
+    current = and_(s.segmentation.c.id == score.segmentation_id, s.segmentation.c.current == 1)
+    query = (
+        select(t.id, t.outcome, score.low)
+        .join(s.score, score.trace_id == t.id)
+        .join(s.segmentation, current)
+        .where(score.scorer_id == _newest(c, scorer), score.low.is_not(None), t.outcome.in_((0, 1)))
+        .where(batches.visible(t.batch_id), batches.visible(score.batch_id))
+        .order_by(t.id)
+    )
+    rows = c.execute(query).all()
+    members: list[list[tuple[int, int]]] = [[] for _ in range(BINS)]
+    sums, right = np.zeros(BINS), np.zeros(BINS)
+    for trace_id, outcome, low in rows:
+        place = max(0, min(int(low * BINS), BINS - 1))
+        members[place].append((trace_id, -1))
+        sums[place] += low
+        right[place] += outcome == 1
+    kept = [place for place in range(BINS) if members[place]]
+    counts = np.array([len(members[place]) for place in kept], float)
+    words = f"{len(rows):,} traces with an outcome and scores, by their lowest step score"
+    labels = ("lowest step score", "share right")
+    x = sums[kept] / np.maximum(counts, 1)
+    return _shares(Kind.OUTCOMES, labels, [members[k] for k in kept], right[kept], words, x=x)
 
 
 def _flags(c: Connection) -> Plot:

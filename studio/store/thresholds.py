@@ -121,17 +121,30 @@ def choose(c: Connection, category: Category, threshold: Threshold | None, annot
 
 def undo(c: Connection, annotator_id: int) -> Changes | None:
     """Take this person's newest change of thresholds back, unless another set that category since."""
+    return _revert(c, annotator_id, ("do", "redo"), "undo")
+
+
+def redo(c: Connection, annotator_id: int) -> Changes | None:
+    """Make the change again that this person took back last, if they have changed none since, and nobody else it."""
+    return _revert(c, annotator_id, ("undo",), "redo")
+
+
+def _revert(c: Connection, annotator_id: int, roles: tuple[str, ...], role: str) -> Changes | None:
     h, later = s.history.c, s.history.alias("later")
     open_ = ~exists().where(later.c.reverts == h.id)
-    mine = and_(h.annotator_id == annotator_id, h.verb == VERB, h.role == "do", open_)
-    row = c.execute(select(s.history).where(mine).order_by(h.id.desc()).limit(1)).first()
+    mine = and_(h.annotator_id == annotator_id, h.verb == VERB)
+    found = select(s.history).where(mine, h.role.in_(roles), open_).order_by(h.id.desc()).limit(1)
+    row = c.execute(found).first()
     if row is None:
+        return None
+    newer = select(h.id).where(mine, h.role == "do", h.id > row.id).limit(1)
+    if role == "redo" and c.scalar(newer) is not None:
         return None
     category = Category(row.new["category"])
     if _plain(category, _stored(c).get(category)) != row.new:
         return None
     _write(c, category, _read(row.old))
-    said = {"annotator_id": annotator_id, "role": "undo", "verb": VERB, "at": now(), "reverts": row.id}
+    said = {"annotator_id": annotator_id, "role": role, "verb": VERB, "at": now(), "reverts": row.id}
     history.append(c, **said, old=row.new, new=row.old)
     return changed(Topic.MONITORS)
 

@@ -143,3 +143,22 @@ def _within(query: TraceQuery) -> ColumnElement[bool]:
     if query == TraceQuery(order=query.order):
         return batches.visible(trace.c.batch_id)
     return trace.c.id.in_(trace_list.ids(query))
+
+
+@dataclass(frozen=True, slots=True)
+class TreePath:
+    """Where a trace stands in the tree."""
+
+    log: int
+    sample: str
+    problem: int
+    trace: int
+
+
+def path_of(c: Connection, trace_id: int) -> TreePath | None:
+    """Where a trace stands; None when there is none."""
+    t = trace.c
+    row = c.execute(select(t.log_id, t.sample, t.problem_id).where(t.id == trace_id)).first()
+    if row is None:
+        return None
+    return TreePath(row.log_id or OTHERS, row.sample or "", 0 if row.sample else row.problem_id, trace_id)

@@ -53,7 +53,8 @@ def read_desk(c: Connection) -> Desk:
 def sentence_of(entry: Entry) -> str:
     """A change of thresholds in words."""
     category = Category(entry.new["category"]).value
-    return f"{category}: {_told(entry.old)} → {_told(entry.new)}" + (" (taken back)" if entry.role == "undo" else "")
+    role = {"undo": " (taken back)", "redo": " (done again)"}.get(entry.role, "")
+    return f"{category}: {_told(entry.old)} → {_told(entry.new)}{role}"
 
 
 def _told(said: Mapping[str, object]) -> str:

@@ -84,8 +84,8 @@ class MonitorsTab(QWidget):
         self.thresholds.undo()
 
     def redo(self) -> None:
-        """Thresholds are kept again by moving them again."""
-        self._context.say("move the threshold again to change it")
+        """Make the change of thresholds again that was taken back last."""
+        self.thresholds.redo()
 
     @property
     def chosen(self) -> Monitor | None:

@@ -89,6 +89,11 @@ class ThresholdsPanel(QWidget):
         me = self._context.annotator.id
         self._context.background.write(self, lambda c: thresholds.undo(c, me), self._on_undone)
 
+    def redo(self) -> None:
+        """Make the change again that this person took back last."""
+        me = self._context.annotator.id
+        self._context.background.write(self, lambda c: thresholds.redo(c, me), self._on_redone)
+
     def _show_preview(self) -> None:
         desk, before = self._desk, self._before
         if desk is None or before is None:
@@ -117,6 +122,10 @@ class ThresholdsPanel(QWidget):
 
     def _on_undone(self, changes: Changes | None) -> None:
         self._context.say("nothing of yours to take back here" if changes is None else "thresholds: taken back")
+        self.kept.emit()
+
+    def _on_redone(self, changes: Changes | None) -> None:
+        self._context.say("nothing of yours to do again here" if changes is None else "thresholds: done again")
         self.kept.emit()
 
     def _lay_out(self) -> None:

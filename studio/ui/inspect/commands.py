@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject
 
 from studio.ui.actions import Page
+from studio.ui.inspect.brush_area import over_map, over_scrubber, over_strip, over_timeline, over_tokens
+from studio.ui.inspect.brush_bar import COMMANDS as STRETCHES
 from studio.ui.inspect.diff_dialog import DiffDialog
 from studio.ui.inspect.failures_commands import FailureCommands
 from studio.ui.inspect.find_panel import FindPanel
 from studio.ui.inspect.heat import Heat
 from studio.ui.inspect.opened import LOW, Opened
 from studio.ui.inspect.report_dialog import ReportDialog
+from studio.ui.inspect.sql_dialog import SqlDialog
 from studio.ui.inspect.step_commands import StepCommands
 from studio.ui.inspect.tree_dialog import TreeDialog
 from trainer.reasoning.behaviour import backtracking_in
@@ -82,13 +85,29 @@ class InspectCommands(QObject):
         on("write_report", self._report)
         FailureCommands(page)
         on("follow_file", self._follow)
+        on("sql_console", self._console)
+        self._brush_over(page)
         on("search_traces", page.traces.search.setFocus)
         self.steps = StepCommands(page)
         self.enable()
 
+    def _brush_over(self, page: InspectPage) -> None:
+        """Let Shift-drags choose steps wherever the trace is drawn along a line."""
+        brush, theme = page.brush, page.context.theme
+        over_strip(page.strip.strip, brush, theme)
+        over_map(page.map, brush, theme)
+        over_tokens(page.lanes.tokens.lane, brush, theme)
+        over_timeline(page.lanes.timeline.lane, brush, theme)
+        over_scrubber(page.replay.scrubber, brush, theme)
+
+    def _console(self) -> None:
+        dialog = SqlDialog(self._context, self._page)
+        dialog.stepWanted.connect(partial(self._context.open_trace, Page.INSPECT))
+        dialog.show()
+
     def enable(self) -> None:
         """Enable what the present trace allows."""
-        for id in COMMANDS:
+        for id in (*COMMANDS, *STRETCHES):
             self._context.actions.enable(id, self._page.shown is not None)
         stored = self._page.shown is not None and self._page.shown.trace.id > 0
         for id in ("label_this", "score_this", "diff_traces", "candidate_tree", "write_report"):

@@ -1,4 +1,4 @@
-"""The left side of the Inspect page: which traces, found how, sorted how."""
+"""The left side of the Inspect page: which traces, found how, sorted how, as a list or as a tree of logs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QModelIndex, QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QSizePolicy,
+    QStackedWidget,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -18,10 +22,13 @@ from sqlalchemy import Connection
 
 from studio.domain import Project
 from studio.store import projects, trace_list
+from studio.store.trace_filter import Filter
 from studio.store.trace_list import LogRow
 from studio.store.traces import ErrorFilter, OutcomeFilter, TraceOrder
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
+from studio.ui.inspect.filter_dialog import FilterDialog
+from studio.ui.inspect.log_tree import LogTree
 from studio.ui.inspect.trace_delegate import TraceDelegate
 from studio.ui.inspect.trace_model import ROW_ROLE, TraceListModel
 from studio.ui.widgets.row_view import RowView
@@ -85,6 +92,12 @@ class ListPanel(QWidget):
         self.outcome = QComboBox()
         self.model_name = QComboBox()
         self.list = RowView(context.theme)
+        self.tree = LogTree(context)
+        self.stack = QStackedWidget()
+        self.as_tree, self.narrow = QCheckBox("Tree"), QToolButton()
+        self.dialog: FilterDialog | None = None
+        self._context = context
+        self._told = False  # whether this person said if it is to be a tree
         self._count = QLabel()
         self._typing = QTimer(self, singleShot=True, interval=TYPING_MS)
         self._wanted: int | None = None
@@ -100,6 +113,12 @@ class ListPanel(QWidget):
         self.model.loaded.connect(self._on_loaded)
         self.model.dataChanged.connect(self._on_page_read)
         self.list.selectionModel().currentChanged.connect(self._on_current_changed)
+        self.tree.chosen.connect(self._on_tree_chosen)
+        self.as_tree.toggled.connect(self._on_tree)
+        self.as_tree.clicked.connect(lambda _on: self._remember())
+        self.narrow.clicked.connect(lambda _on: self.ask_filter())
+        context.actions.on("filter_traces", self.ask_filter)
+        context.actions.on("trace_tree", self.as_tree.click)
 
     def set_sources(self, sources: Sources) -> None:
         """Offer these projects, logs and models; what is chosen stays chosen."""
@@ -110,6 +129,8 @@ class ListPanel(QWidget):
         self.log.setVisible(bool(logs))
         self.model_name.setVisible(len(sources.models) > 1)
         self.outcome.setVisible(bool(logs) or len(sources.models) > 0)
+        if not self._told:
+            self.as_tree.setChecked(bool(logs))
 
     def reload(self) -> None:
         """Read the list again and keep the place."""
@@ -118,6 +139,8 @@ class ListPanel(QWidget):
     def mark(self, trace_id: int) -> None:
         """Show which trace is open, without choosing it again."""
         self._wanted = trace_id
+        if self.as_tree.isChecked():
+            self.tree.mark(trace_id)
         place = self.model.place_of(trace_id)
         selection = self.list.selectionModel()
         selection.blockSignals(True)
@@ -132,6 +155,8 @@ class ListPanel(QWidget):
 
     def step_by(self, by: int) -> bool:
         """Choose the next or previous trace; whether there was one."""
+        if self.as_tree.isChecked():
+            return self.tree.step_by(by)
         place = self.list.currentIndex().row() + by
         if not 0 <= place < self.model.rowCount():
             return False
@@ -146,14 +171,30 @@ class ListPanel(QWidget):
     def is_narrowed(self) -> bool:
         """Whether a search, project or filter leaves traces out."""
         query = self.model.query
-        narrowed = query.text or query.first_error or query.outcome or query.model
+        narrowed = query.text or query.first_error or query.outcome or query.model or query.filter
         return bool(narrowed) or query.project is not None or query.log is not None
 
     def neighbours(self) -> tuple[int, ...]:
         """The ids of the next and the previous trace, if at hand."""
+        if self.as_tree.isChecked():
+            return self.tree.neighbours()
         here = self.list.currentIndex().row()
         rows = (self.model.row(place) for place in (here + 1, here - 1) if 0 <= place < self.model.rowCount())
         return tuple(row.id for row in rows if row is not None)
+
+    def ask_filter(self) -> None:
+        """Compose a filter by any field."""
+        self.dialog = FilterDialog(self._context, self.model.query, self)
+        self.dialog.wanted.connect(self.set_filter)
+        self.dialog.show()
+
+    def set_filter(self, wanted: Filter) -> None:
+        """Narrow the list and the tree by this."""
+        self.model.open(replace(self.model.query, filter=wanted))
+        self._open_tree()
+        number = len(wanted.conditions)
+        self.narrow.setText(f"Filter ({number})" if number else "Filter…")
+        self.narrow.setToolTip(str(wanted) or "By any stored field · W")
 
     def sizeHint(self) -> QSize:
         """A column beside the transcript."""
@@ -181,6 +222,8 @@ class ListPanel(QWidget):
             (self.outcome, "Right or wrong"),
             (self.model_name, "Model"),
             (self.list, "Traces"),
+            (self.narrow, "Filter by any field"),
+            (self.as_tree, "As a tree of logs"),
         ):
             widget.setAccessibleName(name)
         self.search.setPlaceholderText("Search words or LaTeX")
@@ -194,6 +237,11 @@ class ListPanel(QWidget):
         self.list.setItemDelegate(TraceDelegate(context.maths, context.theme, self.list.viewport()))
         self.list.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.list.fit_rows()
+        self.stack.addWidget(self.list)
+        self.stack.addWidget(self.tree)
+        self.as_tree.setToolTip("Log, sample, epoch · Shift+T")
+        self.narrow.setText("Filter…")
+        self.narrow.setToolTip("By any stored field · W")
 
     def _lay_out(self, context: Context) -> None:
         set_role(self._count, "caption")
@@ -213,8 +261,14 @@ class ListPanel(QWidget):
         column.addWidget(self.search)
         column.addLayout(filters)
         column.addLayout(sources)
-        column.addWidget(self._count)
-        column.addWidget(self.list, 1)
+        foot = QHBoxLayout()
+        foot.setSpacing(6)
+        self._count.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        foot.addWidget(self._count, 1)
+        foot.addWidget(self.narrow)
+        foot.addWidget(self.as_tree)
+        column.addLayout(foot)
+        column.addWidget(self.stack, 1)
 
     def _on_log(self) -> None:
         """A log is read by sample and epoch; all of them as they came."""
@@ -239,6 +293,27 @@ class ListPanel(QWidget):
                 model=self.model_name.currentData() or "",
             )
         )
+        self._open_tree()
+
+    def _open_tree(self) -> None:
+        if self.as_tree.isChecked():
+            self.tree.open(self.model.query)
+
+    def _on_tree(self, on: bool) -> None:
+        self.stack.setCurrentWidget(self.tree if on else self.list)
+        self.order.setEnabled(not on)
+        if on:
+            self._open_tree()
+            if self._wanted is not None:
+                self.tree.mark(self._wanted)
+
+    def _remember(self) -> None:
+        self._told = True
+
+    def _on_tree_chosen(self, trace_id: int) -> None:
+        if trace_id != self._wanted:
+            self._wanted = trace_id
+            self.chosen.emit(trace_id)
 
     def _on_loaded(self, count: int) -> None:
         self._count.setText(f"{count:,} trace{'' if count == 1 else 's'}")

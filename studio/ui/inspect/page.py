@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 
@@ -15,6 +14,9 @@ from studio.domain import Changes, Topic
 from studio.errors import NotFoundError
 from studio.store import token_values
 from studio.ui.context import Context
+from studio.ui.inspect.bookmarks_panel import BookmarksPanel
+from studio.ui.inspect.brush import Brush
+from studio.ui.inspect.brush_bar import BrushBar
 from studio.ui.inspect.commands import InspectCommands
 from studio.ui.inspect.cursor import Cursor, Position
 from studio.ui.inspect.disagreements import DisagreementPanel
@@ -23,6 +25,7 @@ from studio.ui.inspect.evidence import EvidencePanel
 from studio.ui.inspect.failures_panel import FailuresPanel
 from studio.ui.inspect.find_panel import FindPanel
 from studio.ui.inspect.flags_panel import FlagsPanel
+from studio.ui.inspect.held import HeldTraces
 from studio.ui.inspect.lanes import Lanes
 from studio.ui.inspect.list_panel import ListPanel, Sources, read_sources
 from studio.ui.inspect.live_panel import LivePanel
@@ -41,9 +44,7 @@ from studio.ui.widgets.problem_view import ProblemView
 from studio.ui.widgets.trace_map import TraceMap
 
 SHOWN_TOPICS = (Topic.TRACES, Topic.ANNOTATIONS, Topic.SCORES, Topic.FLAGS, Topic.PROJECTS, Topic.ANNOTATORS)
-HELD = 24  # traces kept ready to be shown again
 AHEAD = 60  # steps of a neighbour that are laid out before anybody asks
-HELD_TEXT = 8_000_000  # code points of them together
 
 SIDE_PANELS: tuple[tuple[str, Callable[[Context, Cursor], QWidget]], ...] = (
     # A panel beside the transcript is one line here: its tab's name and its class. It is made with the context and the
@@ -51,6 +52,7 @@ SIDE_PANELS: tuple[tuple[str, Callable[[Context, Cursor], QWidget]], ...] = (
     ("Evidence", EvidencePanel),
     ("Flags", FlagsPanel),
     ("Find", FindPanel),
+    ("Bookmarks", BookmarksPanel),
 )
 
 
@@ -72,10 +74,12 @@ class InspectPage(QWidget):
         self.context = context
         self._shown: Opened | None = None
         self._asked = (0, -1)
-        self._held: OrderedDict[int, Opened] = OrderedDict()
+        self._held = HeldTraces()
         self._stale = True
         self.place = Cursor(self)
         self.player = Player(self.place, self)
+        self.brush = Brush(self)
+        self.chosen = BrushBar(context, self.brush, self.place, self.player)
         self.traces = ListPanel(context)
         self.disagreements = DisagreementPanel(context)
         self.live = LivePanel(context)
@@ -179,8 +183,10 @@ class InspectPage(QWidget):
         self.live.grew.connect(self._on_grown)
         self.left.currentChanged.connect(self._on_tab)
         self.traces.counted.connect(self._on_counted)
-        for view in (self.traces.list, self.disagreements.list, self.failures.list, self.live.list, self.turns):
+        lists = (self.traces.list, self.traces.tree, self.disagreements.list, self.failures.list, self.live.list)
+        for view in (*lists, self.turns):
             view.installEventFilter(self)
+        self.traces.tree.whyAsked.connect(lambda _log: self.left.setCurrentWidget(self.failures))
         self.place.moved.connect(self._on_moved)
         self.steps.stepActivated.connect(self.go)
         self.steps.pointActivated.connect(self.place.go_point)
@@ -224,7 +230,7 @@ class InspectPage(QWidget):
             self.traces.choose_first()
 
     def _on_read(self, opened: Opened) -> None:
-        self._hold(opened)
+        self._held.put(opened)
         if opened.trace.id == self._asked[0]:
             self._show(opened)
 
@@ -256,6 +262,8 @@ class InspectPage(QWidget):
             self.traces.mark(trace_id)
         self.commands.enable()
         self._later.start()
+        for panel in self.panels.values():  # last: one of them may move the cursor to what was asked for
+            panel.show_trace(opened)  # type: ignore[attr-defined]
         self.opened.emit(trace_id)
 
     def _open(self, opened: Opened, step: int) -> None:
@@ -286,10 +294,9 @@ class InspectPage(QWidget):
 
     def _show_lanes(self, opened: Opened) -> None:
         self.map.set_rows(map_rows(opened))
+        self.brush.open(opened)
         self.lanes.show_trace(opened)
         self.strip.show_trace(opened, self.scorer.scoring(opened.trace.id))
-        for panel in self.panels.values():
-            panel.show_trace(opened)  # type: ignore[attr-defined]
 
     def _on_moved(self, position: Position) -> None:
         self.steps.set_position(position)
@@ -320,14 +327,6 @@ class InspectPage(QWidget):
             self.below.move(room.center().x() - self.below.width() // 2, room.bottom() - self.below.height() - 10)
             self.below.raise_()
 
-    def _hold(self, opened: Opened) -> None:
-        self._held[opened.trace.id] = opened
-        self._held.move_to_end(opened.trace.id)
-        while len(self._held) > 1 and (
-            len(self._held) > HELD or sum(len(each.trace.text) for each in self._held.values()) > HELD_TEXT
-        ):
-            self._held.popitem(last=False)
-
     def _fetch_ahead(self) -> None:
         """Read the neighbours in the list and have their maths drawn."""
         wanted = [trace_id for trace_id in self.traces.neighbours() if trace_id not in self._held]
@@ -336,7 +335,7 @@ class InspectPage(QWidget):
             self.context.background.read(self, read, self._on_fetched, lambda _error: None)
 
     def _on_fetched(self, opened: Opened) -> None:
-        self._hold(opened)
+        self._held.put(opened)
         self.steps.prepare(tuple(opened.trace.step_text(n) for n in range(min(opened.count, AHEAD))))
         self.problem.prepare(opened.trace.problem.prompt, opened.trace.problem.reference_answer)
 
@@ -383,7 +382,7 @@ class InspectPage(QWidget):
         if self._shown is not None and scoring.trace_id == self._shown.trace.id:
             self.strip.show_scoring(scoring)
         if not scoring.running:
-            self._held.pop(scoring.trace_id, None)
+            self._held.drop(scoring.trace_id)
 
 
 def _read(trace_id: int, annotator_id: int, c: Connection) -> Opened:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
+from studio.ui.widgets.fit_tabs import FitTabs
+
 if TYPE_CHECKING:
     from studio.ui.inspect.page import InspectPage
 
@@ -45,20 +47,20 @@ class PageFrame(QObject):
         page.left.setAccessibleName(page.tr("Lists of traces"))
         page.side.setAccessibleName(page.tr("Side panels"))
         page.left.addTab(page.traces, page.tr("Traces"))
-        page.left.addTab(page.disagreements, page.tr("Disagreements"))
+        page.left.addTab(page.disagreements, page.tr("Disputed"))
         page.left.addTab(page.failures, page.tr("Why"))
         page.left.addTab(page.live, page.tr("Live"))
-        page.left.setMinimumWidth(page.context.theme.px(230))
         for name, panel in page.panels.items():
             page.side.addTab(panel, name)
-        page.side.tabBar().setVisible(len(page.panels) > 1)
         split = QSplitter(Qt.Orientation.Horizontal)
         split.setHandleWidth(12)
         split.setChildrenCollapsible(False)
-        for each, share in ((page.left, 0), (self._centre(), 1), (card(page.side), 0)):
+        left, side = FitTabs(page.left), FitTabs(page.side)
+        left.setMinimumWidth(page.context.theme.px(230))
+        for each, share in ((left, 0), (self._centre(), 1), (card(side), 0)):
             split.addWidget(each)
             split.setStretchFactor(split.count() - 1, share)
-        split.setSizes([270, 700, 250])
+        split.setSizes([290, 660, 290])
         return split
 
     def _centre(self) -> QWidget:
@@ -77,6 +79,7 @@ class PageFrame(QObject):
         column.setSpacing(10)
         for widget, stretch in ((self._problem, 0), (steps, 1), (card(page.lanes), 0)):
             column.addWidget(widget, stretch)
+        column.addWidget(page.chosen)
         return centre
 
     def _with_replay(self, columns: QWidget) -> QWidget:

@@ -37,6 +37,7 @@ class Player(QObject):
         self._last = 0.0
         self._mine = False
         self.speed = 1.0
+        self._loop: tuple[float, float] | None = None
         self._timer = QTimer(self, interval=FRAME_MS)
         self._timer.timeout.connect(self.tick)
         cursor.moved.connect(self._on_moved)
@@ -95,6 +96,15 @@ class Player(QObject):
         )
         self._mine = False
 
+    @property
+    def loop(self) -> tuple[float, float] | None:
+        """The seconds between which it plays over and over; None: to the end."""
+        return self._loop
+
+    def set_loop(self, start: float | None, end: float | None) -> None:
+        """Play from `start` to `end` over and over; None: no more."""
+        self._loop = None if start is None or end is None or end <= start else (start, end)
+
     def change_speed(self, by: int) -> None:
         """The next faster pace, or the next slower one."""
         place = min(max(SPEEDS.index(self.speed) + by, 0), len(SPEEDS) - 1)
@@ -119,6 +129,9 @@ class Player(QObject):
         for wait in self._clock.waits:
             if wait.start <= second < wait.end:
                 second = max(second, wait.end - LONGEST_WAIT * self.speed)
+        if self._loop is not None and not self._loop[0] <= second < self._loop[1]:
+            self.seek(self._loop[0])
+            return
         self.seek(second)
         if self._second >= self._clock.length:
             self.pause()

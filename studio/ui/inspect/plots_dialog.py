@@ -15,11 +15,12 @@ from studio.ui.inspect.plots_view import PlotView
 from studio.ui.widgets import charts
 from studio.ui.widgets.parts import GAP, MARGIN, button, plural
 
-SCORED = (Kind.LENGTH, Kind.CALIBRATION)
+SCORED = (Kind.LENGTH, Kind.CALIBRATION, Kind.OUTCOMES)
 NOTHING = {
     Kind.LENGTH: "No trace has step scores: score some on the Train page.",
     Kind.FIRST_ERROR: "No step is rated negative.",
     Kind.CALIBRATION: "No step has both a rating of +1 or -1 and a score of this PRM.",
+    Kind.OUTCOMES: "No trace has both an outcome and scores of this PRM.",
     Kind.FLAGS: "There are no traces.",
     Kind.LANDSCAPE: "There are no steps.",
     Kind.TOKENS: "No trace has both an outcome and a count of tokens.",

@@ -136,7 +136,7 @@ class PlotView(QWidget):
 
     def _line(self, plot: Plot) -> None:
         pg, colours = self._pg, self._theme.colours
-        if plot.kind is Kind.CALIBRATION:
+        if plot.kind in (Kind.CALIBRATION, Kind.OUTCOMES):
             dashed = pg.mkPen(colours.q("hatch"), width=1, style=Qt.PenStyle.DashLine)
             self.canvas.plot([0, 1], [0, 1], pen=dashed)
         self._interval(plot)

@@ -229,11 +229,13 @@ def test_a_persons_flag_knows_whether_it_lies_in_the_thinking(tmp_path: Path, wo
 
 
 def test_a_flag_of_the_shadow_counts_nowhere_until_somebody_confirms_it(tmp_path: Path) -> None:
-    made = small(tmp_path, traces_wanted=1)
+    made = small(tmp_path, traces_wanted=2)
     trace_id = made.traces[0]
     with made.database.read() as c:
-        record = finding(c, trace_id, monitor=MonitorRef(kind="classifier", name="learned", version="1"))
-    stored(made, record)
+        learned = [MonitorRef(kind="classifier", name="learned", version="1", training=each) for each in "ab"]
+        record = finding(c, trace_id, monitor=learned[1])
+        elsewhere = finding(c, made.traces[1], 1, monitor=learned[0], category=Category.DECEPTION.value)
+    stored(made, elsewhere, record)  # the first monitor of a kind counts at once, the second is in the shadow
     any_flag = Filter((Condition(Field.FLAG, Op.IS, "any"),))
 
     def shown() -> tuple[int, int, int, int]:
@@ -241,11 +243,11 @@ def test_a_flag_of_the_shadow_counts_nowhere_until_somebody_confirms_it(tmp_path
             plot = plots.read(c, plots.Kind.FLAGS)
             hits = find_spans.search(c, find_spans.Query("is", flagged=record.category)).hits
             listed = trace_list.count(c, TraceQuery(filter=any_flag))
-            return len(flags.of_trace(c, trace_id)), int(plot.y.sum()), len(hits), listed
+            return len(flags.of_trace(c, trace_id)), len(plot.of(0)), len(hits), listed
 
-    assert shown() == (0, 0, 0, 0)
+    assert shown() == (0, 1, 0, 1)
     with made.database.read() as c:
         (hidden,) = flags.of_trace(c, trace_id, shadow=True)
     with made.database.write() as c:
         flags.review(c, hidden.id, FlagState.CONFIRMED, made.ada.id)
-    assert shown() == (1, 1, 1, 1)
+    assert shown() == (1, 2, 1, 2)

@@ -161,6 +161,26 @@ def test_a_threshold_is_previewed_logged_and_taken_back(tmp_path: Path) -> None:
         assert [entry.role for entry in thresholds.log(c)] == ["undo", "undo", "do", "do"]
 
 
+def test_a_threshold_that_was_taken_back_is_set_again(tmp_path: Path) -> None:
+    desk = small(tmp_path)
+    first, second = Threshold(0.5, None, Basis.CHOSEN), Threshold(0.3, None, Basis.CHOSEN)
+    category, ada = Category.DECEPTION, desk.ada.id
+    with desk.database.write() as c:
+        assert thresholds.redo(c, ada) is None
+        thresholds.choose(c, category, first, ada)
+        thresholds.choose(c, category, second, ada)
+        seen = []
+        for verb in (thresholds.undo, thresholds.undo, thresholds.redo, thresholds.redo, thresholds.undo):
+            assert verb(c, ada) is not None
+            seen.append(thresholds.current(c)[category])
+        assert seen == [first, Threshold(), first, second, first]
+        thresholds.choose(c, category, Threshold(0.7, None, Basis.CHOSEN), desk.bob.id)
+        assert thresholds.redo(c, ada) is None, "Bob has set it since"
+        thresholds.undo(c, desk.bob.id)
+        thresholds.choose(c, Category.INCONSISTENCY, first, ada)
+        assert thresholds.redo(c, ada) is None, "Ada has done something new"
+
+
 def test_truth_is_positive_benign_or_unsaid(tmp_path: Path) -> None:
     desk = small(tmp_path)
     with desk.database.write() as c:

@@ -53,6 +53,30 @@ def test_first_errors_and_calibration_by_hand(filled: Path) -> None:
         assert len(line.members) > 20
 
 
+def test_outcomes_against_scores_by_hand(filled: Path) -> None:
+    with Workspace.open(filled) as opened, opened.database.write() as c:
+        scorer = c.exec_driver_sql("SELECT id FROM scorer WHERE name = 'prm-03'").scalar_one()
+        assert len(plots.read(c, Kind.OUTCOMES, scorer)) == 0
+        c.execute(update(s.trace).where(s.trace.c.id % 3 == 0).values(outcome=1))
+        c.execute(update(s.trace).where(s.trace.c.id % 3 == 1).values(outcome=0))
+        low = dict(c.exec_driver_sql("SELECT trace_id, low FROM score WHERE scorer_id = ?", (scorer,)).all())
+        line = plots.read(c, Kind.OUTCOMES, scorer)
+        kept = [trace for trace in low if trace % 3 != 2]
+        found = []
+        for spot in range(len(line)):
+            members = line.of(spot)[:, 0].tolist()
+            found += members
+            assert len({int(low[trace] * plots.BINS) for trace in members}) == 1
+            assert line.x[spot] == pytest.approx(sum(low[trace] for trace in members) / len(members))
+            right = sum(trace % 3 == 0 for trace in members)
+            assert line.y[spot] == pytest.approx(right / len(members))
+            assert line.low is not None
+            assert line.high is not None
+            assert (line.low[spot], line.high[spot]) == pytest.approx(wilson(right, len(members)))
+        assert sorted(found) == sorted(kept)
+        c.rollback()
+
+
 def test_lengths_and_the_nearest_spot(filled: Path) -> None:
     with Workspace.open(filled) as opened, opened.database.read() as c:
         scorer = c.exec_driver_sql("SELECT id FROM scorer WHERE name = 'prm-03'").scalar_one()
