@@ -27,9 +27,11 @@ from studio.store.runs import StoredState
 from studio.workspace import Workspace
 from tests.trainer.runs import all_events as events_of
 from trainer.__main__ import recipe_of
-from trainer.contract.events import Notice
-from trainer.contract.rubrics import RubricExample, RubricRecord
+from trainer.contract.events import Ended, Notice
+from trainer.contract.records import InputRow
+from trainer.contract.rubrics import RubricCard, RubricExample, RubricRecord
 from trainer.contract.run_folder import RunFolder, read_records
+from trainer.contract.spec import RunSpec, build, parameters
 from trainer.models.rubric_learn import Options, RubricClassifier, TooFewError
 from trainer.runtime.worker import run_attempt
 
@@ -226,3 +228,22 @@ def test_hits_of_another_batch_are_not_seen_until_it_is_published(workspace: Wor
     assert hits(workspace) == ()
     with workspace.database.read() as c:
         assert rubrics.all_of(c)[0].traces == 0
+
+
+def test_a_policy_of_this_machine_judges(tmp_path: Path) -> None:
+    """An untaught one: what it writes stands in no trace, so nothing is found, and what was made up is counted."""
+    rows = [
+        InputRow(id=f"r{k}", trace=f"t{k}", segmentation=1, problem="p", steps=(text,), step_ids=(0,))
+        for k, text in enumerate(DOUBTS)
+    ]
+    folder = RunFolder(tmp_path / "run")
+    spec = build("rubric", {"rubric": "Doubt", "by": "judge", "judge": "tiny", "judge_limit": 1})
+    folder.create(RunSpec(run="run", name="judge", recipe="rubric", parameters=parameters(spec)), rows)
+    RubricCard(uid="u", name="Doubt", version=3).write(folder.inputs)
+    assert run_attempt(folder.path, recipe_of) == 0
+    records = [record for record in read_records(folder.records)[0] if isinstance(record, RubricRecord)]
+    assert [(record.row, record.by, record.version, record.quotes) for record in records] == [
+        ("r0", "1:tiny:tiny", 3, ()),
+    ]
+    said = next(e for e in events_of(folder) if isinstance(e, Ended))
+    assert said.summary["questions"] == 1
