@@ -15,12 +15,13 @@ from studio.jobs import checks
 from studio.jobs.ingest import Ingested, ingest
 from studio.jobs.prepare import checked, create_run
 from studio.jobs.values import RunOrder
-from studio.store import machine_labels, projects, rows, runs, traces
+from studio.store import machine_labels, projects, rows, runs, searches, traces
 from studio.store.rows import Origin, Selection
 from studio.store.runs import StoredState
 from studio.store.traces import TraceQuery
 from studio.workspace import Workspace
 from tests.unit.jobs.making import stories
+from tests.unit.store.searches_made import NODES, search_record, traces_of
 from trainer.contract.records import (
     Block,
     BlockKind,
@@ -28,6 +29,8 @@ from trainer.contract.records import (
     MachineLabelRecord,
     Message,
     Record,
+    ScoreRecord,
+    ScorerRef,
     Split,
     Step,
     TraceRecord,
@@ -198,3 +201,35 @@ def test_a_prm_learns_from_machine_labels_where_nobody_rated(tmp_path: Path) -> 
         warned = checks.warnings(checked(RunOrder("prm", selection=chosen)), counts)
         assert bool(warned) == bool(held_out)
         assert checked(RunOrder("sft", selection=chosen)).selection.machine == "", "a rule teaches no policy"
+
+
+def searched(row: InputRow, uid: str) -> list[Record]:
+    """A search with two finished traces, their scores, and the search itself behind them."""
+    made = [
+        msgspec.structs.replace(one, id=record_id(uid, row.id, place + 1), row=row.id, problem=row.problem)
+        for place, one in enumerate(traces_of(NODES, "x"))
+    ]
+    scored = [
+        ScoreRecord(
+            id=record_id(uid, one.id, 0), row=row.id, trace=one.id, segmentation=1,
+            scorer=ScorerRef(name="prm", version="v"), values=(0.5,) * len(one.steps),
+        )
+        for one in made
+    ]  # fmt: skip
+    whole = search_record(NODES, made, "x")
+    whole = msgspec.structs.replace(whole, id=record_id(uid, row.id, 0), row=row.id, problem=row.problem)
+    return [*made, *scored, whole]
+
+
+def test_searches_come_in_with_their_traces_and_scores(tmp_path: Path) -> None:
+    with stories(tmp_path) as workspace:
+        uid = ended_run(workspace, "by search", searched)
+        assert ingest(workspace, uid) == Ingested(stored=30, known=30)
+        with workspace.database.read() as c:
+            found = searches.of_run(c, runs.by_uid(c, uid).id)
+            assert len(found) == 6
+            read = searches.read(c, found[0].id)
+            assert read.nodes == NODES
+            assert None not in read.trace_ids
+            assert searches.of_problem(c, found[0].problem_id or 0) == (found[0],)
+            assert count(workspace, "score") == 12
