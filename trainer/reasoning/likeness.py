@@ -47,17 +47,19 @@ def _vectors(texts: Sequence[str]) -> tuple[Floats, dict[str, int], dict[str, fl
     rarity = {feature: math.log((1 + len(texts)) / (1 + number)) + 1.0 for feature, number in held.items()}
     made = np.zeros((len(texts), len(columns)), np.float32)
     for row, count in zip(made, counts, strict=True):
-        _fill(row, count, columns, rarity)
+        at, values = _weighed(count, columns, rarity)
+        row[at] = values
     return made, columns, rarity
 
 
-def _fill(row: Floats, count: Counter[str], columns: dict[str, int], rarity: dict[str, float]) -> None:
-    for feature, number in count.items():
-        if feature in columns:
-            row[columns[feature]] = (1.0 + math.log(number)) * rarity[feature]
-    length = float(np.linalg.norm(row))
-    if length:
-        row /= length
+def _weighed(
+    count: Counter[str], columns: dict[str, int], rarity: dict[str, float]
+) -> tuple[NDArray[np.int64], Floats]:
+    """Columns and values, of length 1 together, of the features that are known."""
+    known = [feature for feature in count if feature in columns]
+    values = np.array([(1.0 + math.log(count[feature])) * rarity[feature] for feature in known], np.float32)
+    length = float(np.linalg.norm(values))
+    return np.array([columns[feature] for feature in known], np.int64), values / length if length else values
 
 
 def _linked(vectors: Floats, alike: float) -> list[list[int]]:
@@ -95,9 +97,8 @@ def _join(
     """Rarer texts go to the group whose mean they are most like; those like none stand alone."""
     centres = np.stack([vectors[[places[key] for key in group]].mean(0) for group in members])
     for key in rest:
-        row = np.zeros(len(columns), np.float32)
-        _fill(row, features(key), columns, rarity)
-        likeness = centres @ row
+        at, values = _weighed(features(key), columns, rarity)
+        likeness = centres[:, at] @ values
         best = int(np.argmax(likeness))
         if likeness[best] >= alike:
             members[best].append(key)
