@@ -18,12 +18,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import numpy as np
-from PySide6.QtCore import QEvent, QEventLoop, QObject, Qt, QTimer
+from PySide6.QtCore import QEvent, QEventLoop, QObject, Qt, QTimer, SignalInstance
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 from sqlalchemy import Connection, insert, select
@@ -32,6 +33,7 @@ from studio.app import Studio, application
 from studio.settings import Settings
 from studio.store import batches, projects, runs, schema, scores, token_values, traces
 from studio.store.token_values import TokenArrays
+from studio.store.trace_filter import Condition, Field, Filter, Op
 from studio.store.trace_list import OutcomeFilter, TraceOrder, TraceQuery
 from studio.ui.actions import Page
 from studio.workspace import Workspace
@@ -124,7 +126,33 @@ class Bench:
         for query in filters(self.context.workspace.database.read):
             times += [self.listed(query) for _ in range(3)]
         self.say("filtered list, rows there", times, must=100)
+        times = [self.listed(TraceQuery(filter=wanted)) for wanted in composed() for _ in range(3)]
+        self.say("list narrowed by a composed filter, rows there", times, must=100)
         self.listed(TraceQuery())
+        self.tree()
+
+    def tree(self) -> None:
+        """Logs with their counts, and one of them unfolded."""
+        tree = self.page.traces.tree
+        opened, unfolded = [], []
+        for number in range(ROUNDS):
+            tree.collapseAll()
+            opened.append(self.came(tree.tree.opened, lambda: tree.open(TraceQuery())))
+            index = tree.tree.index_of(tree.tree.logs[number % 10])
+            unfolded.append(self.came(tree.tree.unfolded, partial(tree.setExpanded, index, True)))
+        self.say("tree of all logs, lines there", opened, must=500)
+        self.log("samples of the log that was unfolded last", tree.tree.rowCount(index))
+        self.say("a log of 10,000 traces unfolded", unfolded, must=500)
+
+    def came(self, signal: SignalInstance, act: Callable[[], None]) -> float:
+        """Seconds from doing something to the signal."""
+        loop = QEventLoop()
+        signal.connect(loop.quit)
+        began = time.perf_counter()
+        act()
+        self.run(loop)
+        signal.disconnect(loop.quit)
+        return time.perf_counter() - began
 
     def listed(self, query: TraceQuery) -> float:
         """Seconds until a list is there."""
@@ -287,6 +315,20 @@ def filters(read: Callable[[], contextlib.AbstractContextManager[Connection]]) -
         TraceQuery(model="policy-3"),
         TraceQuery(order=TraceOrder.NEWEST),
         TraceQuery(log=logs[1], order=TraceOrder.SAMPLE),
+    ]
+
+
+def composed() -> list[Filter]:
+    """What people compose in the form."""
+    wrong, long = Condition(Field.OUTCOME, Op.IS, "wrong"), Condition(Field.TOKENS, Op.MORE, "2000")
+    return [
+        Filter((wrong, long)),
+        Filter((Condition(Field.ENDED, Op.IS, "length"),)),
+        Filter((Condition(Field.CHARACTERS, Op.MORE, "1000"),)),
+        Filter((Condition(Field.TOKENS, Op.LESS, "1000"), Condition(Field.MODEL, Op.IS, "policy-3"))),
+        Filter((Condition(Field.FLAG, Op.IS_NOT, "any"), wrong)),
+        Filter((Condition(Field.LOWEST, Op.LESS, "0.5"), long), any_of=True),
+        Filter((Condition(Field.PROBLEM, Op.HAS, "problem 7"), wrong)),
     ]
 
 
