@@ -44,6 +44,8 @@ def parser() -> argparse.ArgumentParser:
     _add_receive(verbs)
     _add_export(verbs)
     _add_run(verbs)
+    _add_ask(verbs)
+    _add_cache(verbs)
     _add_steering(verbs)
     _add_lists(verbs)
     _add_contamination(verbs)
@@ -187,6 +189,42 @@ def _add_run(verbs: Verbs) -> None:
     made.add_argument("--wait", action="store_true", help="stay until the run has ended")
     made.add_argument("--order", metavar="-", help=argparse.SUPPRESS)  # the window's order as JSON on stdin
     _progress(made)
+
+
+def _add_ask(verbs: Verbs) -> None:
+    about = "Ask a model; its answer is written out while it comes. Exit code 0 with an answer, 1 without."
+    made = _verb(verbs, "ask", "studio.jobs.asking_verb:ask", about)
+    made.add_argument("problem", metavar="PROBLEM", help="the text; - reads it from stdin")
+    made.add_argument("--model", default="", metavar="MODEL", help="the policy; with --router the fast one")
+    made.add_argument("--prm", default="", metavar="MODEL", help="scores steps, for all strategies but the first two")
+    made.add_argument(
+        "--strategy",
+        choices=("single", "majority", "best-of-n", "beam", "dvts", "mcts"),
+        default="single",
+        help="how the answer is looked for (default: single)",
+    )
+    made.add_argument("--n", type=int, metavar="N", help="traces; of --router: samples of the fast model")
+    made.add_argument("--difficulty", type=float, metavar="D", help="0 to 1 allocates the budgets (default: as set)")
+    made.add_argument("--router", action="store_true", help="escalate to another model where this one is not sure")
+    made.add_argument("--reasoning", default="", metavar="MODEL", help="of --router: the model to escalate to")
+    made.add_argument("--learned", default="", metavar="ROUTER", help="of --router: one that was learned")
+    made.add_argument("--reference", metavar="ANSWER", help="the right answer: says whether this one is")
+    made.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="of the recipe; repeatable"
+    )
+    made.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    made.add_argument("--json", action="store_true", help="one JSON document, at the end")
+
+
+def _add_cache(verbs: Verbs) -> None:
+    about = "Say what routers have kept of answers and how often it helped; or remove it."
+    made = _verb(verbs, "cache", "studio.jobs.cache_verb:cache", about)
+    made.add_argument("--remove", action="store_true", help="remove answers: all, or as the next two say")
+    made.add_argument("--model", default="", metavar="NAME", help="only of this model")
+    made.add_argument(
+        "--older-than", type=float, default=0.0, metavar="DAYS", help="of --remove: only what is older (default: all)"
+    )
+    made.add_argument("--json", action="store_true", help="one JSON document")
 
 
 def _add_steering(verbs: Verbs) -> None:

@@ -57,7 +57,7 @@ def create_run(
     rows come with its requests; the selection is not looked at.
     """
     tell = progress or (lambda _phase, _done, _total: None)
-    order, uid, database = checked(order), new_uid(), workspace.database
+    order, uid, database = _with_cache(workspace, checked(order)), new_uid(), workspace.database
     run_id = database.run(
         lambda c: runs.prepare(
             c,
@@ -80,6 +80,13 @@ def create_run(
         discard(workspace, run_id, uid)
         raise
     return uid
+
+
+def _with_cache(workspace: Workspace, order: RunOrder) -> RunOrder:
+    """A router on this machine keeps its answers in the workspace, where every later run finds them."""
+    if order.recipe != "route" or order.launch != Launch() or order.parameters["cache_folder"]:
+        return order
+    return replace(order, parameters=order.parameters | {"cache_folder": str(workspace.cache / "answers")})
 
 
 def discard(workspace: Workspace, run_id: int, uid: str) -> None:

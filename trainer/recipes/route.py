@@ -20,13 +20,13 @@ from trainer.contract.records import InputRow, RouteRecord, Split, record_id
 from trainer.contract.requests import AnyRequest, RouteRequest, answered
 from trainer.contract.run_folder import complete_lines, record_decoder
 from trainer.contract.spec import SpecError, build
-from trainer.contract.specs.route import RouteSpec, RouteTask
+from trainer.contract.specs.route import OF_A_REQUEST, ROUTE_INDEX, RouteSpec, RouteTask
 from trainer.reasoning.grader import GradeForm, Grader, Pair
 from trainer.reasoning.votes import equal_by
 from trainer.routing.desk import Desk
 from trainer.routing.difficulty import TooFewError
 from trainer.routing.learning import choices, figures_of, learn_router, save
-from trainer.routing.ledger import ROUTE_INDEX, Ledger, grade_by, route_record
+from trainer.routing.ledger import Ledger, grade_by, route_record
 from trainer.routing.router import Routed
 from trainer.routing.values import Check, Question
 from trainer.runtime.resident import Resident
@@ -34,12 +34,6 @@ from trainer.runtime.telling import Telling
 from trainer.runtime.worker import RunFailed, Worker
 
 MOST_NOTICES = 20  # of routes that lack something; the records say it of every one
-OF_A_REQUEST = (
-    "n", "max_thinking_tokens", "max_answer_tokens", "reasoning_n", "reasoning_thinking_tokens",
-    "reasoning_answer_tokens", "accept", "target", "target_value", "task_type", "latency", "difficulty", "audit",
-    "context", "cache", "cache_days", "temperature", "top_p", "seed",
-)  # fmt: skip
-"""What a request may set otherwise than the run."""
 
 
 def run(worker: Worker) -> dict[str, float]:

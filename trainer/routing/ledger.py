@@ -8,6 +8,7 @@ import msgspec
 
 from trainer.contract.generated import RouteStep, Settings
 from trainer.contract.records import RouteRecord, record_id
+from trainer.contract.specs.route import ROUTE_INDEX
 from trainer.reasoning.routing import Both, Cell, Entry, cells, is_drawn, oracle, random_line
 from trainer.routing.difficulty import level_of
 from trainer.routing.learning import Table, cost_of, pairs_of
@@ -15,8 +16,6 @@ from trainer.routing.router import Routed
 from trainer.routing.values import REASONING
 
 Grade = Callable[[str], bool | None]
-ROUTE_INDEX = (1 << 20) - 1
-"""The number of a row's route among the records of its run, behind those of its traces."""
 
 
 def route_record(run: str, route: Routed, grade: Grade | None, settings: Settings, router: str = "") -> RouteRecord:

@@ -30,6 +30,14 @@ class Speaks(StrEnum):
     ANTHROPIC = "Anthropic messages"
 
 
+ROUTE_INDEX = (1 << 20) - 1
+"""The number of a row's route among the records of its run, behind those of its traces."""
+OF_A_REQUEST = (
+    "n", "max_thinking_tokens", "max_answer_tokens", "reasoning_n", "reasoning_thinking_tokens",
+    "reasoning_answer_tokens", "accept", "target", "target_value", "task_type", "latency", "difficulty", "audit",
+    "context", "cache", "cache_days", "temperature", "top_p", "seed",
+)  # fmt: skip
+"""What a request may set otherwise than the run."""
 _FAST, _REASONING, _ROUTER, _CACHE = "Fast model", "Reasoning model", "Router", "Cache"
 
 
