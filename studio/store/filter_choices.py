@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, union
 
 from studio.store import batches, bookmarks, projects, saved_filters, trace_list
 from studio.store import schema as s
 from studio.store import schema_inspect as i
+from studio.store import schema_reason as r
 from studio.store.saved_filters import NamedFilter
 from studio.store.trace_filter import ANY, OUTCOMES, RATED, Field
 from trainer.reasoning.failures import Cause
@@ -45,6 +46,8 @@ def read(c: Connection) -> Choices:
         Field.CAUSE: [ANY, *(cause.value for cause in Cause)],
         Field.RUBRIC: [ANY, *c.scalars(select(i.rubric.c.name).order_by(i.rubric.c.name))],
         Field.TAG: [ANY, *bookmarks.tags(c)],
+        Field.SUITE: [ANY, *c.scalars(select(r.evaluation.c.suite).distinct().order_by(r.evaluation.c.suite))],
+        Field.STRATEGY: [ANY, *c.scalars(union(select(r.search.c.strategy), select(r.evaluation.c.strategy)))],
     }
     values = tuple((field, tuple((one or "not named", one) for one in said)) for field, said in found.items())
     return Choices(values, saved_filters.filters(c))

@@ -15,6 +15,7 @@ from studio.errors import FindError
 from studio.store import batches, flags
 from studio.store import schema as s
 from studio.store import schema_inspect as i
+from studio.store import schema_reason as r
 
 
 class Field(StrEnum):
@@ -46,6 +47,8 @@ class Field(StrEnum):
     CAUSE = "why it failed"
     RUBRIC = "rubric"
     TAG = "tag of a bookmark"
+    SUITE = "suite of an evaluation"
+    STRATEGY = "strategy of a search"
     METADATA = "metadata"
 
 
@@ -74,7 +77,7 @@ class Kind(StrEnum):
 _TEXTS = (Field.SAMPLE, Field.ANSWER, Field.PROBLEM, Field.SOURCE)
 _CHOICES = (
     *(Field.MODEL, Field.LOG, Field.PROJECT, Field.OUTCOME, Field.FORMAT, Field.ENDED, Field.SCORER),
-    *(Field.RATED, Field.FLAG, Field.CAUSE, Field.RUBRIC, Field.TAG),
+    *(Field.RATED, Field.FLAG, Field.CAUSE, Field.RUBRIC, Field.TAG, Field.SUITE, Field.STRATEGY),
 )
 OPS = {
     Kind.TEXT: (Op.IS, Op.IS_NOT, Op.HAS, Op.HAS_NOT, Op.KNOWN, Op.UNKNOWN),
@@ -200,11 +203,11 @@ def _steps(condition: Condition) -> ColumnElement[bool]:
 
 
 def _negative() -> Any:  # noqa: ANN401 - a select of trace id and first negative step
-    a, r = s.annotation.c, s.rating.c
+    a, said = s.annotation.c, s.rating.c
     return (
-        select(a.trace_id, (func.min(r.ordinal) + 1).label("step"))
-        .join(s.rating, r.annotation_id == a.id)
-        .where(a.state == "submitted", batches.visible(a.batch_id), r.option == 0, r.value == -1)
+        select(a.trace_id, (func.min(said.ordinal) + 1).label("step"))
+        .join(s.rating, said.annotation_id == a.id)
+        .where(a.state == "submitted", batches.visible(a.batch_id), said.option == 0, said.value == -1)
         .group_by(a.trace_id)
     )
 
@@ -246,16 +249,33 @@ def _tagged(value: str) -> ColumnElement[bool]:
     )
 
 
+def _of_suite(value: str) -> ColumnElement[bool]:
+    e = r.evaluation.c
+    found = select(e.trace_id).where(e.trace_id.is_not(None), batches.visible(e.batch_id))
+    return s.trace.c.id.in_(found if value == ANY else found.where(e.suite == value))
+
+
+def _by_strategy(value: str) -> ColumnElement[bool]:
+    """Found by a search, or drawn for an evaluation, of that strategy."""
+    e, found = r.evaluation.c, r.search_trace.c
+    searched = select(found.trace_id).join(r.search, r.search.c.id == found.search_id)
+    searched = searched.where(batches.visible(found.batch_id))
+    drawn = select(e.trace_id).where(e.trace_id.is_not(None), batches.visible(e.batch_id))
+    if value != ANY:
+        searched, drawn = searched.where(r.search.c.strategy == value), drawn.where(e.strategy == value)
+    return or_(s.trace.c.id.in_(searched), s.trace.c.id.in_(drawn))
+
+
 def _of_rubric(value: str) -> ColumnElement[bool]:
-    h, r = i.rubric_hit.c, i.rubric.c
-    found = select(h.trace_id).join(i.rubric, r.id == h.rubric_id).where(h.state != "rejected")
-    return s.trace.c.id.in_(found if value == ANY else found.where(r.name == value))
+    h, named = i.rubric_hit.c, i.rubric.c
+    found = select(h.trace_id).join(i.rubric, named.id == h.rubric_id).where(h.state != "rejected")
+    return s.trace.c.id.in_(found if value == ANY else found.where(named.name == value))
 
 
 def _scored(value: str) -> ColumnElement[bool]:
-    score, r = s.score.c, s.scorer.c
-    found = select(score.trace_id).join(s.scorer, r.id == score.scorer_id).where(batches.visible(score.batch_id))
-    return s.trace.c.id.in_(found if value == ANY else found.where(r.name == value))
+    score, by = s.score.c, s.scorer.c
+    found = select(score.trace_id).join(s.scorer, by.id == score.scorer_id).where(batches.visible(score.batch_id))
+    return s.trace.c.id.in_(found if value == ANY else found.where(by.name == value))
 
 
 def _in_project(value: str) -> ColumnElement[bool]:
@@ -288,6 +308,8 @@ _CHOSEN: dict[Field, Callable[[str], ColumnElement[bool]]] = {
     Field.CAUSE: _failed,
     Field.RUBRIC: _of_rubric,
     Field.TAG: _tagged,
+    Field.SUITE: _of_suite,
+    Field.STRATEGY: _by_strategy,
 }
 
 

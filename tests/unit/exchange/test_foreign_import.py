@@ -12,17 +12,18 @@ from sqlalchemy import func, select
 
 from studio.cli import main
 from studio.errors import CancelledError, ImportFormatError, NotFoundError, SteplensError
-from studio.exchange import foreign_export, opening
+from studio.exchange import annotation_file, foreign_export, opening
 from studio.exchange.files import Piece
 from studio.exchange.foreign_export import Standing
 from studio.exchange.transfer import export_original, import_files
 from studio.filling import read_in_helpers
-from studio.store import find, projects, traces
+from studio.store import bookmarks, find, projects, traces
 from studio.store import schema as s
 from studio.store.schema_inspect import source_record
 from studio.workspace import Workspace
 from tests.unit.exchange.archives import archive, log, sample
 from tests.unit.exchange.test_transfer import sizes
+from trainer.reasoning.segment import Span
 
 FORMATS = Path(__file__).parents[2] / "fixtures" / "formats"
 
@@ -63,6 +64,30 @@ def test_the_same_file_adds_nothing_and_a_longer_one_what_is_new(workspace: Work
     with workspace.database.read() as c:
         newest = foreign_export.by_name(c, "a.jsonl")
         assert b"".join(foreign_export.rebuilt(c, newest)).count(b"\n") == 5
+
+
+def test_bookmarks_stay_over_another_import_and_come_into_another_workspace(tmp_path: Path) -> None:
+    path = rows(tmp_path / "a.jsonl", range(2))
+    with Workspace.open(tmp_path / "one", create=True) as one, Workspace.open(tmp_path / "two", create=True) as two:
+        import_files(one, [path])
+        with one.database.read() as c:
+            trace = c.scalar(select(s.trace.c.id).order_by(s.trace.c.id.desc()))
+        ada = one.database.run(lambda c: projects.ensure_annotator(c, "Ada"))
+        done = one.database.run(lambda c: bookmarks.add(c, trace, 1, 4, ada.id, comment="look", tags=("odd",)))
+        rows(path, range(4))
+        import_files(one, [path])
+        import_files(two, [path])
+        with one.database.read() as c:
+            (kept,) = bookmarks.every(c)
+            assert kept == done.bookmark
+            annotation_file.write(c, tmp_path / "marks.json")
+        taken = two.database.run(lambda c: annotation_file.read(c, tmp_path / "marks.json"))
+        assert (taken.new, taken.left_out) == (1, ())
+        with two.database.read() as c:
+            (came,) = bookmarks.every(c)
+            text = traces.load(c, came.trace_id).text
+        assert (came.trace_uid, came.comment, came.tags) == (kept.trace_uid, "look", ("odd",))
+        assert came.span_in(text) == Span(1, 4)
 
 
 def test_equal_lines_of_a_file_all_survive(workspace: Workspace, tmp_path: Path) -> None:

@@ -13,7 +13,18 @@ import pytest
 from sqlalchemy import Connection, insert, update
 
 from studio.errors import FindError
-from studio.store import batches, bookmarks, failures, flags, projects, saved_filters, schema, trace_groups, trace_list
+from studio.store import (
+    batches,
+    bookmarks,
+    failures,
+    flags,
+    projects,
+    saved_filters,
+    schema,
+    schema_reason,
+    trace_groups,
+    trace_list,
+)
 from studio.store.database import Database
 from studio.store.flags import FlagState, NewFlag
 from studio.store.trace_filter import OPS, Condition, Field, Filter, Op, kind_of
@@ -63,6 +74,7 @@ def dress(c: Connection, made: list[int]) -> None:
                 flags.review(c, flag.id, FlagState.REJECTED, person)
         if at % 5 == 2:
             bookmarks.add(c, trace, 0, 1, person, tags=("odd",) if at % 2 else ("even", "x_"))
+    evaluate(c, batch, made)
     segments = dict(c.execute(schema.segmentation.select().with_only_columns(*schema.segmentation.c[:2])).all())
     of = {trace: segment for segment, trace in segments.items()}
     wrong = [trace for at, trace in enumerate(made) if at % 4 in (1, 3)]
@@ -71,6 +83,19 @@ def dress(c: Connection, made: list[int]) -> None:
         for n, trace in enumerate(wrong[:-4])
     ]
     failures.store(c, found)
+
+
+def evaluate(c: Connection, batch: int, made: list[int]) -> None:
+    """The first trace is of a suite, the second of a search."""
+    row = c.execute(insert(schema_reason.evaluation_problem).values(row="1", suite="gsm8k", prompt="Q"))
+    of = {"problem_id": row.inserted_primary_key[0], "batch_id": batch, "trace_id": made[0], "suite": "gsm8k"}
+    told = {"model": "m", "strategy": "single", "compute": "low", "sample": 0, "record": "e1"}
+    c.execute(insert(schema_reason.evaluation).values(**of, **told))
+    counts = dict.fromkeys(("chosen", "traces", "nodes", "tokens", "tokens_read", "prm_calls", "prm_tokens"), 0)
+    named = {"record": "s1", "batch_id": batch, "prompt": "Q", "strategy": "beam", "model": "m", "data": b""}
+    search = c.execute(insert(schema_reason.search).values(**named, **counts, seconds=0.0)).inserted_primary_key[0]
+    place = {"search_id": search, "trace_id": made[1], "batch_id": batch, "place": 0}
+    c.execute(insert(schema_reason.search_trace).values(**place))
 
 
 def everything(c: Connection) -> list[dict[str, Any]]:
@@ -83,7 +108,8 @@ def everything(c: Connection) -> list[dict[str, Any]]:
         )
     )
     paths = dict(c.exec_driver_sql("SELECT id, path FROM log").all())
-    for row in rows:
+    for place, row in enumerate(rows):
+        row["place"] = place
         row |= {"steps": steps[row["id"]], "path": paths.get(row["log_id"])}
         row["flags"] = {f.category.value for f in flags.of_trace(c, row["id"]) if f.state is not FlagState.REJECTED}
         failure = failures.of_trace(c, row["id"])
@@ -142,6 +168,9 @@ CASES: tuple[tuple[Condition, Holds], ...] = (
     (Condition(Field.RATED, Op.IS, "not rated"), lambda row: True),
     (Condition(Field.FIRST_ERROR, Op.KNOWN), lambda row: False),
     (Condition(Field.RUBRIC, Op.IS, "any"), lambda row: False),
+    (Condition(Field.SUITE, Op.IS, "gsm8k"), lambda row: row["place"] == 0),
+    (Condition(Field.STRATEGY, Op.IS, "beam"), lambda row: row["place"] == 1),
+    (Condition(Field.STRATEGY, Op.IS, "any"), lambda row: row["place"] < 2),
     (Condition(Field.PROBLEM, Op.HAS, "is 3+1"), lambda row: "is 3+1" in row["prompt"]),
 )
 
