@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import Connection, select
 
 from studio.domain import Changes
@@ -14,6 +15,7 @@ from studio.store import schema as s
 from studio.store.runs import StoredRun
 from studio.workspace import Workspace
 from trainer.contract import rollouts
+from trainer.contract.generated import TokenBytes, TraceBudget
 from trainer.contract.records import ModelRef, ScoreRecord, ScorerRef, TraceRecord, record_id
 from trainer.contract.rollouts import PackedTrace, Pin
 from trainer.contract.run_folder import RunFolder
@@ -55,7 +57,7 @@ def records_of(pins: Sequence[Pin], spec: RunSpec) -> list[TraceRecord | ScoreRe
 
 
 def _trace(trace: PackedTrace, spec: RunSpec) -> TraceRecord:
-    return record_of(
+    made = record_of(
         read_response(trace.text),
         id=trace.id,
         row=trace.row,
@@ -63,6 +65,26 @@ def _trace(trace: PackedTrace, spec: RunSpec) -> TraceRecord:
         reference=trace.reference,
         model=spec.name or spec.run,
         correct=trace.correct,
+    )
+    asked = spec.typed()
+    assert isinstance(asked, RlSpec)
+    tokens = TokenBytes(starts=trace.starts, logprobs=trace.logprobs, entropy=trace.entropy, forced=trace.forced)
+    thinking = max(0, trace.thinking_tokens)
+    budget = TraceBudget(
+        thinking=thinking,
+        answer=trace.answer_tokens,
+        used=thinking + trace.answer_tokens,
+        thinking_granted=asked.max_thinking,
+        answer_granted=asked.max_answer,
+        thinking_ended=trace.thinking_ended,
+        ended=trace.ended,
+    )
+    said = {} if trace.budget is None else {"budget_said": trace.budget}
+    return msgspec.structs.replace(
+        made,
+        tokens=tokens if trace.starts else None,
+        budget=budget,
+        settings={"temperature": asked.temperature, **said},
     )
 
 

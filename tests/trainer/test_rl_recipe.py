@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import PreTrainedTokenizerFast
 
 from tests.trainer.runs import ended, finish, live_events, metrics, start, until
 from trainer.__main__ import recipe_of
@@ -115,6 +116,7 @@ def test_rollouts_are_kept_with_what_every_token_was_paid(done: RunFolder, rows:
     assert rollouts.updates(done.path) == (0, 1, 2)
     train = {row.id for row in rows if row.split is Split.TRAIN}
     settings = CreditSettings(form=CreditForm.MIN, scale=GroupScale.GROUP)
+    decode = PreTrainedTokenizerFast.from_pretrained(done.model).decode
     for update in range(3):
         batch = rollouts.load(rollouts.path_of(done.path, update))
         assert batch.policy_version == update
@@ -123,6 +125,12 @@ def test_rollouts_are_kept_with_what_every_token_was_paid(done: RunFolder, rows:
         again = credited(batch.traces, settings)
         for one, credit in zip(batch.traces, again, strict=True):
             assert len(rollouts.floats(one.logprobs)) == one.length
+            ids = rollouts.ints(one.tokens).tolist()
+            starts = np.frombuffer(one.starts, "<u4").tolist()
+            before = [len(decode(ids[:k]).rstrip("\ufffd")) for k in range(one.length)]
+            if one.ended == "stop":
+                before[-1] = len(one.text)
+            assert starts == before, "each token begins where the text before it ends"
             np.testing.assert_allclose(rollouts.floats(one.advantages), credit.tokens, atol=1e-6)
             assert credit.earned == pytest.approx(one.reward, abs=1e-9)
             read = read_response(one.text)

@@ -30,7 +30,8 @@ class PackedTrace(msgspec.Struct, frozen=True, kw_only=True):
     wrote it. `step_ends[k]` is the token that ends step k, `step_spans[k]` the code points of step k in `text`,
     `scores[k]` the PRM's P(step k is correct), `scorer` that PRM's checksum (empty where
     it lies in no run folder, or the file is older). `correct` is the verifier's word, None when it could not decide,
-    `outcome` what is paid for it (less what the length costs), `own` the user's reward.
+    `outcome` what is paid for it (less what the length costs), `own` the user's reward. `starts` [T] are little-endian
+    uint32: the code points of `text` at which tokens begin; empty in older files.
     """
 
     id: str
@@ -66,6 +67,7 @@ class PackedTrace(msgspec.Struct, frozen=True, kw_only=True):
     ended: str
     thinking_ended: str = ""
     budget: int | None = None
+    starts: bytes = b""
 
     @property
     def length(self) -> int:

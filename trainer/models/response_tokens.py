@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.models.unfolding import TokenText
 from trainer.reasoning.segment import Span
 
 Ints = NDArray[np.int64]
@@ -17,7 +18,7 @@ class ResponseTokens:
     """Ids of responses to text and to places, for one tokenizer."""
 
     def __init__(self, tokenizer: Any) -> None:  # noqa: ANN401 - any HF tokenizer
-        self._tokenizer = tokenizer
+        self._tokenizer, self._whole = tokenizer, TokenText(tokenizer)
         self._known: dict[int, str] = {}  # a tokenizer takes longer over a token than this does over a response
         self._end = None if tokenizer.eos_token_id is None else int(tokenizer.eos_token_id)
 
@@ -45,6 +46,13 @@ class ResponseTokens:
         else:
             found = np.asarray([self._first(kept, count, begun) for count in characters], np.int64)
         return np.minimum(found, max(0, len(kept) - 1)).astype(np.int64)
+
+    def starts(self, ids: Sequence[int] | Ints) -> NDArray[np.uint32]:
+        """Where in the response's text each token begins [T]; what ends the text stands at its end."""
+        kept = [int(i) for i in ids]
+        ended = bool(kept) and kept[-1] == self._end
+        text, found = self._whole.laid_out(kept[:-1] if ended else kept)
+        return np.asarray([*found, len(text)] if ended else found, np.uint32)
 
     def separators(self, ids: Sequence[int] | Ints, steps: Sequence[Span]) -> NDArray[np.bool_]:
         """Which tokens [T] stand wholly between two steps, before the first or behind the last line break."""

@@ -356,6 +356,7 @@ class Author:
             ended=str(one.made.ended),
             thinking_ended="" if one.made.thinking_ended is None else str(one.made.thinking_ended),
             budget=trace.budget,
+            starts=self._tokens.starts(one.made.ids).astype("<u4").tobytes(),
         )
 
     def unpacked(self, batch: RolloutBatch, rows: dict[str, InputRow]) -> list[Rollout]:
