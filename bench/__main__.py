@@ -35,6 +35,7 @@ ORDER = {
     "loop": "The whole loop with the tiny model",
     "budgets": "Thinking budgets with the tiny model",
     "search": "Beam search with kept prefixes; best-of-n against a larger model",
+    "shipped": "The tiny policy and PRM that travel with the app",
     "decoding": "Decoding beside Hugging Face, and scores of beam prefixes",
     "answering": "A policy that stands ready: first token, next request",
     "inspect_page": "The Inspect page: a million words, 10,000 steps, 100,000 traces",

@@ -47,6 +47,7 @@ MOST_BYTES = 5_000_000
 PRM_SETTINGS: dict[str, Any] = {
     "model": "policy", "max_length": 192, "batch_size": 32, "max_steps": 600, "head_rate": 3e-3, "body_rate": 1e-3,
     "decay": 0.9, "weight_decay": 0.1, "eval_every": 200, "checkpoint_every": 300, "threads": 2,
+    "after_error": "keep labels",  # they are chances of success, which rise again where a number is found
 }  # fmt: skip
 LABELS: dict[str, Any] = {
     "method": "rollouts from every step", "hardness": "soft", "model": "policy", "rollouts": 4, "max_tokens": MOST,
