@@ -107,6 +107,8 @@ class _Time:
 def _assumed(workspace: Workspace, order: RunOrder, counts: Counts, weights: int | None) -> _Time:
     if order.recipe == "rubric":
         return _Time(*time_of(workspace, order, counts))
+    if order.recipe == "route":
+        return _Time(None, "time: unknown until such a run has finished: it depends on how many problems escalate")
     judge = weights_of(workspace, order, PRM)
     if weights is None or judge is None:
         return _Time(None, "time: unknown, as the model is not on this machine yet")
