@@ -110,6 +110,29 @@ SEARCHING = ChartSet(
     ),
     "Means so far, by problems answered",
 )
+ROUTING = ChartSet(
+    (
+        ChartSpec(
+            "Right answers",
+            (
+                Line("test/accuracy", "router", points=True),
+                Line("test/oracle_accuracy", "oracle", points=True),
+                Line("test/random_accuracy", "random", points=True),
+            ),
+            low=0.0,
+            high=1.0,
+        ),
+        ChartSpec("Asked the reasoning model", (Line("test/escalated", points=True),), low=0.0, high=1.0),
+        ChartSpec("Cost of a right answer", (Line("test/cost_of_right", points=True),)),
+        ChartSpec(
+            "Latency (s)",
+            (Line("test/latency_p50", "p50", points=True), Line("test/latency_p95", "p95", points=True)),
+        ),
+        ChartSpec("Answered from the cache", (Line("test/cached", points=True),), low=0.0, high=1.0),
+        ChartSpec("Answers that lack something", (Line("test/marked", points=True),), low=0.0, high=1.0),
+    ),
+    "So far, by problems answered · oracle and random over the audited share",
+)
 LABELLING = ChartSet(
     (
         ChartSpec("Rollouts spent", (Line("train/rollouts"),)),
@@ -118,6 +141,14 @@ LABELLING = ChartSet(
     ),
     "By rows labelled",
 )
+_OWN = {
+    "sft": TEACHING,
+    "rl": REINFORCEMENT,
+    "autolabel": LABELLING,
+    "generate": WRITING,
+    "search": SEARCHING,
+    "route": ROUTING,
+}
 
 
 def charts_of(recipe: str, names: Iterable[str] = ()) -> ChartSet:
@@ -125,9 +156,7 @@ def charts_of(recipe: str, names: Iterable[str] = ()) -> ChartSet:
 
     Every named held-out set has a chart of its own, and so has what a server that writes differs by.
     """
-    own = {"sft": TEACHING, "rl": REINFORCEMENT, "autolabel": LABELLING, "generate": WRITING, "search": SEARCHING}.get(
-        recipe, REWARD_MODEL
-    )
+    own = _OWN.get(recipe, REWARD_MODEL)
     names = tuple(names)
     if _BY_SERVER.lines[0].key in names:
         own = ChartSet((*own.charts, _BY_SERVER), own.hint)

@@ -9,6 +9,7 @@ from trainer.contract.spec import Adapt, Value
 from trainer.contract.specs.autolabel import Hardness, LabelMethod
 from trainer.contract.specs.generate import DifficultyBy, Marked, TellBudget
 from trainer.contract.specs.monitor import MonitorTask
+from trainer.contract.specs.route import RouteTarget, RouteTask
 from trainer.contract.specs.search import Compute, Strategy
 from trainer.reasoning.demonstrations import DEMONSTRATION_PRESET
 from trainer.reasoning.stories import STORY_PRESET
@@ -156,6 +157,19 @@ SEARCH_PRESETS = (
     Preset("DVTS, high", "Eight subtrees that do not compete", {"strategy": Strategy.DVTS, "compute": Compute.HIGH}),
     Preset("MCTS, high", "32 walks led by the PRM", {"strategy": Strategy.MCTS, "compute": Compute.HIGH}),
 )
+ROUTE_PRESETS = (
+    Preset("Answer", "The fast model where it is sure, the reasoning model where it is not"),
+    Preset(
+        "Learn a router",
+        "Both models answer problems whose answer is known; from that it learns when to escalate",
+        {"task": RouteTask.LEARN},
+    ),
+    Preset(
+        "Half the cost",
+        "The most right answers for half of what always asking the reasoning model costs; with a learned router",
+        {"target": RouteTarget.COST, "target_value": 0.5},
+    ),
+)
 PRESETS = {
     "prm": PRM_PRESETS,
     "orm": ORM_PRESETS,
@@ -163,6 +177,7 @@ PRESETS = {
     "rl": RL_PRESETS,
     "generate": GENERATE_PRESETS,
     "search": SEARCH_PRESETS,
+    "route": ROUTE_PRESETS,
     "autolabel": AUTOLABEL_PRESETS,
     "score": SCORE_PRESETS,
     "monitor": MONITOR_PRESETS,

@@ -23,6 +23,7 @@ PARTS = {
     "rl": ("splits", "left out", "estimate"),
     "generate": ("splits", "left out", "estimate"),
     "search": ("splits", "left out", "estimate"),
+    "route": ("splits", "left out", "estimate"),
     "autolabel": ("facts", "left out", "estimate"),
     "score": ("left out", "estimate"),
     "monitor": ("left out", "estimate"),
@@ -139,7 +140,7 @@ class PreviewPanel(QWidget):
         whole = c.labels or 1.0
         parts = ((-1, c.negative), (0, c.neutral), (1, c.positive))
         self.balance_text.setText("   ".join(f"{_SIGNS[k]} {v:,.0f} ({v / whole:.0%})" for k, v in parts))
-        noun = "problems" if self._recipe in ("rl", "generate", "search") else "traces"
+        noun = "problems" if self._recipe in ("rl", "generate", "search", "route") else "traces"
         self.splits.show_lines({split.value: f"{c.per_split.get(split, 0):,} {noun}" for split in Split})
         self.facts.show_lines({name: f"{number:,}" for name, number in preview.facts.items()})
         self.left_out.show_lines({k: f"{v:,}" for k, v in c.left_out.items() if v} or {"none": ""})
