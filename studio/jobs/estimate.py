@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from studio.jobs.needs import CHARACTERS_A_TOKEN, TINY_WEIGHTS, longest_trace, row_bytes, sizes, weights_of
+from studio.jobs.needs import (
+    CHARACTERS_A_TOKEN,
+    TINY_WEIGHTS,
+    longest_trace,
+    row_bytes,
+    sizes,
+    weights_of,
+    written_at_most,
+)
 from studio.jobs.roles import PRM
 from studio.jobs.rubric_runs import time_of
 from studio.jobs.values import Estimate, RunOrder
@@ -30,7 +38,18 @@ CHECKED_STEPS_A_SECOND = 500.0  # by the rule, algebra in a process of its own i
 MOST_PAST = 5
 LEARNS = ("prm", "orm", "sft")  # recipes that pass over rows again and again
 # What must be the same in a past run for its speed to say something of this one.
-_SAME: tuple[str, ...] = ("model", "adapt", "precision", "prm", "max_thinking", "max_answer", "method", "max_tokens", "max_rollouts")
+_SAME: tuple[str, ...] = (
+    "model",
+    "adapt",
+    "precision",
+    "prm",
+    "max_thinking",
+    "max_answer",
+    "method",
+    "max_tokens",
+    "max_rollouts",
+)
+_SAME += ("max_thinking_tokens", "max_answer_tokens", "n")
 _SAME += ("by", "judge", "judge_url", "judge_model", "judge_limit")
 
 
@@ -59,6 +78,8 @@ def _work(recipe: str, said: Mapping[str, Value], rows: int, size: int) -> float
         return _passes(said, rows) * size
     if recipe == "rl":
         return float(said["updates"]) * int(said["prompts"]) * int(said["traces"])
+    if recipe == "generate":
+        return float(rows * int(said["n"]))
     if recipe == "autolabel" and LabelMethod(str(said["method"])).uses_policy:
         return float(size) * int(said["rollouts"])
     return float(size)
@@ -118,7 +139,7 @@ def _assumed(workspace: Workspace, order: RunOrder, counts: Counts, weights: int
     tokens = _tokens(order, counts)
     flops = GPU_FLOPS if order.device.startswith("cuda") else CPU_FLOPS
     work = _operations(order, weights, judge)
-    writes = order.recipe in ("rl", "autolabel", "search")
+    writes = order.recipe in ("rl", "autolabel", "search", "generate")
     small = TINY_WRITTEN_A_SECOND if writes else TINY_TOKENS_A_SECOND
     speed = min(flops / max(work, 1), small if weights <= TINY_WEIGHTS else float("inf"))
     if writes:
@@ -145,6 +166,8 @@ def _tokens(order: RunOrder, counts: Counts) -> float:
         rollouts = asked * int(said["rollouts"])
         most = int(said["max_rollouts"])
         return given + (min(rollouts, most) if most else rollouts) * int(said["max_tokens"])
+    if order.recipe == "generate":
+        return given + _work("generate", said, counts.rows, 0) * written_at_most(order)
     if order.recipe == "search":
         spec = build("search", dict(said))
         assert isinstance(spec, SearchSpec)

@@ -23,6 +23,7 @@ TINY_WEIGHTS = 400_000
 BYTES_A_ROW, BYTES_A_STEP = 260, 30  # of input.jsonl, beside the text itself
 RECORD_BYTES = 24  # of a step in records.jsonl
 ROLLOUT_BYTES = 25  # of a token in a file of rollouts: id, log-prob, entropy, advantage, value, and two marks
+TRACE_BYTES = 20  # of a token in a record of a trace: its text, and start, log-prob, entropy and mark in base 64
 DECODED_TOGETHER = 64  # traces that the decoder of rl writes at once; more of one problem stay together
 ROLLOUT_LINES = 1 << 23  # numbers in one chunk of log-probs, see trainer.rl.logprobs
 
@@ -64,6 +65,8 @@ def sizes(workspace: Workspace, order: RunOrder, counts: Counts, weights: int) -
             return _of_reinforcement(workspace, order, counts, weights)
         case "autolabel" if weights:
             return _of_rollouts(workspace, order, counts, weights)
+        case "generate":
+            return _of_traces(workspace, order, counts, weights)
     disk = row_bytes(counts) + RECORD_BYTES * counts.steps
     text = f"memory: from {weights:,} weights in fp32" if weights else "memory: without a model"
     return Sizes(BASE_BYTES + 4 * weights, disk, text)
@@ -105,6 +108,24 @@ def _of_rollouts(workspace: Workspace, order: RunOrder, counts: Counts, weights:
     memory = BASE_BYTES + 4 * weights + together * length * cache_bytes(workspace, order, shape)
     disk = row_bytes(counts) + 3 * RECORD_BYTES * counts.steps
     return Sizes(int(memory), disk, f"memory: from {weights:,} weights, if rollouts are as long as they may be")
+
+
+def _of_traces(workspace: Workspace, order: RunOrder, counts: Counts, weights: int) -> Sizes:
+    """Traces written at once, each as long as its budgets allow; their text, tokens and values on disk."""
+    shape, said = shape_of(workspace, order, weights), order.parameters
+    length = counts.characters / max(counts.rows, 1) / CHARACTERS_A_TOKEN + written_at_most(order)
+    traces = counts.rows * int(said["n"])
+    together = min(max(int(said["batch_rows"]), 1), traces)
+    memory = BASE_BYTES + 4 * weights + together * length * cache_bytes(workspace, order, shape)
+    logits = 4 * 3 * min(ROLLOUT_LINES, shape.vocabulary * together)
+    disk = row_bytes(counts) + traces * TRACE_BYTES * written_at_most(order)
+    basis = f"memory and disk: from {weights:,} weights, at most, if every trace has {length:,.0f} tokens"
+    return Sizes(int(memory + logits), int(disk), basis)
+
+
+def written_at_most(order: RunOrder) -> int:
+    """Tokens of the longest trace that the budgets of an order allow."""
+    return int(order.parameters["max_thinking_tokens"]) + int(order.parameters["max_answer_tokens"])
 
 
 def longest_trace(order: RunOrder, counts: Counts) -> float:

@@ -82,3 +82,22 @@ def test_a_model_that_is_not_here_says_so(workspace: Workspace):
     said = estimate(workspace, order(model="somebody/something"), counts())
     assert (said.seconds, said.memory_bytes, said.disk_bytes) == (None, None, None)
     assert "not on this machine" in said.basis
+
+
+def test_traces_are_estimated_from_their_budgets(workspace: Workspace, tmp_path: Path):
+    """Time and disk grow with the traces and with both budgets, memory with what is written at once."""
+    model = str(llama(tmp_path / "m"))
+
+    def said(**given: Value):
+        asked = RunOrder("generate", parameters(build("generate", {"model": model, **given})), Selection())
+        return estimate(workspace, asked, counts(rows=100, characters=20_000))
+
+    few = said(n=2, max_thinking_tokens=100, max_answer_tokens=28)
+    many = said(n=8, max_thinking_tokens=100, max_answer_tokens=28)
+    long = said(n=2, max_thinking_tokens=400, max_answer_tokens=112)
+    assert "at most 33,292 tokens" in few.basis  # 20,000 characters at 2.6 a token, 100 x 2 x 128 drawn
+    assert few.seconds is not None
+    assert few.seconds < many.seconds == pytest.approx(long.seconds)  # type: ignore[operator]
+    assert few.memory_bytes == many.memory_bytes < long.memory_bytes  # type: ignore[operator]
+    assert few.disk_bytes < many.disk_bytes == long.disk_bytes  # type: ignore[operator]
+    assert said(n=2, batch_rows=8).memory_bytes < said(n=2).memory_bytes  # type: ignore[operator]
