@@ -22,7 +22,7 @@ from trainer.contract.requests import AnyRequest, SearchRequest, answered
 from trainer.contract.run_folder import complete_lines, record_decoder, sha256_of_folder
 from trainer.contract.spec import SpecError, build
 from trainer.contract.specs.search import SearchSpec
-from trainer.models.answering import Manner, record, seed_of
+from trainer.models.answering import Asked, Manner, record, seed_of
 from trainer.models.load import Loaded, ModelError, load_prm
 from trainer.models.writers import Granter, load_writer
 from trainer.reasoning.grader import GradeForm, Grader, Pair
@@ -135,7 +135,7 @@ class Searching:
         """One row of the run."""
         try:
             self.search(self.spec, row, row.id, self.worker.check)
-        except ValueError as error:  # of a problem that this policy cannot be asked
+        except RunFailed as error:  # the others may fare better
             self.tally.refused += 1
             self.worker.notice(Level.ERROR, "problem_refused", f"row {row.id} gets no answer: {error}")
         self.worker.step += 1
@@ -159,7 +159,9 @@ class Searching:
         growth: GrowthTelling | None = None,
         telling: Telling | None = None,
     ) -> None:
-        """Search for a row's answer and write down what came of it. Raises ValueError and what `check` raises."""
+        """Search for a row's answer and write down what came of it. Raises RunFailed and what `check` raises."""
+        if spec.strategy.needs_prm and self.scorer is None:
+            raise RunFailed(f"{spec.strategy.value} is led by a PRM; set `prm` to one, or choose self-consistency")
         (grant,) = self.granter.grants(
             [row.problem],
             thinking=spec.max_thinking_tokens,
@@ -167,6 +169,9 @@ class Searching:
             difficulty=spec.difficulty,
             check=check,
         )
+        asked = Asked(row.problem, 0, grant)
+        if problem := self.searcher.writer.objection(asked, Manner.of(spec)):
+            raise RunFailed(problem)
         sought = self.searcher.search(
             row.problem, spec, grant, equal_by(self.grader, GradeForm(spec.form)),
             seed=seed_of(spec.seed, row.problem), check=check,
@@ -188,10 +193,7 @@ class Searching:
             return  # an attempt before died between the record and the word of it
         spec = spec_of(self.worker, request)
         growth, telling = GrowthTelling(self.worker, request.id), Telling(self.worker, request.id)
-        try:
-            self.search(spec, request.row, request.id, check, growth, telling)
-        except ValueError as error:
-            raise RunFailed(str(error)) from error
+        self.search(spec, request.row, request.id, check, growth, telling)
 
     def _record(self, spec: SearchSpec, row: InputRow, key: str, sought: Sought) -> None:
         """The finished traces with their scores, then the search itself: what a kill leaves has no search."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -167,7 +167,7 @@ class _Row:
     begun: Begun
     seed: int
     left: int
-    at: Begun = None  # type: ignore[assignment]  # set below
+    at: Begun = field(init=False)
     new: Generated | None = None
     drawn: int = 0
     growing: Growing | None = None

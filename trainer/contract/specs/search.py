@@ -63,6 +63,13 @@ class Picking(StrEnum):
         return strategy.pick if self is Picking.AS_PUBLISHED else Pick(self.value)
 
 
+class Equality(StrEnum):
+    """Which answers are equal; see `trainer.reasoning.grader`."""
+
+    STRICT = "strict"
+    LENIENT = "lenient"
+
+
 class Compute(StrEnum):
     """How much is tried: by the settings themselves, or by a preset of the strategy."""
 
@@ -120,7 +127,7 @@ class SearchSpec:
         4, "Simulations of MCTS that walk at once", low=1, high=256, group="Search", advanced=True
     )
     max_thinking_tokens: int = setting(
-        512, "Most tokens of thinking in a trace; the decoder closes it there", low=1, high=131072, group="Budget",
+        512, "Most tokens of thinking in a trace; the decoder closes it there", low=0, high=131072, group="Budget",
         unit="tokens",
     )  # fmt: skip
     max_answer_tokens: int = setting(
@@ -153,7 +160,12 @@ class SearchSpec:
         group="Sampling",
         advanced=True,
     )
-    form: str = setting("lenient", "Whose equality groups answers: strict or lenient", group="Search", advanced=True)
+    form: Equality = setting(
+        Equality.LENIENT,
+        "When two answers are equal, in the vote and beside the reference",
+        group="Search",
+        advanced=True,
+    )
     batch_rows: int = setting(64, "Traces written at once", low=1, high=4096, group="Device", advanced=True)
     threads: int = setting(0, "Processor threads; 0 = all", low=0, high=1024, group="Device", advanced=True)
     resident: bool = setting(
