@@ -153,24 +153,28 @@ def put(out: Path, **models: Path) -> None:
         raise SystemExit(f"{out}: {size} bytes are too many to travel with the app")
 
 
-def budget_curve(rows: Sequence[InputRow], policy: Path) -> tuple[bool, list[Kept]]:
+def budget_curve(
+    rows: Sequence[InputRow], policy: Path, budgets: Sequence[int] = BUDGETS, problems: int = PROBLEMS
+) -> tuple[bool, list[Kept]]:
     """Accuracy at each budget; whether it rises from the least to the greatest beyond doubt."""
-    study, loaded = Study(Stages(Path(tempfile.gettempdir())), rows, policy, PROBLEMS), load_policy(str(policy))
-    curve = [study.at(loaded, budget) for budget in BUDGETS]
+    study, loaded = Study(Stages(Path(tempfile.gettempdir())), rows, policy, problems), load_policy(str(policy))
+    curve = [study.at(loaded, budget) for budget in budgets]
     for one in curve:
         low, high = one.interval
         what = f"accuracy at a budget of {one.budget} tokens [{low:.3f}, {high:.3f}]"
         figure(what, one.accuracy, f"with {np.mean(one.tokens):.1f} tokens of thinking")
     low, high = interval_of(np.asarray(curve[-1].right, np.float64) - np.asarray(curve[0].right))
-    figure(f"accuracy at {BUDGETS[-1]} over {BUDGETS[0]} tokens", f"[{low:+.3f}, {high:+.3f}]", "", "> 0", low > 0)
+    figure(f"accuracy at {budgets[-1]} over {budgets[0]} tokens", f"[{low:+.3f}, {high:+.3f}]", "", "> 0", low > 0)
     return low > 0, curve
 
 
-def best_of(rows: Sequence[InputRow], policy: Path, prm: Path) -> bool:
+def best_of(
+    rows: Sequence[InputRow], policy: Path, prm: Path, seeds: Sequence[int] = range(SEEDS), most: int = PROBLEMS
+) -> bool:
     """Best of eight by the PRM's last step score beside majority and one trace; whether it leads with every seed."""
-    problems = [row for row in rows if row.split is Split.TEST][:PROBLEMS]
+    problems = [row for row in rows if row.split is Split.TEST][:most]
     judge, met = PrmJudge(load_prm(str(prm))), True
-    for seed in range(SEEDS):
+    for seed in seeds:
         traces = write(policy, problems, [BEST_AT] * len(problems), BEST_OF, seed=1000 + seed)
         scores = judge.scores([row.problem for row in traces], [row.steps for row in traces])
         right = np.array([answer_of(row) == row.reference for row in traces]).reshape(-1, BEST_OF)

@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     _add_steering(verbs)
     _add_lists(verbs)
     _add_contamination(verbs)
+    _add_evaluate(verbs)
     _add_find(verbs)
     _add_diff(verbs)
     _add_report(verbs)
@@ -262,6 +263,16 @@ def _add_lists(verbs: Verbs) -> None:
     traces.add_argument("--project", metavar="NAME", help="only this project (default: all)")
     traces.add_argument("--text", default="", help="only traces in which this stands")
     traces.add_argument("--limit", type=int, metavar="N", help="at most this many")
+
+
+def _add_evaluate(verbs: Verbs) -> None:
+    about = "List what evaluations found: models, suites and compute, with intervals. `run evaluate` makes them."
+    made = _verb(verbs, "evaluate", "studio.exchange.results_verb:verb", about)
+    made.add_argument("--suite", nargs="+", default=[], metavar="SUITE", help="only these (default: all)")
+    made.add_argument("--model", nargs="+", default=[], metavar="MODEL", help="only these, by name (default: all)")
+    made.add_argument("--json", action="store_true", help="one JSON list, a cell each")
+    made.add_argument("--format", choices=("markdown", "csv"), default="markdown", help="default: markdown")
+    made.add_argument("--out", type=Path, metavar="FILE", help="write here instead")
 
 
 def _add_contamination(verbs: Verbs) -> None:

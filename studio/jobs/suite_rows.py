@@ -56,7 +56,7 @@ def stream(c: Connection, order: RunOrder, tell: rows.Progress = lambda _done, _
         return iter(found)
     kept = rows.stream(c, order.selection, tell)
     spec = _spec(order)
-    return kept if spec is None or not spec.limit else iter(drawn(list(kept), spec.limit, spec.seed))
+    return kept if spec is None or not spec.most_problems else iter(drawn(list(kept), spec.most_problems, spec.seed))
 
 
 def of_suite(c: Connection, order: RunOrder) -> tuple[InputRow, ...] | None:
@@ -69,12 +69,12 @@ def of_suite(c: Connection, order: RunOrder) -> tuple[InputRow, ...] | None:
     if spec.suite.is_stored:
         if order.rows:
             raise RunError("regression tests come from the workspace; leave the file of rows out")
-        return tuple(drawn(regression_rows(regressions.all_regressions(c)), spec.limit, spec.seed))
+        return tuple(drawn(regression_rows(regressions.all_regressions(c)), spec.most_problems, spec.seed))
     if not order.rows:
         if spec.suite.is_own:
             return None
         raise RunError(f"name the file with the problems of {spec.suite.heading}: --rows FILE")
-    return read_suite(spec.suite, [Path(path).expanduser() for path in order.rows], limit=spec.limit, seed=spec.seed)
+    return read_suite(spec.suite, [Path(path).expanduser() for path in order.rows], limit=spec.most_problems, seed=spec.seed)
 
 
 def objections(order: RunOrder) -> list[str]:

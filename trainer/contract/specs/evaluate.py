@@ -112,7 +112,9 @@ class EvaluateSpec:
     suite_name: str = setting(
         "", "What tables call problems of your own (default: the file's name)", group="Suite", advanced=True
     )
-    limit: int = setting(0, "Only so many problems, drawn by the seed; 0 = all", low=0, high=10_000_000, group="Suite")
+    most_problems: int = setting(
+        0, "Only so many problems, drawn by the seed; 0 = all", low=0, high=10_000_000, group="Suite"
+    )
     strategy: Chosen = setting(Chosen.SINGLE, "Which of a problem's samples answers", group="Compute")
     compute: ComputePreset = setting(
         ComputePreset.BY_HAND, "Low and high set samples and both budgets", group="Compute"
