@@ -1,8 +1,8 @@
 r"""What a person looks for, as a pattern that finds its spans and as what every text that has one must hold.
 
 Words: cut as `studio.store.find` cuts them; each part is found whatever its case and diacritics, whatever signs stand
-between its words; the last word may go on. Regular expression: the syntax of the library `regex`; its literals of three
-and more characters are taken from the parse tree of `re`, so that most texts need not be read.
+between its words; the last word may go on. Regular expression: the syntax of the library `regex`; what stands in
+every match (`find_runs`) spares the reading of most texts.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ import regex
 
 from studio.errors import FindError
 from studio.store import find
+from studio.store.find_runs import Run, runs
 
-SHORTEST_LITERAL = 3
 SHORT_S = 0.02  # nearly every text takes less, and costs more where other threads may run meanwhile
 LONGEST_TEXT_S = 2.0  # one text of a search: an expression that explodes is stopped, not waited for
-_FUZZY = re.compile(r"\{[^{}0-9,][^{}]*\}")
 _SIGNS = r"[\W_]+"
 
 
@@ -105,13 +104,13 @@ class Expression:
 class Pattern:
     """Parts that must each occur, and how a text is read for them.
 
-    `match` is an FTS5 expression that every text with a span satisfies, "" when there is none. `literals` are runs of
-    characters of which every text with a span holds all, whatever their case (regular expressions alone).
+    `match` is an FTS5 expression that every text with a span satisfies, "" when there is none. `runs` are what
+    every text with a span holds, whatever its case (regular expressions alone).
     """
 
     parts: tuple[Part, ...]
     match: str = ""
-    literals: tuple[str, ...] = ()
+    runs: tuple[Run, ...] = ()
     read_as: Callable[[str], str] = str
 
     def spans_of(self, texts: Sequence[tuple[str, Sequence[Found]]], *, most: int) -> list[list[Found]]:
@@ -189,47 +188,4 @@ def _of_expression(text: str, *, match_case: bool) -> Pattern:
         raise FindError(
             f"Not a regular expression{at}: {error.msg}. To find it as it stands, search for words."
         ) from None
-    return Pattern((Expression(pattern),), literals=literals(text))
-
-
-def literals(expression: str) -> tuple[str, ...]:
-    """Runs of at least three characters that stand in every match of a regular expression, longest first.
-
-    None where the expression cannot be read by `re` (its parser is the source of the tree), or where it has none.
-    """
-    tree = _parsed(expression)
-    if tree is None:
-        return ()
-    runs = {run for run in _runs(tree) if len(run) >= SHORTEST_LITERAL}
-    return tuple(sorted(runs, key=lambda run: (-len(run), run)))
-
-
-def _parsed(expression: str) -> Any | None:  # noqa: ANN401 - the parse tree of re has no types
-    """The tree of `re`; None for what only `regex` reads, or reads in another way (its fuzzy {e<=1})."""
-    if _FUZZY.search(expression):
-        return None
-    try:
-        return re._parser.parse(expression, re.MULTILINE)  # type: ignore[attr-defined]
-    except (re.error, RecursionError, OverflowError):
-        return None
-
-
-def _runs(tree: Any) -> Iterator[str]:  # noqa: ANN401 - the parse tree of re has no types
-    """Literal runs of a sequence: neighbours join, whatever is not certain to stand there cuts."""
-    run = ""
-    for code, value in tree:
-        name = str(code)
-        if name == "LITERAL":
-            run += chr(value)
-            continue
-        if name == "AT":  # a boundary takes no room
-            continue
-        yield run
-        run = ""
-        if name == "SUBPATTERN":
-            yield from _runs(value[3])
-        elif name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT") and value[0] >= 1:
-            yield from _runs(value[2])
-        elif name == "ATOMIC_GROUP":
-            yield from _runs(value)
-    yield run
+    return Pattern((Expression(pattern),), runs=runs(text))

@@ -158,7 +158,7 @@ def _candidates(
     if pattern.match:
         yield from _matching(c, pattern.match, query, after, None)
         return
-    expression = vocabulary.expression(pattern.literals) if vocabulary is not None else ""
+    expression = vocabulary.expression(pattern.runs) if vocabulary is not None else ""
     if vocabulary is None or not expression:
         yield _Ids(c.scalars(every.where(trace.c.id > after)).all(), False)
         return
@@ -224,11 +224,20 @@ def _read(
         .where(trace.c.id.in_(ids))
         .order_by(trace.c.id)
     )
-    turns = _turns(c, ids)
+    whole = _everywhere(query)
+    turns = {} if whole else _turns(c, ids)
     for row in c.execute(texts).all():
         check()
+        found = None
+        if whole:  # most have no span, and need not be taken apart to know it
+            everything = ((row.prompt, (Found(0, len(row.prompt)),)), (row.text, (Found(0, len(row.text)),)))
+            found = pattern.spans_of(everything, most=most + 1)
+            if not any(found):
+                yield _Read(row.id, None)
+                continue
+            turns = _turns(c, [row.id])
         stretches = _within(row.text, row.prompt, turns.get(row.id, ()), query)
-        yield _Read(row.id, _hits(row.id, row.text, row.prompt, stretches, pattern, most, whole=_everywhere(query)))
+        yield _Read(row.id, _hits(row.id, row.text, row.prompt, stretches, pattern, most, found))
 
 
 def _everywhere(query: Query) -> bool:
@@ -281,13 +290,21 @@ def _places(text: str, kind: str, start: int, end: int, *, alone: bool) -> Itera
 
 
 def _hits(
-    trace_id: int, text: str, prompt: str, stretches: Sequence[_Stretch], pattern: Pattern, most: int, *, whole: bool
+    trace_id: int,
+    text: str,
+    prompt: str,
+    stretches: Sequence[_Stretch],
+    pattern: Pattern,
+    most: int,
+    found: Sequence[Sequence[Found]] | None,
 ) -> Hits | None:
-    """What one trace has; with `whole`, spans may go over the ends of its blocks."""
-    asked = tuple(Found(s.start, s.end) for s in stretches if s.place is Place.PROBLEM)
+    """What one trace has within the stretches; or `found` in all of it, where spans go over the ends of its blocks."""
     said = [s for s in stretches if s.place is not Place.PROBLEM]
-    within = (Found(0, len(text)),) if whole else tuple(Found(s.start, s.end) for s in said)
-    in_prompt, in_text = pattern.spans_of(((prompt, asked), (text, within)), most=most + 1)
+    if found is None:
+        asked = tuple(Found(s.start, s.end) for s in stretches if s.place is Place.PROBLEM)
+        within = tuple(Found(s.start, s.end) for s in said)
+        found = pattern.spans_of(((prompt, asked), (text, within)), most=most + 1)
+    in_prompt, in_text = found
     if not in_prompt and not in_text:
         return None
     shown = [Span(Place.PROBLEM, s.start, s.end) for s in in_prompt[:most]]

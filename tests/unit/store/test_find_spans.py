@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from studio.errors import CancelledError, FindError
-from studio.store import batches, find, find_pattern, find_spans, projects, traces
+from studio.store import batches, find, find_pattern, find_runs, find_spans, projects, traces
 from studio.store import schema as s
 from studio.store.database import Database
 from studio.store.find_pattern import Mode
@@ -278,23 +278,68 @@ def test_a_wrong_expression_says_where(database: Database, expression: str, at: 
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
-        ("abc", ("abc",)),
-        ("abcd.*xyz", ("abcd", "xyz")),
-        ("abc|xyz", ()),
-        ("(abc)+d", ("abc",)),
-        ("(abc)*d", ()),
-        ("(?:abc)?def", ("def",)),
-        (r"\bword\b next", ("word next",)),
-        (r"\\frac\{", (r"\frac{",)),
-        ("a{e<=1}bcd", ()),
-        ("ab[cd]ef", ()),
-        (r"(?i:abc)", ("abc",)),
-        (r"\p{L}abc", ()),
-        ("(", ()),
+        ("abc", [["abc"]]),
+        ("abcd.*xyz", [["abcd"], ["xyz"]]),
+        ("abc|xyz", []),
+        ("(abc)+d", [["abc"], ["d"]]),
+        ("(abc)*d", [["d"]]),
+        ("(?:abc)?def", [["def"]]),
+        (r"\bword\b next", [["word", "next"]]),
+        (r"\\frac\{", [["frac"]]),
+        ("a{e<=1}bcd", []),
+        ("ab[cd]ef", [["ab"]]),
+        (r"let \d+ me", [["let"], ["me"]]),
+        (r"let \d+x me", [["let", "x", "me"]]),
+        (r"(?i:abc)", [["abc"]]),
+        (r"(one) (two|three)", [["one", "t"]]),
+        (r"naïve idea", [["na"], ["ve", "idea"]]),
+        (r"\p{L}abc", []),
+        ("[[:alpha:]]abc", []),
+        ("(", []),
     ],
 )
-def test_literals_are_what_every_match_holds(expression: str, expected: tuple[str, ...]) -> None:
-    assert find_pattern.literals(expression) == expected
+def test_runs_are_words_that_every_match_holds(expression: str, expected: list[list[str]]) -> None:
+    assert [[word.start for word in run] for run in find_runs.runs(expression)] == expected
+
+
+ALPHABET = ["ab", "abc", "b", "12", "3", "x1", "é", "²", "\u212a", "K", "_"]  # a sign of Kelvin is a k
+PIECES = [
+    "ab", "abc", "b", r"\d", r"\d+", r"\d{2}", "[a-c]+", "[0-9]", "c?", r"\b", " ", " ", "_", "1", "x", "(b)",
+    "(?:ab|b)", ".", "(?:ab)+", "b*", "^", "$", r"\w", r"\s+", "k", "é",
+]  # fmt: skip
+
+
+def test_random_expressions_find_what_reading_all_texts_finds(database: Database) -> None:
+    rng = random.Random(3)
+    lines = [" ".join("".join(rng.choices(ALPHABET, k=rng.randint(1, 3))) for _ in range(6)) for _ in range(60)]
+    ids = add(database, *(traces.from_steps("?" * (k + 1), lines[k : k + 2]) for k in range(59)))
+    spared = 0
+    with database.read() as c:
+        vocabulary = Vocabulary.read(c)
+        for _ in range(400):
+            expression = "".join(rng.choices(PIECES, k=rng.randint(1, 6)))
+            query = Query(expression, Mode.REGEX)
+            every = find_spans.search(c, query, limit=100)
+            some = find_spans.search(c, query, limit=100, vocabulary=vocabulary)
+            assert some.hits == every.hits, expression
+            spared += len(ids) - some.read
+    assert spared > 2_000  # or the words were of no use
+
+
+def test_a_word_is_asked_for_as_it_stands_in_the_index(database: Database) -> None:
+    add(database, *(traces.from_steps(f"{k}", [f"angle{k} the end" if k % 2 else "so let it be"]) for k in range(200)))
+    with database.read() as c:
+        vocabulary = Vocabulary.read(c)
+
+        def asked(expression: str) -> str:
+            return vocabulary.expression(find_runs.runs(expression))
+
+        assert asked(r"gle7\b") == '"angle7"'
+        teens = " OR ".join(f'"angle{k}"' for k in (1, 11, 13, 15, 17, 19))
+        assert asked(r"angle1\d the") == f"({teens})"
+        assert asked("angle") == ""  # half of all
+        assert asked("let the") == '"let the"*'  # each is in half of them: together they should be rarer
+        assert asked(r"absent\d") == '"absent"'
 
 
 def test_snippets_mark_the_span(database: Database, talk: int) -> None:
