@@ -188,7 +188,7 @@ class _Fitted:
     def fit(self, rows: NDArray[np.int64], said: NDArray[np.int64]) -> _Line | None:
         """Weights that part the rows; None where they are all on one side."""
         from sklearn.linear_model import LogisticRegression
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         truth = said[rows]
         if len(np.unique(truth)) < 2:

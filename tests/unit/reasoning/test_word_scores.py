@@ -135,3 +135,20 @@ def test_thinking_and_answer_are_mixed_and_stand_alone() -> None:
     assert np.isnan(np.delete(found.hybrid, place)).all()
     assert len(CATEGORIES) == 7
     assert Norm(1.0, 0.5, 2.0)(3.0, 1) == 1.0
+
+
+def test_words_that_stand_in_no_row_change_no_fit() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    from trainer.models.monitor_learn import Options, _Fitted
+
+    texts = [f"step {k} is {'secretly wrong' if k % 3 else 'plainly right'} number {k % 7}" for k in range(60)]
+    said = np.array([int(k % 3 > 0) for k in range(60)])
+    fitted = _Fitted(texts, [], Options())
+    rows = np.arange(5, 30)
+    line = fitted.fit(rows, said)
+    assert line is not None
+    whole = LogisticRegression(C=4.0, class_weight="balanced", solver="liblinear").fit(fitted._matrix[rows], said[rows])
+    np.testing.assert_allclose(line.weights, whole.coef_[0], atol=1e-6)
+    assert line.bias == pytest.approx(whole.intercept_[0], abs=1e-6)
+    assert (line.weights == 0).any()
