@@ -65,6 +65,12 @@ def test_split_join_and_take_back(sit_down: Callable[[], Seat]) -> None:
         assert page.shown.trace.segmentation == opened.trace.segmentation
         seat.context.actions.run("undo_steps")
         seat.wait(lambda: "no edit to take back" in seat.window.status.currentMessage())
+        seat.context.actions.run("steps_by_idea")
+        seat.wait(lambda: page.shown is not None and page.shown.trace.segmentation != opened.trace.segmentation)
+        assert page.shown.count > opened.count
+        assert any(page.shown.trace.step_text(n).startswith("Let me check") for n in range(page.shown.count))
+        seat.context.actions.run("undo_steps")
+        seat.wait(lambda: page.shown is not None and page.shown.count == opened.count)
 
 
 def test_a_flag_is_made_shown_and_found(sit_down: Callable[[], Seat]) -> None:
