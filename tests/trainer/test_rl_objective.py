@@ -13,7 +13,7 @@ from trainer.contract.specs.rl import RlSpec
 from trainer.models.language import Language
 from trainer.models.tiny import make_tiny
 from trainer.prompts import PromptSettings
-from trainer.rl.objective import Learning, PolicyObjective, PolicyRow, prompt_passes
+from trainer.rl.objective import Learning, PolicyObjective, PolicyRow, laid, prompt_passes
 from trainer.rl.reference import Reference
 
 PROMPTS = ([1, 20, 21, 22, 23], [1, 30, 31], [1, 40])
@@ -78,23 +78,30 @@ def test_a_prompt_read_once_gives_the_gradient_of_a_prompt_read_with_every_trace
     shared_loss, shared = gradient(learning, spec, [rows])
     assert shared_loss == pytest.approx(loss, abs=1e-6)
     torch.testing.assert_close(shared, plain, atol=1e-6, rtol=1e-5)
+    apart = Learning(language, with_value=False, shares=True)
+    apart.value = learning.value
+    assert apart.apart
+    apart_loss, by_row = gradient(apart, spec, [rows])
+    assert apart_loss == pytest.approx(loss, abs=1e-6)
+    torch.testing.assert_close(by_row, plain, atol=1e-6, rtol=1e-5)
     cut_loss, cut = gradient(learning, spec, prompt_passes(rows, 2, None))
     assert cut_loss == pytest.approx(loss, abs=1e-6)
     torch.testing.assert_close(cut, plain, atol=1e-6, rtol=1e-5)
 
 
-def test_no_trace_sees_another() -> None:
+@pytest.mark.parametrize("apart", [False, True])
+def test_no_trace_sees_another(apart: bool) -> None:
     learning = Learning(policy(), with_value=False, shares=True)
     spec = build("rl", {})
     assert isinstance(spec, RlSpec)
-    from trainer.rl.objective import laid
-
     rows = rows_of(PROMPTS[:1])
-    before = learning.read(laid(rows, shares=True), 1.0)[0].logprobs[2].detach()
+    before = learning.read(laid(rows, shares=True, apart=apart), 1.0)[0].logprobs[2].detach()
     ids = rows[0].ids.copy()
     ids[rows[0].prompt :] = 7
     changed = [PolicyRow(ids, rows[0].prompt, rows[0].learned, rows[0].old, rows[0].advantages), *rows[1:]]
-    torch.testing.assert_close(learning.read(laid(changed, shares=True), 1.0)[0].logprobs[2].detach(), before)
+    torch.testing.assert_close(
+        learning.read(laid(changed, shares=True, apart=apart), 1.0)[0].logprobs[2].detach(), before
+    )
 
 
 @pytest.mark.parametrize(("most", "budget"), [(1, None), (2, None), (4, None), (100, 20), (100, 1000), (2, 1000)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from trainer.contract.specs.rl import Algorithm, KlPlace, RlSpec
 from trainer.models.language import Language
 from trainer.models.learn import Pass
+from trainer.models.shared_prompts import OwnRows, leave, own_rows, use
 from trainer.rl.advantages import padded
 from trainer.rl.logprobs import LogProbs, head_of, token_logprobs
 from trainer.rl.losses import Clip, Counts, kl, kl_by_token, policy_loss, value_loss
@@ -51,13 +53,14 @@ class RowBatch:
     """Rows for one pass. Everything a loss needs is over the responses [B, T], right-padded; `mask` is 1 where learned.
 
     `ids` [lines, width] are what the body reads: a line a row, or one line for all rows of a prompt, which then stands
-    on it once (`positions` and `seen` say who sees whom). `places` [tokens] are the flat positions of the states
-    before every response token, row by row, `chosen` [tokens] those tokens, `there` [B, T] where they belong.
+    on it once (`positions`, and `own` or `seen`, say who sees whom). `places` [tokens] are the flat positions of the
+    states before every response token, row by row, `chosen` [tokens] those tokens, `there` [B, T] where they belong.
     """
 
     ids: Tensor
     positions: Tensor | None
     seen: Tensor | None
+    own: OwnRows | None
     places: Tensor
     chosen: Tensor
     there: Tensor
@@ -86,13 +89,15 @@ class ValueHead(nn.Module):
 class Learning(nn.Module):
     """All that an RL run trains: the policy and, for PPO, its value head.
 
-    `shares` says that rows of one prompt may lie on one line: the body reads each prompt once.
+    `shares` says that rows of one prompt may lie on one line: the body reads each prompt once. `apart`: its attention
+    then leaves other rows out instead of masking them, see `models.shared_prompts`.
     """
 
     def __init__(self, policy: Language, *, with_value: bool, shares: bool = False) -> None:
         super().__init__()
         self.policy = policy
         self.shares = shares
+        self.apart = shares and _attends_apart(policy)
         self.value = ValueHead(int(head_of(policy.model).weight.shape[1])) if with_value else None
 
     def read(self, batch: RowBatch, temperature: float) -> tuple[LogProbs, Tensor | None]:
@@ -103,9 +108,11 @@ class Learning(nn.Module):
     def forward(self, batch: RowBatch, temperature: float) -> tuple[Tensor, Tensor, Tensor | None]:
         """What `read` gives, as plain tensors: a model that is spread over processes gathers itself around this."""
         head = head_of(self.policy.model)
-        apart: dict[str, Tensor | None] = {}
-        if batch.seen is not None:  # attention is silently wrong with a mask of another type than its own
-            apart = {"position_ids": batch.positions, "attention_mask": batch.seen.to(head.weight.dtype)}
+        apart: dict[str, Any] = {}
+        if batch.own is not None:
+            apart = {"position_ids": batch.positions, "own": batch.own}
+        elif batch.seen is not None:
+            apart = {"position_ids": batch.positions, "attention_mask": _as_added(batch.seen, self.policy)}
         states = self.policy.body(input_ids=batch.ids, use_cache=False, **apart).last_hidden_state
         before = states.flatten(0, 1).index_select(0, batch.places)
         found = token_logprobs(before, head, batch.chosen, temperature=temperature)
@@ -118,8 +125,10 @@ def _spread(values: Tensor, there: Tensor) -> Tensor:
     return torch.zeros(there.shape, dtype=values.dtype, device=values.device).masked_scatter(there, values)
 
 
-def laid(rows: Sequence[PolicyRow], device: torch.device | str = "cpu", *, shares: bool = False) -> RowBatch:
-    """Rows to a batch; `shares`: rows with the same prompt lie on one line."""
+def laid(
+    rows: Sequence[PolicyRow], device: torch.device | str = "cpu", *, shares: bool = False, apart: bool = False
+) -> RowBatch:
+    """Rows to a batch; `shares`: rows with the same prompt lie on one line; `apart`: told by their places, no mask."""
     lines = _by_prompt(rows) if shares else [[index] for index in range(len(rows))]
     lengths = [rows[line[0]].prompt + sum(rows[i].length - rows[i].prompt for i in line) for line in lines]
     width = -(-max(lengths) // WIDTHS) * WIDTHS
@@ -153,7 +162,8 @@ def laid(rows: Sequence[PolicyRow], device: torch.device | str = "cpu", *, share
     return RowBatch(
         ids=torch.from_numpy(ids).to(device),
         positions=torch.from_numpy(positions).to(device) if shared else None,
-        seen=_seen(torch.from_numpy(owner).to(device)) if shared else None,
+        seen=_seen(torch.from_numpy(owner).to(device)) if shared and not apart else None,
+        own=_own(rows, lines, width, device) if shared and apart else None,
         places=torch.from_numpy(np.concatenate(places)).to(device),
         chosen=torch.from_numpy(np.concatenate([row.ids[row.prompt :] for row in rows])).to(device),
         there=there.to(device),
@@ -164,6 +174,39 @@ def laid(rows: Sequence[PolicyRow], device: torch.device | str = "cpu", *, share
         values=some([row.values for row in rows]),
         returns=some([row.returns for row in rows]),
     )
+
+
+def _own(rows: Sequence[PolicyRow], lines: list[list[int]], width: int, device: torch.device | str) -> OwnRows:
+    prompts = [rows[line[0]].prompt for line in lines]
+    return own_rows(prompts, [[rows[i].length - rows[i].prompt for i in line] for line in lines], width, device)
+
+
+@torch.no_grad()
+def _attends_apart(policy: Language) -> bool:
+    """Have the body attend row by row, unless that gives it other numbers than a mask (it may not pass places on)."""
+    if not use(policy.model):
+        return False
+    ids = np.arange(3, 14, dtype=np.int64) % int(policy.model.config.vocab_size)
+    nothing = np.zeros(0, np.float32)
+    rows = [PolicyRow(np.append(ids[:5], ids[a:b]), 5, nothing > 0, nothing, nothing) for a, b in ((5, 9), (8, 11))]
+    was_training = policy.training
+    policy.eval()
+    states = []
+    for apart in (False, True):
+        batch = laid(rows, policy.device, shares=True, apart=apart)
+        given = {"own": batch.own} if apart else {"attention_mask": _as_added(batch.seen, policy)}
+        found = policy.body(input_ids=batch.ids, position_ids=batch.positions, use_cache=False, **given)
+        states.append(found.last_hidden_state.flatten(0, 1).index_select(0, batch.places).float())
+    policy.train(was_training)
+    if bool((states[0] - states[1]).abs().max() <= 1e-3 * states[0].abs().max()):
+        return True
+    leave(policy.model)
+    return False
+
+
+def _as_added(seen: Tensor | None, policy: Language) -> Tensor | None:
+    """A mask in the type of the weights: attention is silently wrong with one of another type than its own."""
+    return None if seen is None else seen.to(head_of(policy.model).weight.dtype)
 
 
 def _by_prompt(rows: Sequence[PolicyRow]) -> list[list[int]]:
@@ -229,7 +272,7 @@ class PolicyObjective:
     def passed(self, rows: Sequence[PolicyRow], totals: Sequence[float]) -> Pass:
         """These rows' share of the batch's loss."""
         learning, spec = self._learning, self._spec
-        batch = laid(rows, learning.policy.device, shares=learning.shares)
+        batch = laid(rows, learning.policy.device, shares=learning.shares, apart=learning.apart)
         counts = Counts(int(totals[1]), int(totals[0]), self._longest)
         found, values = learning.read(batch, spec.temperature)
         policy = policy_loss(

@@ -96,7 +96,9 @@ def read_rows(learning: Learning, rows: Sequence[PolicyRow], temperature: float,
     cut = prompt_passes if learning.shares else padded_passes
     for group in cut(rows, len(rows), READ_TOKENS):
         check()
-        found, value = learning.read(laid(group, learning.policy.device, shares=learning.shares), temperature)
+        found, value = learning.read(
+            laid(group, learning.policy.device, shares=learning.shares, apart=learning.apart), temperature
+        )
         for line, row in enumerate(group):
             tokens = row.length - row.prompt
             logprobs, entropy = (part[line, :tokens].float().cpu().numpy() for part in (found.logprobs, found.entropy))
