@@ -17,11 +17,13 @@ from trainer.contract.records import ModelRef
 from trainer.contract.run_folder import checksum_of
 from trainer.contract.spec import RECIPES
 from trainer.contract.specs.autolabel import LabelMethod
+from trainer.contract.specs.generate import DifficultyBy
 from trainer.contract.specs.route import RouteTask
 from trainer.contract.specs.search import Strategy
 
 TINY = "tiny"
 JUDGE = "judge"
+CLASSIFIER = "classifier"
 REASONING = "reasoning"
 MODEL, PRM = "model", "prm"  # fields of a recipe's dataclass that name a model; also the roles in the run folder
 POLICIES = ("sft", "rl")
@@ -53,10 +55,14 @@ _ROLES = {
     ("rl", MODEL): Role(MODEL, "the policy to improve", POLICIES),
     ("rl", PRM): Role(PRM, "the PRM that scores steps", ("prm",), required=False),
     ("generate", MODEL): Role(MODEL, "the policy that writes", POLICIES),
+    ("generate", "classifier"): Role("classifier", "who judges difficulty", ("route",), hub=False, required=False),
     ("evaluate", MODEL): Role(MODEL, "the policy that is measured", POLICIES, required=False),
     ("evaluate", PRM): Role(PRM, "the PRM that scores samples, or is measured", ("prm", "orm"), required=False),
     ("search", MODEL): Role(MODEL, "the policy that writes", POLICIES),
     ("search", PRM): Role(PRM, "the PRM that scores steps", ("prm", "orm"), required=False),
+    ("generate", CLASSIFIER): Role(
+        CLASSIFIER, "the router whose classifier judges difficulty", ("route",), hub=False, required=False
+    ),
     ("autolabel", MODEL): Role(MODEL, "the policy that writes rollouts", POLICIES, required=False),
     ("monitor", MODEL): Role(MODEL, "the monitor that looks", ("monitor",), hub=False, required=False),
     ("monitor", JUDGE): Role(JUDGE, "the model that judges quotes", POLICIES, required=False),
@@ -95,7 +101,9 @@ def missing(order: RunOrder) -> tuple[str, ...]:
         f"choose {role.wanted}"
         for role in roles_of(order.recipe)
         if not named(order, role.name)
-        and (role.required or _writes_rollouts(order) or _is_led_by(order, role) or _is_routed_to(order, role))
+        and (
+            role.required or any(needs(order, role) for needs in (_rolls_out, _is_led_by, _is_routed_to, _is_judged_by))
+        )
     )
 
 
@@ -170,6 +178,18 @@ def kind_of_folder(path: Path) -> str:
 def _is_idle(order: RunOrder) -> bool:
     """Whether the recipe will not use its models: labels by the rule need no policy."""
     return order.recipe == "autolabel" and not _writes_rollouts(order)
+
+
+def _is_needed(order: RunOrder, role: Role) -> bool:
+    """Whether the settings make a role that is not always played necessary."""
+    return _writes_rollouts(order) or any(asks(order, role) for asks in (_is_led_by, _is_routed_to, _is_judged_by))
+
+
+def _is_judged_by(order: RunOrder, role: Role) -> bool:
+    """Whether difficulty is judged by a classifier."""
+    if role.name != CLASSIFIER:
+        return False
+    return DifficultyBy(str(order.parameters.get("difficulty_by", DifficultyBy.HAND))) is DifficultyBy.CLASSIFIER
 
 
 def _is_led_by(order: RunOrder, role: Role) -> bool:

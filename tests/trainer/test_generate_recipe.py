@@ -11,6 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from studio.jobs.roles import missing
+from studio.jobs.values import RunOrder
 from tests.trainer.runs import all_events, ended, start, until
 from tests.trainer.test_rl_recipe import here
 from trainer.contract import events, requests
@@ -18,13 +20,16 @@ from trainer.contract.records import InputRow, ModelRef, TraceRecord, record_id
 from trainer.contract.requests import CancelRequest, GenerateRequest, ScoreRequest
 from trainer.contract.run_folder import RunFolder, read_records, sha256_of_folder
 from trainer.contract.spec import RunSpec, build, parameters
+from trainer.contract.specs.generate import DifficultyBy
 from trainer.models.answering import Asked, Manner, Told, Writer, seed_of
 from trainer.models.policies import load_policy
-from trainer.reasoning.budget import Grant
+from trainer.reasoning.budget import Grant, allocate
 from trainer.reasoning.demonstrations import demonstration_row, make_demonstrations
 from trainer.reasoning.grader import GradeForm, Pair, grade_exactly
 from trainer.reasoning.response import read_response
 from trainer.recipes import generate
+from trainer.routing.difficulty import Difficulty, Example, Level, learn
+from trainer.routing.learning import DIFFICULTY_FILE
 from trainer.runtime.telling import Telling
 
 ROWS = [demonstration_row(one, number) for number, one in enumerate(make_demonstrations(120, seed=3))]
@@ -101,6 +106,31 @@ def test_traces_are_those_of_the_policy_under_its_budgets_with_their_tokens(tmp_
     assert said["thinking_tokens"] == pytest.approx(np.mean([one.budget.thinking for one in made if one.budget]))
     (told,) = [one for one in all_events(folder) if isinstance(one, events.Notice)]
     assert (told.code, "shorten it" in told.message) == ("problem_refused", True)
+
+
+def test_a_classifier_splits_the_budgets(tmp_path: Path, policy: Path) -> None:
+    levels = [Level.HARD if "Double" in row.problem else Level.SIMPLE for row in ROWS]
+    learned = learn([Example(row.problem, level) for row, level in zip(ROWS, levels, strict=True)])
+    router = tmp_path / "router"
+    router.mkdir()
+    (router / DIFFICULTY_FILE).write_bytes(msgspec.json.encode(learned.model))
+    by = {"difficulty_by": DifficultyBy.CLASSIFIER}
+    folder = generate_run(tmp_path / "run", policy, ROWS[:6], **by, classifier=str(router), n=1)
+    assert here(folder) == 0, ended(folder).traceback
+    judge = Difficulty(learned.model)
+    for one, row in zip(recorded(folder), ROWS[:6], strict=True):
+        assert one.budget is not None
+        wanted = allocate(48, judge(row.problem), "classifier")
+        assert (one.budget.thinking_granted, one.budget.answer_granted) == (wanted.thinking, wanted.answer)
+        assert (one.budget.difficulty, one.budget.by) == (wanted.difficulty, "classifier")
+    assert len({one.budget.thinking_granted for one in recorded(folder) if one.budget}) > 1
+    (router / DIFFICULTY_FILE).write_text("{}")
+    broken = generate_run(tmp_path / "broken", policy, ROWS[:1], **by, classifier=str(router))
+    assert here(broken) == 1
+    assert "is no difficulty classifier" in ended(broken).message
+    none = RunOrder("generate", {"model": "m", **by})
+    assert missing(none) == ("choose the router whose classifier judges difficulty",)
+    assert missing(RunOrder("generate", {"model": "m"})) == ()
 
 
 def test_a_killed_run_goes_on_without_losing_or_repeating(tmp_path: Path, policy: Path) -> None:

@@ -15,7 +15,6 @@ from trainer.models.policies import load_policy
 from trainer.reasoning.budget import Grant, allocate
 from trainer.runtime.worker import RunFailed, Worker
 
-CLASSIFIER = "difficulty.json"
 Classifier = Callable[[Sequence[str]], Sequence[float]]
 """Problems to difficulties in [0, 1]."""
 
@@ -41,9 +40,10 @@ def load_classifier(worker: Worker) -> Classifier | None:
     if not named:
         return None
     from trainer.routing.difficulty import Difficulty, DifficultyModel
+    from trainer.routing.learning import DIFFICULTY_FILE
 
     path = worker.folder.path / named
-    file = path / CLASSIFIER if path.is_dir() else path
+    file = path / DIFFICULTY_FILE if path.is_dir() else path
     try:
         difficulty = Difficulty(msgspec.json.decode(file.read_bytes(), type=DifficultyModel))
     except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors

@@ -63,7 +63,7 @@ class GenerateSpec:
         DifficultyBy.HAND, "Who judges the difficulty; by hand: the number above", group="Budget"
     )
     classifier: str = setting(
-        "", "A folder with a difficulty classifier, where one judges", group="Budget", advanced=True
+        "", "A router made here, whose classifier judges the difficulty", group="Budget", advanced=True
     )
     tell_budget: TellBudget = setting(
         TellBudget.TAUGHT, "Whether the prompt states the budgets", group="Budget", advanced=True
