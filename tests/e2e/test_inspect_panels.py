@@ -201,6 +201,7 @@ def test_words_are_bookmarked_edited_jumped_to_removed_and_brought_back(
         (mark,) = panel.marks
         assert (mark.start, mark.end, mark.quote) == (*span, text[span[0] : span[1]])
         assert (mark.comment, mark.tags, mark.author) == ("odd turn", ("algebra", "look"), "Ada")
+        seat.wait(lambda: page.shown is not None and page.shown.marks.bookmarked.tolist() == [k == 2 for k in range(8)])
         page.go(6)
         panel.list.setCurrentRow(0)
         panel.list.itemClicked.emit(panel.list.item(0))
@@ -213,6 +214,7 @@ def test_words_are_bookmarked_edited_jumped_to_removed_and_brought_back(
         panel.list.setCurrentRow(0)
         panel.remove.click()
         seat.wait(lambda: panel.marks == ())
+        seat.wait(lambda: page.shown is not None and not page.shown.marks.bookmarked.any())
         seat.window.activateWindow()  # offscreen nobody gives the focus back when a dialog goes
         seat.wait(seat.window.isActiveWindow)
         seat.press("Ctrl+Z", page.steps)

@@ -94,9 +94,11 @@ class LogTree(QTreeView):
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._context = context
-        self._open: set[int] = set()  # logs that were unfolded, kept over another query
+        self._open: set[tuple[int, str, int]] = set()  # what was unfolded, kept over another query
+        self._path: TreePath | None = None  # of the trace that is open
         self._sought: TreePath | None = None
-        self._step = 0
+        self._step = 0  # wanted as soon as what is being unfolded has come
+        self._waiting = 0  # wanted as soon as the open trace is found again
         self._marking = False
         self.tree = LogTreeModel(context.background, self)
         self.setModel(self.tree)
@@ -118,17 +120,23 @@ class LogTree(QTreeView):
 
     def open(self, query: TraceQuery) -> None:
         """Show the tree of another list."""
-        self._open = {node.log.id for node in self.tree.logs if self.isExpanded(self.tree.index_of(node))}
+        lines = [node for log in self.tree.logs for node in (log, *(log.children or ()))]
+        self._open = {_key(node) for node in lines if self.isExpanded(self.tree.index_of(node))}
         self.tree.open(query)
 
     def mark(self, trace_id: int) -> None:
         """Show which trace is open, unfolding what it stands in, without choosing it again."""
         node = self.tree.node(self.currentIndex())
-        if trace_id > 0 and (node is None or node.trace != trace_id):
+        if node is not None and node.trace == trace_id and node.sample is not None:
+            self._path = TreePath(node.log.id, node.sample.sample, node.sample.problem, trace_id)
+        elif trace_id > 0:
             self._context.background.read(self, partial(_path, trace_id), self._on_path)
 
     def step_by(self, by: int) -> bool:
         """Choose the next or previous trace, unfolding what stands between; whether there may be one."""
+        if not self.currentIndex().isValid() and self._path is not None:
+            self._waiting = by  # the tree is being read again
+            return True
         index = self.currentIndex() if self.currentIndex().isValid() else self.model().index(0, 0)
         while (index := self.indexBelow(index) if by > 0 else self.indexAbove(index)).isValid():
             node = self.tree.node(index)
@@ -159,7 +167,7 @@ class LogTree(QTreeView):
         return bool(by) and self.step_by(by)
 
     def _on_path(self, path: TreePath | None) -> None:
-        self._sought = path
+        self._path = self._sought = path
         self._seek()
 
     def _seek(self) -> None:
@@ -175,19 +183,36 @@ class LogTree(QTreeView):
             self.setCurrentIndex(index)
             self.scrollTo(index)
             self._marking = False
+            by, self._waiting = self._waiting, 0
+            if by:
+                self.step_by(by)
         elif node.children is None:
             self.setExpanded(index, True)
 
     def _on_opened(self) -> None:
         for node in self.tree.logs:
-            if node.log.id in self._open or len(self.tree.logs) == 1:
+            if _key(node) in self._open or len(self.tree.logs) == 1:
                 self.setExpanded(self.tree.index_of(node), True)
+        if self._path is not None and self.tree.place_of(self._path) is None:
+            self._path = None  # it is not in this list
+            by, self._waiting = self._waiting, 0
+            if by:
+                self.step_by(by)
+        self._sought = self._path
         self._seek()
 
     def _on_unfolded(self) -> None:
+        self._open_again()
         self._seek()
         if self._step:
             self._go_on()
+
+    def _open_again(self) -> None:
+        for log in self.tree.logs if self._open else ():
+            for node in log.children or ():
+                if _key(node) in self._open:
+                    self._open.discard(_key(node))
+                    self.setExpanded(self.tree.index_of(node), True)
 
     def _on_current(self, current: QModelIndex, _previous: QModelIndex) -> None:
         node = self.tree.node(current)
@@ -202,6 +227,11 @@ class LogTree(QTreeView):
     def _on_theme(self) -> None:
         self.setIndentation(self._context.theme.px(14))
         self.scheduleDelayedItemsLayout()
+
+
+def _key(node: Node) -> tuple[int, str, int]:
+    """What names a line over another reading; a log has no sample and no problem."""
+    return (node.log.id, "", -1) if node.sample is None else (node.log.id, node.sample.sample, node.sample.problem)
 
 
 def _path(trace_id: int, c: Connection) -> TreePath | None:

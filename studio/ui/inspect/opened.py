@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from studio.domain import Annotation, Entry, StepScores, Trace
 from studio.store import annotations as verbs
-from studio.store import conversations, flags, projects, scores, token_values, traces
+from studio.store import bookmarks, conversations, flags, projects, scores, token_values, traces
 from studio.store.conversations import Conversation
 from studio.store.flags import Flag, FlagState
 from studio.store.schema import candidate
@@ -21,6 +21,7 @@ from studio.ui.inspect.structure import Structure, structure
 from studio.ui.widgets.step_model import StepRow
 from studio.ui.widgets.trace_values import ScoreLine
 from trainer.contract.records import Rating
+from trainer.reasoning.segment import Span
 
 LOW = 0.5  # a step with a lower score is a hit: the PRM thinks it is wrong
 NO_RATING = 2
@@ -56,6 +57,7 @@ class Marks:
     disputed: NDArray[np.bool_]
     flagged: NDArray[np.bool_]
     branched: NDArray[np.bool_]
+    bookmarked: NDArray[np.bool_]
 
     @property
     def hits(self) -> NDArray[np.bool_]:
@@ -153,6 +155,7 @@ def read_trace(c: Connection, trace_id: int, annotator_id: int) -> Opened:
         projects=of,
         tokens=token_values.read(c, trace_id, alternatives=False),
         found=flags.of_trace(c, trace_id),
+        marked=tuple(span for mark in bookmarks.of_trace(c, trace_id) if (span := mark.span_in(trace.text))),
         branches=tuple(c.scalars(select(candidate.c.ordinal).where(candidate.c.trace_id == trace_id).distinct())),
     )
 
@@ -168,13 +171,14 @@ def assemble(
     tokens: TokenArrays | None = None,
     found: tuple[Flag, ...] = (),
     branches: tuple[int, ...] = (),
+    marked: tuple[Span, ...] = (),
 ) -> Opened:
     """What the page shows, of parts read from a store or from a file that is not imported."""
     turns = conversations.turns_of(trace.text, conversation.turns or trace.messages)
     shape = structure(trace.text, turns, trace.segmentation.steps)
     starts = None if tokens is None else tokens.starts.astype(np.int64)
     clock = clock_of(len(trace.text), turns, _turn_starts(shape), starts)
-    marks = _marks(shape, voices, lines, found, branches)
+    marks = replace(_marks(shape, voices, lines, found, branches), bookmarked=_within(shape, marked))
     return Opened(
         trace, voices, lines, history, projects, conversation, shape, clock, marks, tokens=tokens, flags=found
     )
@@ -210,7 +214,15 @@ def _marks(
         if each.state is not FlagState.REJECTED:
             flagged[max(shape.step_at(each.start), 0) : shape.step_at(max(each.start, each.end - 1)) + 1] = True
     branched[[ordinal for ordinal in branches if 0 <= ordinal < count]] = True
-    return Marks(standing, score, disputed, flagged, branched)
+    return Marks(standing, score, disputed, flagged, branched, np.zeros(count, np.bool_))
+
+
+def _within(shape: Structure, spans: tuple[Span, ...]) -> NDArray[np.bool_]:
+    """The steps that have a part in one of these spans."""
+    found = np.zeros(shape.steps, np.bool_)
+    for span in spans:
+        found |= (shape.step_starts < span.end) & (shape.step_ends > span.start)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,10 @@ from studio.ui.widgets.parts import plural
 from studio.ui.widgets.problem_view import ProblemView
 from studio.ui.widgets.trace_map import TraceMap
 
-SHOWN_TOPICS = (Topic.TRACES, Topic.ANNOTATIONS, Topic.SCORES, Topic.FLAGS, Topic.PROJECTS, Topic.ANNOTATORS)
+SHOWN_TOPICS = (
+    *(Topic.TRACES, Topic.ANNOTATIONS, Topic.SCORES, Topic.FLAGS, Topic.BOOKMARKS),
+    *(Topic.PROJECTS, Topic.ANNOTATORS),
+)
 AHEAD = 60  # steps of a neighbour that are laid out before anybody asks
 
 SIDE_PANELS: tuple[tuple[str, Callable[[Context, Cursor], QWidget]], ...] = (

@@ -79,7 +79,7 @@ def line_words(opened: Opened, line: int) -> str:
         return block_words(opened, shape.blocks[int(shape.block[line])])
     step = int(shape.step[line])
     if step >= 0:
-        return sentence(opened.row(step), opened.count)
+        return sentence(opened.row(step), opened.count) + (", bookmarked" if opened.marks.bookmarked[step] else "")
     text = prose.spoken(shape.text[int(shape.start[line]) : int(shape.end[line])][:SPOKEN])
     return f"markup {text}" if shape.kind[line] == LineKind.MARKUP else text
 
@@ -248,7 +248,17 @@ class TranscriptPainter:
         right = rect.right() - px(10)
         if opened.marks.flagged[step]:
             self._flag(painter, QRectF(right - px(12), top + (tall - px(12)) / 2, px(11), px(12)))
+        if opened.marks.bookmarked[step]:
+            self._ribbon(painter, QRectF(rect.right() - px(11), rect.top() + 1, px(7), px(13)))
         self._score(painter, QRectF(right - px(82), top, px(64), tall), opened, step)
+
+    def _ribbon(self, painter: QPainter, box: QRectF) -> None:
+        """A bookmark hangs into the row from above."""
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self._view.theme.colours.q("accent"))
+        notch = QPointF(box.center().x(), box.bottom() - box.width() / 2)
+        corners = [box.topLeft(), box.topRight(), box.bottomRight(), notch, box.bottomLeft()]
+        painter.drawPolygon(QPolygonF(corners))
 
     def _is_titled(self, opened: Opened, step: int) -> bool:
         block = int(opened.structure.block[opened.structure.step_lines[step]])
