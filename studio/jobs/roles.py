@@ -100,10 +100,7 @@ def missing(order: RunOrder) -> tuple[str, ...]:
     return tuple(
         f"choose {role.wanted}"
         for role in roles_of(order.recipe)
-        if not named(order, role.name)
-        and (
-            role.required or any(needs(order, role) for needs in (_rolls_out, _is_led_by, _is_routed_to, _is_judged_by))
-        )
+        if not named(order, role.name) and (role.required or _is_needed(order, role))
     )
 
 
