@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import fields
@@ -12,7 +13,7 @@ from trainer.contract.specs.rl import RlSpec
 from trainer.models.learn import StepReport
 from trainer.models.sampling import Ended, ThinkingEnded
 from trainer.reasoning.alarms import Signs, signs_of
-from trainer.reasoning.behaviour import behaviour
+from trainer.reasoning.behaviour import behaviour, effort_by_difficulty
 from trainer.reasoning.budget import budget_figures
 from trainer.rl.author import Rollout
 from trainer.rl.author_server import mismatch_figures
@@ -29,11 +30,26 @@ def rollout_figures(found: Sequence[Rollout], spec: RlSpec) -> dict[str, float]:
     seen = [behaviour(one.trace.response.text) for one in found]
     out["behaviour/backtracks"] = float(np.mean([one.backtracking for one in seen]))
     out["behaviour/verifications"] = float(np.mean([one.verification for one in seen]))
+    out |= _effort(found)
     out["steps_unread"] = float(sum(one.earned.unread for one in found))
     out |= mismatch_figures(found, spec.server_ratio_cap)
     if spec.reward:
         out["rewards/own/mean"] = float(np.mean([one.earned.own for one in found]))
     return out
+
+
+def _effort(found: Sequence[Rollout]) -> dict[str, float]:
+    """Whether the policy thinks longer about what it finds hard: thinking tokens of a problem against its wrong share.
+
+    Left out of an update in which all problems are equally hard, or were thought about alike.
+    """
+    groups: defaultdict[int, list[Rollout]] = defaultdict(list)
+    for one in found:
+        groups[one.group].append(one)
+    effort = [float(np.mean([one.made.thinking_tokens for one in of])) for of in groups.values()]
+    wrong = [float(np.mean([one.earned.correct is not True for one in of])) for of in groups.values()]
+    rank = effort_by_difficulty(effort, wrong).correlation
+    return {"behaviour/effort_by_difficulty": rank} if math.isfinite(rank) else {}
 
 
 def _rewards(found: Sequence[Rollout]) -> dict[str, float]:

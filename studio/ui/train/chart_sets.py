@@ -81,6 +81,14 @@ REINFORCEMENT = ChartSet(
         ChartSpec("Tokens of a trace: rollouts, held out", (_smooth("completions/mean_length"), _dots("mean_length"))),
         ChartSpec("Entropy and KL (nats a token)", (_smooth("entropy"), _smooth("kl"))),
         ChartSpec("Groups whose traces earn alike", (_smooth("frac_reward_zero_std"),), low=0.0, high=1.0),
+        ChartSpec(
+            "Turns back, checks (a trace); effort against difficulty",
+            (
+                _smooth("behaviour/backtracks"),
+                _smooth("behaviour/verifications"),
+                _smooth("behaviour/effort_by_difficulty"),
+            ),
+        ),
     ),
     f"{_MEANS} on held-out problems, greedy · step scores rising while right answers fall is an alarm",
 )
