@@ -11,8 +11,9 @@ import bisect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, literal_column, select
 
 from studio.store import batches, find, flags
 from studio.store.find_pattern import Found, Mode, Pattern, compiled
@@ -25,7 +26,9 @@ from trainer.reasoning.thinking import split_thinking
 MOST_SPANS = 30  # of one trace in a list; `spans_in` gives many more
 MOST_IN_ONE = 10_000
 ASKED = (64, 2_048, None)  # ids asked of the index at once
+READ_AT_ONCE = (1_024, 16_384, None)  # ids where all texts must be read
 FIRST_READ, LARGEST_READ = 8, 128  # traces read at once
+TOGETHER = 16  # of these searched before the first of them is told
 AROUND = 60  # characters of a snippet on either side
 
 
@@ -160,7 +163,7 @@ def _candidates(
         return
     expression = vocabulary.expression(pattern.runs) if vocabulary is not None else ""
     if vocabulary is None or not expression:
-        yield _Ids(c.scalars(every.where(trace.c.id > after)).all(), False)
+        yield from _in_turns(c, every, trace.c.id, after, READ_AT_ONCE)
         return
     if after < vocabulary.upto:
         yield from _matching(c, expression, query, after, vocabulary.upto)
@@ -175,8 +178,15 @@ def _matching(c: Connection, expression: str, query: Query, after: int, upto: in
     if upto is not None:
         asked.append(index.c.rowid <= upto)
     wanted = select(index.c.rowid).select_from(joined).where(*asked).order_by(index.c.rowid)
-    for size in ASKED:
-        found = c.scalars(wanted.where(index.c.rowid > after).limit(size)).all()
+    yield from _in_turns(c, wanted, index.c.rowid, after, ASKED)
+
+
+def _in_turns(
+    c: Connection, wanted: Select[Any], key: ColumnElement[int], after: int, sizes: Sequence[int | None]
+) -> Iterator[_Ids]:
+    """The ids that a query gives, some of these sizes at a time."""
+    for size in sizes:
+        found = c.scalars(wanted.where(key > after).limit(size)).all()
         more = size is not None and len(found) == size
         yield _Ids(found, more)
         if not more:
@@ -224,20 +234,31 @@ def _read(
         .where(trace.c.id.in_(ids))
         .order_by(trace.c.id)
     )
-    whole = _everywhere(query)
-    turns = {} if whole else _turns(c, ids)
-    for row in c.execute(texts).all():
-        check()
-        found = None
-        if whole:  # most have no span, and need not be taken apart to know it
+    rows = c.execute(texts).all()
+    for at in range(0, len(rows), TOGETHER):
+        yield from _read_some(c, rows[at : at + TOGETHER], query, pattern, check, most)
+
+
+def _read_some(
+    c: Connection, rows: Sequence[Any], query: Query, pattern: Pattern, check: Callable[[], None], most: int
+) -> Iterator[_Read]:
+    """Where all of a text is asked for, most have no span and need not be taken apart to know it."""
+    found: dict[int, list[list[Found]]] = {}
+    asked = [row.id for row in rows]
+    if _everywhere(query):
+        for row in rows:
+            check()
             everything = ((row.prompt, (Found(0, len(row.prompt)),)), (row.text, (Found(0, len(row.text)),)))
-            found = pattern.spans_of(everything, most=most + 1)
-            if not any(found):
-                yield _Read(row.id, None)
-                continue
-            turns = _turns(c, [row.id])
+            found[row.id] = pattern.spans_of(everything, most=most + 1)
+        asked = [row.id for row in rows if any(found[row.id])]
+    turns = _turns(c, asked) if asked else {}
+    for row in rows:
+        check()
+        if row.id in found and not any(found[row.id]):
+            yield _Read(row.id, None)
+            continue
         stretches = _within(row.text, row.prompt, turns.get(row.id, ()), query)
-        yield _Read(row.id, _hits(row.id, row.text, row.prompt, stretches, pattern, most, found))
+        yield _Read(row.id, _hits(row.id, row.text, row.prompt, stretches, pattern, most, found.get(row.id)))
 
 
 def _everywhere(query: Query) -> bool:
