@@ -74,7 +74,9 @@ def of_suite(c: Connection, order: RunOrder) -> tuple[InputRow, ...] | None:
         if spec.suite.is_own:
             return None
         raise RunError(f"name the file with the problems of {spec.suite.heading}: --rows FILE")
-    return read_suite(spec.suite, [Path(path).expanduser() for path in order.rows], limit=spec.most_problems, seed=spec.seed)
+    return read_suite(
+        spec.suite, [Path(path).expanduser() for path in order.rows], limit=spec.most_problems, seed=spec.seed
+    )
 
 
 def objections(order: RunOrder) -> list[str]:
