@@ -114,7 +114,7 @@ def test_every_plot_opens_traces(sit_down: Callable[[], Seat]) -> None:
         page = go_to_inspect(seat)
         dialog = open_plots(seat, page)
         for number, kind in enumerate(Kind):
-            dialog.tabs.setCurrentIndex(number)
+            dialog.kinds.setCurrentIndex(number)
             seat.wait(partial(shows, dialog, kind))
             made, view = dialog.made, dialog.view
             assert made is not None
@@ -149,6 +149,8 @@ def test_a_rubric_is_written_run_and_opens_its_quotes(sit_down: Callable[[], Sea
         dialog.rule.setText(r"\bso\b[^.]{4,40}")
         dialog.mode.setCurrentIndex(dialog.mode.findData(Mode.REGEX))
         dialog.positive.setPlainText("This is so because of that.\nHence it holds.")
+        seat.wait(lambda: dialog.project.count() == 2)
+        dialog.project.setCurrentIndex(1)
         QTest.mouseClick(dialog.go, Qt.MouseButton.LeftButton)
         seat.wait(lambda: not dialog.running and dialog.found.topLevelItemCount() > 0 and bool(dialog.known))
         assert "gets 1 example wrong: “Hence it holds.”" in dialog.state.text()

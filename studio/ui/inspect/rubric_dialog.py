@@ -23,9 +23,9 @@ from PySide6.QtWidgets import (
 )
 from sqlalchemy import Connection
 
-from studio.domain import Changes, Topic
+from studio.domain import Changes, Project, Topic
 from studio.errors import FindError
-from studio.store import rubrics
+from studio.store import projects, rubrics
 from studio.store.find_pattern import Mode
 from studio.store.rubrics import RULE, Cluster, Draft, Example, HitState, Rubric, RubricHit
 from studio.ui.context import Context
@@ -57,6 +57,7 @@ class RubricDialog(QDialog):
         self.known: tuple[Rubric, ...] = ()
         self.current: int | None = None
         self.running = False
+        self._asked = 0
         self._stopped = False
         self.setWindowTitle("Rubrics")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -64,7 +65,7 @@ class RubricDialog(QDialog):
         self.list, self.found = QListWidget(), QTreeWidget()
         self.name, self.rule, self.mode = QLineEdit(), QLineEdit(), QComboBox()
         self.definition, self.positive, self.negative = QPlainTextEdit(), QPlainTextEdit(), QPlainTextEdit()
-        self.by, self.state = QComboBox(), QLabel()
+        self.by, self.project, self.state = QComboBox(), QComboBox(), QLabel()
         self._news = QTimer(self, singleShot=True, interval=NEWS_MS)
         self.go = button("Save and run", self.run, primary=True, parent=self)
         self.stop = button("Cancel", self._stop, tip="What was found so far is kept", parent=self)
@@ -78,6 +79,7 @@ class RubricDialog(QDialog):
         self.list.currentRowChanged.connect(self._on_row)
         self.found.itemActivated.connect(lambda item, _column: self._open(item))
         self.found.itemClicked.connect(lambda item, _column: self._open(item))
+        context.background.read(self, projects.all_projects, self._on_projects)
         self._read()
 
     def draft(self) -> Draft:
@@ -140,8 +142,10 @@ class RubricDialog(QDialog):
         self.current = rubric.id
         self.state.setText(f"looking … {plural(count, 'hit')} so far.{said}")
 
+        project = self.project.currentData()
+
         def read(c: Connection) -> tuple[list[RubricHit], int | None]:
-            return rubrics.find(c, rubric.draft, after=after)
+            return rubrics.find(c, rubric.draft, project=project, after=after)
 
         self._context.background.read(self, read, partial(self._keep, count, said, rubric), self._on_failed)
 
@@ -167,7 +171,12 @@ class RubricDialog(QDialog):
     def _stop(self) -> None:
         self._stopped = True
 
+    def _on_projects(self, known: tuple[Project, ...]) -> None:
+        for project in known:
+            self.project.addItem(f"in {project.name}", project.id)
+
     def _show_running(self, *, on: bool) -> None:
+        self.project.setEnabled(not on)
         self.running, self._stopped = on, False
         self.go.setVisible(not on)
         self.stop.setVisible(on)
@@ -204,9 +213,17 @@ class RubricDialog(QDialog):
 
     def _read_hits(self, rubric_id: int) -> None:
         how = WAYS[self.by.currentIndex()][1]
-        self._context.background.read(self, lambda c: rubrics.clusters(c, rubric_id, how=how), self._show_hits)
+        self._asked += 1
+        number = self._asked
+
+        def show(found: tuple[Cluster, ...]) -> None:
+            if number == self._asked:  # of several reads the last that was asked for, whichever ends last
+                self._show_hits(found)
+
+        self._context.background.read(self, lambda c: rubrics.clusters(c, rubric_id, how=how), show)
 
     def _on_way(self) -> None:
+        self.project.setVisible(self.by.currentData() is None)
         self.go.setText("Save and run" if self.by.currentData() is None else "Save and choose traces…")
         self.state.clear()
         if self.current is not None:
@@ -272,6 +289,7 @@ class RubricDialog(QDialog):
 
     def _new(self) -> None:
         self.current = None
+        self._asked += 1
         self.list.setCurrentRow(-1)
         for field in (self.name, self.rule, self.definition, self.positive, self.negative):
             field.clear()
@@ -286,10 +304,13 @@ class RubricDialog(QDialog):
 
     def _lay_out(self) -> None:
         names = ((self.list, "Rubrics"), (self.found, "What it found"), (self.mode, "How it is meant"))
-        for widget, name in (*names, (self.by, "What looks")):
+        for widget, name in (*names, (self.by, "What looks"), (self.project, "Where the rule looks")):
             widget.setAccessibleName(name)
         for words, _, by in WAYS:
             self.by.addItem(words, by)
+        self.project.addItem("in all projects", None)
+        self.project.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.project.setMinimumContentsLength(14)
         for mode in Mode:
             self.mode.addItem(mode.value, mode)
         self.found.setHeaderLabels(["Found, by what is said", "hits, score", "traces"])
@@ -323,6 +344,7 @@ class RubricDialog(QDialog):
         foot = QHBoxLayout()
         foot.addWidget(QLabel("Look by"))
         foot.addWidget(self.by)
+        foot.addWidget(self.project)
         foot.addWidget(self.go)
         foot.addWidget(self.stop)
         foot.addWidget(self.state, 1)
