@@ -123,9 +123,9 @@ ROUTING = ChartSet(
         ChartSpec(
             "Right answers",
             (
-                Line("test/accuracy", "router", points=True),
-                Line("test/oracle_accuracy", "oracle", points=True),
-                Line("test/random_accuracy", "random", points=True),
+                Line("test/accuracy", points=True),
+                Line("test/oracle_accuracy", points=True),
+                Line("test/random_accuracy", points=True),
             ),
             low=0.0,
             high=1.0,
@@ -134,7 +134,7 @@ ROUTING = ChartSet(
         ChartSpec("Cost of a right answer", (Line("test/cost_of_right", points=True),)),
         ChartSpec(
             "Latency (s)",
-            (Line("test/latency_p50", "p50", points=True), Line("test/latency_p95", "p95", points=True)),
+            (Line("test/latency_p50", points=True), Line("test/latency_p95", points=True)),
         ),
         ChartSpec("Answered from the cache", (Line("test/cached", points=True),), low=0.0, high=1.0),
         ChartSpec("Answers that lack something", (Line("test/marked", points=True),), low=0.0, high=1.0),
