@@ -7,8 +7,8 @@ a PRM of the same size. Both sides run `trainer.search.beam` with equal seeds, w
 reads prompt and prefix of every candidate anew, in the decoder and in the PRM, in batches; a second figure reads equal
 prefixes of a round once. Wall seconds, medians over rounds that take turns.
 
-Cost: the tiny policy with a PRM that learned from its own labelled traces, best of 1 to 16, beside one pass of a policy
-with twelve times its weights, on the same test problems. Cost is tokens times parameters.
+Cost: a policy with a third of the tiny one's weights, best of 1 to 16 by a tiny PRM, beside one pass of the tiny policy
+on the same test problems. Cost is tokens times parameters.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Best-of-n of the tiny policy against one pass of a policy with many times its weights: cost against accuracy."""
+"""Best-of-n of a small policy against one pass of one with three times its weights: cost against accuracy."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from bench.loop import read_records_all, with_labels, write_traces
 from bench.stages import Done, Stages
-from trainer.contract.records import InputRow, SearchRecord, Split, TraceRecord
-from trainer.contract.run_folder import read_records
+from trainer.contract.records import InputRow, MachineLabelRecord, SearchRecord, Split, TraceRecord
 from trainer.models.load import load_prm
 from trainer.models.policies import load_policy
 from trainer.models.tiny import make_tokenizer
@@ -19,11 +20,15 @@ from trainer.reasoning.cost_accuracy import Attempted, Models, attempted, contes
 from trainer.reasoning.demonstrations import DEMONSTRATION_PRESET, demonstration_row, make_demonstrations
 from trainer.reasoning.response import read_response
 
-MOST, PROBLEMS, DEMONSTRATIONS = 16, 200, 6000
+MOST, PROBLEMS, DEMONSTRATIONS, LABELLED = 16, 200, 6000, 600
 SFT: dict[str, Any] = {**DEMONSTRATION_PRESET, "max_steps": 350, "threads": 2}
 PRM: dict[str, Any] = {
     "model": "tiny", "max_length": 128, "batch_size": 32, "max_steps": 350, "head_rate": 3e-3, "body_rate": 3e-3,
     "decay": 0.95, "weight_decay": 0.1, "language_loss": 1.0, "eval_every": 350, "checkpoint_every": 700, "threads": 2,
+}  # fmt: skip
+ROLLOUTS: dict[str, Any] = {
+    "method": "rollouts from every step", "hardness": "soft", "rollouts": 4, "max_tokens": 76, "algebra": False,
+    "threads": 2,
 }  # fmt: skip
 SHARED: dict[str, Any] = {"max_thinking_tokens": 64, "max_answer_tokens": 12, "temperature": 1.0, "threads": 2}
 
@@ -53,26 +58,48 @@ def cost(root: Path) -> None:
 
 
 def models(stages: Stages) -> tuple[Path, Path, Path, list[InputRow]]:
-    """A small policy, a larger one, and a PRM; all learn from the same demonstrations of a teacher with a mistake."""
+    """A small policy, a larger one, and a PRM; all learn from the same demonstrations of a teacher with a mistake.
+
+    The policies learn from right ones alone; the PRM from traces of the small one, labelled by rollouts.
+    """
     made = make_demonstrations(DEMONSTRATIONS, seed=2)
     rows = [demonstration_row(one, number, rated=True) for number, one in enumerate(made)]
-    bare = stages.root / "larger-untaught"
+    bare = stages.root / "smaller"
     if not bare.exists():
-        make_larger(bare, rows)
-    small = stages.do("small", "sft", rows, SFT)
-    large = stages.do("large", "sft", rows, {**SFT, "model": str(bare), "rate": 1e-3})
-    prm = stages.do("prm", "prm", rows, PRM)
+        make_smaller(bare, rows)
+    small = stages.do("small", "sft", rows, {**SFT, "model": str(bare), "max_steps": 500})
+    large = stages.do("large", "sft", rows, SFT)
+    prm = stages.do("prm", "prm", labelled(stages, small.folder.model, rows), PRM)
     return small.folder.model, large.folder.model, prm.folder.model, rows
 
 
-def make_larger(folder: Path, rows: list[InputRow]) -> None:
-    """A Llama of 5 M fresh weights."""
-    texts = [text for row in rows for text in (row.problem, *row.steps)]
+def labelled(stages: Stages, policy: Path, rows: list[InputRow]) -> list[InputRow]:
+    """Traces of a policy, their steps with the share of its own rollouts that are right from there."""
+    kept = stages.root / "traces.jsonl"
+    if not kept.exists():
+        problems = [row for row in rows if row.split is Split.TRAIN][:LABELLED]
+        traces = write_traces(policy, problems, 2, temperature=1.0, seed=5)
+        kept.write_bytes(b"\n".join(msgspec.json.encode(row) for row in traces) + b"\n")
+    written = [msgspec.json.decode(line, type=InputRow) for line in kept.read_bytes().splitlines()]
+    done = stages.do("labels", "autolabel", written, ROLLOUTS, {"model": policy})
+    said = {
+        record.row: record.values for record in read_records_all(done.folder) if isinstance(record, MachineLabelRecord)
+    }
+    return [with_labels(row, said[row.id]) for row in written if row.steps]
+
+
+def make_smaller(folder: Path, rows: list[InputRow]) -> None:
+    """A Llama with a third of the tiny one's weights, all fresh."""
+    texts = [text for row in rows for text in (row.problem, row.response or "")]
     tokenizer = make_tokenizer(texts, longest=512)
-    size = {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 6, "num_attention_heads": 8}
+    size = {"hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 2, "num_attention_heads": 4}
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), max_position_embeddings=512, tie_word_embeddings=True, initializer_range=0.06, **size
+        vocab_size=len(tokenizer),
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        initializer_range=0.125,
+        **size,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -80,7 +107,7 @@ def make_larger(folder: Path, rows: list[InputRow]) -> None:
 
 def tries(done: Done) -> list[Attempted]:
     """The searches of a run."""
-    records = read_records(done.folder.records)[0]
+    records = list(read_records_all(done.folder))
     traces = {record.id: record for record in records if isinstance(record, TraceRecord)}
     return [
         attempted(
