@@ -36,6 +36,7 @@ from studio.store.token_values import TokenArrays
 from studio.store.trace_filter import Condition, Field, Filter, Op
 from studio.store.trace_list import OutcomeFilter, TraceOrder, TraceQuery
 from studio.ui.actions import Page
+from studio.ui.inspect.log_tree_model import Node
 from studio.workspace import Workspace
 from trainer.contract.records import Block, BlockKind, Message, ScoreRecord, ScorerRef, Step
 from trainer.reasoning.segment import segment
@@ -138,10 +139,14 @@ class Bench:
         for number in range(ROUNDS):
             tree.collapseAll()
             opened.append(self.came(tree.tree.opened, lambda: tree.open(TraceQuery())))
-            index = tree.tree.index_of(tree.tree.logs[number % 10])
-            unfolded.append(self.came(tree.tree.unfolded, partial(tree.setExpanded, index, True)))
+            self.rest(100)
+            log = tree.tree.logs[number % 10]
+            began = time.perf_counter()
+            tree.setExpanded(tree.tree.index_of(log), True)
+            self.wait_for(partial(_has_come, log))
+            unfolded.append(time.perf_counter() - began)
         self.say("tree of all logs, lines there", opened, must=500)
-        self.log("samples of the log that was unfolded last", tree.tree.rowCount(index))
+        self.log("samples of the log that was unfolded last", len(log.children or ()))
         self.say("a log of 10,000 traces unfolded", unfolded, must=500)
 
     def came(self, signal: SignalInstance, act: Callable[[], None]) -> float:
@@ -316,6 +321,10 @@ def filters(read: Callable[[], contextlib.AbstractContextManager[Connection]]) -
         TraceQuery(order=TraceOrder.NEWEST),
         TraceQuery(log=logs[1], order=TraceOrder.SAMPLE),
     ]
+
+
+def _has_come(log: Node) -> bool:
+    return log.children is not None
 
 
 def composed() -> list[Filter]:

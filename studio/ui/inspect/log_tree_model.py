@@ -71,6 +71,7 @@ class LogTreeModel(QAbstractItemModel):
         self._logs: list[Node] = []
         self._before: list[Node] = []  # lines that a view may still hold an index of
         self._rows: OrderedDict[int, TraceRow] = OrderedDict()
+        self._old: set[int] = set()  # shown as they were until they have been read again
         self._wanted: set[int] = set()
         self._reading: set[int] = set()
         self._soon = QTimer(self, singleShot=True, interval=0)
@@ -182,7 +183,7 @@ class LogTreeModel(QAbstractItemModel):
         self.beginResetModel()
         self._before = self._logs
         self._logs = [Node(NodeKind.LOG, None, row, group) for row, group in enumerate(groups)]
-        self._rows.clear()
+        self._old = set(self._rows)
         self.endResetModel()
         self.opened.emit()
 
@@ -209,7 +210,8 @@ class LogTreeModel(QAbstractItemModel):
 
     def _row(self, trace_id: int) -> TraceRow | None:
         row = self._rows.get(trace_id)
-        if row is None and trace_id and trace_id not in self._reading:
+        if (row is None or trace_id in self._old) and trace_id and trace_id not in self._reading:
+            self._old.discard(trace_id)
             self._wanted.add(trace_id)
             self._soon.start()
         return row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QDialog, QHBoxLayout, QLabel, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QDialog, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from sqlalchemy import Connection
 
 from studio.store import plots, scores
@@ -28,7 +28,7 @@ NOTHING = {
 
 
 class PlotsDialog(QDialog):
-    """A tab a plot; the library is imported, and each plot read, off the GUI thread when its tab is opened.
+    """One plot at a time; the library is imported, and each plot read when it is chosen, off the GUI thread.
 
     Signals:
         stepWanted(int, int): show this trace at this step (-1: wherever it begins).
@@ -46,18 +46,18 @@ class PlotsDialog(QDialog):
         self.setWindowTitle("Plots of traces")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(900, 620)
-        self.tabs, self.scorer = QTabBar(), QComboBox()
+        self.kinds, self.scorer = QComboBox(), QComboBox()
         self.state, self.spot = QLabel("reading …"), QLabel()
         self._place = QVBoxLayout()
         self._lay_out()
-        self.tabs.currentChanged.connect(lambda _tab: self.read())
+        self.kinds.currentIndexChanged.connect(lambda _index: self.read())
         self.scorer.currentIndexChanged.connect(lambda _index: self.read())
         context.background.call(self, charts.import_library, lambda _nothing: self._begin())
 
     @property
     def kind(self) -> Kind:
         """Which plot is wanted."""
-        return tuple(Kind)[self.tabs.currentIndex()]
+        return tuple(Kind)[self.kinds.currentIndex()]
 
     def read(self) -> None:
         """Read the wanted plot."""
@@ -135,16 +135,15 @@ class PlotsDialog(QDialog):
 
     def _lay_out(self) -> None:
         for kind in Kind:
-            self.tabs.addTab(kind.value[0].upper() + kind.value[1:])
-        self.tabs.setAccessibleName("Which plot")
-        self.tabs.setExpanding(False)
-        self.tabs.setDrawBase(False)
+            self.kinds.addItem(kind.value[0].upper() + kind.value[1:])
+        self.kinds.setAccessibleName("Which plot")
         self.scorer.setAccessibleName("Scores of")
         self.scorer.hide()
         for label in (self.state, self.spot):
             set_role(label, "caption")
             label.setWordWrap(True)
         head = QHBoxLayout()
+        head.addWidget(self.kinds)
         head.addWidget(self.state, 1)
         head.addWidget(self.scorer)
         foot = QHBoxLayout()
@@ -153,7 +152,6 @@ class PlotsDialog(QDialog):
         column = QVBoxLayout(self)
         column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         column.setSpacing(GAP)
-        column.addWidget(self.tabs)
         column.addLayout(head)
         column.addLayout(self._place, 1)
         column.addLayout(foot)
