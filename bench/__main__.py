@@ -28,6 +28,7 @@ ORDER = {
     "imports": "Import of PRM800K-like rows",
     "imports_peer": "Import beside Label Studio",
     "exports": "Export of PRM800K",
+    "eval_logs": "Logs of Inspect: list, open and import, beside inspect_ai",
     "tiny_prm": "The tiny PRM on arithmetic stories",
     "prm_step": "One PRM step beside TRL 1.13",
     "sft_step": "One SFT step beside TRL 1.16",
@@ -40,6 +41,7 @@ ORDER = {
     "answering": "A policy that stands ready: first token, next request",
     "inspect_page": "The Inspect page: a million words, 10,000 steps, 100,000 traces",
     "find": "Find, diff and tree on 121 MB of traces",
+    "monitor": "The safety monitor: thresholds over 100,000 traces, learning from 5,000",
     "smollm": "SmolLM2-135M on PRM800K, five-fold by problem",
     "real_text": "One pass of everything on real text with SmolLM2-135M",
 }

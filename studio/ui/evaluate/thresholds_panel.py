@@ -52,6 +52,7 @@ class ThresholdsPanel(QWidget):
         for row in self.rows.values():
             row.moved.connect(self._soon.start)
             row.resetAsked.connect(self._on_reset)
+            row.setEnabled(False)  # until the scores are in memory: from then on every move is answered at once
         self._lay_out()
 
     @property
@@ -64,6 +65,7 @@ class ThresholdsPanel(QWidget):
         self._desk = desk
         self._before = desk.scored.verdicts(desk.thresholds)
         for category, row in self.rows.items():
+            row.setEnabled(True)
             row.show_stored(desk.thresholds[category], desk.scored, desk.truth)
         self.log.clear()
         for entry in desk.log:
