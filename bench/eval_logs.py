@@ -71,18 +71,25 @@ def open_log(log: Path) -> list[Row]:
 def import_log(log: Path) -> Row:
     """Import a log as `steplens import` does; peak memory of the largest process."""
     folder = Path(tempfile.mkdtemp())
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    try:
+    memory = [0]
+
+    def whole() -> str:
         command = [sys.executable, "-m", "studio", "import", str(log), "--workspace", str(folder / "w")]
-        row = timed(
-            "import with steps and index", lambda: subprocess.run(command, capture_output=True, text=True).stdout
-        )
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+            assert child.stdout is not None
+            said = child.stdout.read()
+            _, status, usage = os.wait4(child.pid, 0)  # of this program alone, with its helpers
+            child.returncode, memory[0] = os.waitstatus_to_exitcode(status), usage.ru_maxrss // 1024
+        return said
+
+    try:
+        row = timed("import with steps and index", whole)
         row["said"] = str(row["said"]).splitlines()[0]
         told = re.search(r"imported in ([0-9.]+) s", str(row["said"]))
         if told is None:
             raise SystemExit(f"the import said {row['said']!r}")
         row["told_s"] = float(told[1])
-        row["maxrss_mb"] = max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) // 1024
+        row["maxrss_mb"] = memory[0]
         row["database_mb"] = (folder / "w" / "workspace.db").stat().st_size >> 20
         return row
     finally:
