@@ -30,7 +30,7 @@ from trainer.routing.router import Routed, Router, Rules
 from trainer.routing.values import FAST, Check, Effort, Question, Reply, Sample, Tell
 
 FULL = os.environ.get("STEPLENS_PROOF") == "full"
-LEARNED_FROM, HELD_OUT = (3000, 6000) if FULL else (1500, 2000)
+LEARNED_FROM, HELD_OUT = (1500, 6000) if FULL else (800, 1200)
 RIGHT = "right"
 
 
