@@ -3,52 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction, QIcon, QKeySequence
 
 from studio.errors import ConflictError
+from studio.ui.action import Action, Page
+from studio.ui.actions_play import PLAY_ACTIONS
 
-
-class Page(StrEnum):
-    """Where a command lives; ANY is everywhere."""
-
-    ANY = ""
-    LABEL = "label"
-    INSPECT = "inspect"
-    TRAIN = "train"
-    EVALUATE = "evaluate"
-    DATA = "data"
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One command. `keys` are portable key sequences; the first is shown on buttons and in menus.
-
-    `physical` commands are rated by position on the keyboard: their page reads the key itself, so no shortcut is
-    registered with the window and a text field never triggers them.
-    """
-
-    id: str
-    text: str
-    keys: tuple[str, ...] = ()
-    icon: str = ""
-    page: Page = Page.ANY
-    menu: str = ""
-    tip: str = ""
-    physical: bool = False
-    checkable: bool = False
-
-    @property
-    def name(self) -> str:
-        """The text without its mnemonic mark and ellipsis."""
-        return self.text.replace("&", "").rstrip("…")
-
-
-MENUS = ("File", "Edit", "View", "Label", "Inspect", "Train", "Evaluate", "Data", "Help")
+__all__ = ("ACTIONS", "MENUS", "Action", "Actions", "Page", "by_id", "shown_key")
+MENUS = ("File", "Edit", "View", "Label", "Inspect", "Train", "Play", "Evaluate", "Data", "Help")
 
 ACTIONS: tuple[Action, ...] = (
     Action("open_workspace", "&Open workspace…", ("Ctrl+O",), "folder", menu="File"),
@@ -66,6 +31,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("page_label", "&Label", ("Ctrl+1",), "label", menu="View", tip="Rate steps"),
     Action("page_inspect", "&Inspect", ("Ctrl+2",), "inspect", menu="View", tip="Read traces and their scores"),
     Action("page_train", "&Train", ("Ctrl+3",), "train", menu="View", tip="Train a PRM, score traces, watch runs"),
+    Action("page_play", "&Play", ("Ctrl+6",), "play_page", menu="View", tip="Ask a policy and watch it think"),
     Action("page_evaluate", "&Evaluate", ("Ctrl+5",), "evaluate", menu="View", tip="Safety monitors, review of flags"),
     Action("page_data", "&Data", ("Ctrl+4",), "data", menu="View", tip="Import, export, projects"),
     Action("theme_system", "Theme: as the &system", menu="View", checkable=True),
@@ -244,6 +210,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("run_lineage", "&Lineage of the run…", (), "", Page.TRAIN, "Train", "What it was made from, what uses it"),
     Action("export_runs_csv", "Export figures as CS&V…", (), "", Page.TRAIN, "Train", "Of the ticked runs"),
     Action("export_runs_tensorboard", "Export for &TensorBoard…", (), "", Page.TRAIN, "Train", "The ticked runs"),
+    *PLAY_ACTIONS,
     Action("show_monitors", "&Monitors", ("Alt+1",), "", Page.EVALUATE, "Evaluate"),
     Action("show_review", "&Review queue", ("Alt+2",), "", Page.EVALUATE, "Evaluate"),
     Action("look_at_traces", "&Look at traces…", ("L",), "search", Page.EVALUATE, "Evaluate", "Run monitors over them"),

@@ -57,7 +57,7 @@ def test_a_taken_key_is_refused_and_a_free_one_is_kept(actions: Actions, qtbot: 
 def test_every_command_can_be_rebound(actions: Actions) -> None:
     for number, action in enumerate(ACTIONS):
         held, place = divmod(number, 35)  # there are 35 function keys
-        key = f"Meta+{('', 'Shift+', 'Ctrl+', 'Alt+')[held]}F{place + 1}"
+        key = f"Meta+{('', 'Shift+', 'Ctrl+', 'Alt+', 'Ctrl+Shift+')[held]}F{place + 1}"
         actions.set_keys(action.id, (key,))
         assert actions.keys(action.id) == (key,)
     assert len(actions.overrides()) == len(ACTIONS)
