@@ -20,11 +20,11 @@ from trainer.reasoning.cost_accuracy import Attempted, Models, attempted, contes
 from trainer.reasoning.demonstrations import DEMONSTRATION_PRESET, demonstration_row, make_demonstrations
 from trainer.reasoning.response import read_response
 
-MOST, PROBLEMS, DEMONSTRATIONS, LABELLED = 16, 200, 6000, 600
+MOST, PROBLEMS, DEMONSTRATIONS, LABELLED = 16, 200, 6000, 2400
 SFT: dict[str, Any] = {**DEMONSTRATION_PRESET, "max_steps": 350, "threads": 2}
 PRM: dict[str, Any] = {
-    "model": "tiny", "max_length": 128, "batch_size": 32, "max_steps": 350, "head_rate": 3e-3, "body_rate": 3e-3,
-    "decay": 0.95, "weight_decay": 0.1, "language_loss": 1.0, "eval_every": 350, "checkpoint_every": 700, "threads": 2,
+    "model": "tiny", "max_length": 128, "batch_size": 32, "max_steps": 700, "head_rate": 3e-3, "body_rate": 3e-3,
+    "decay": 0.95, "weight_decay": 0.1, "language_loss": 1.0, "eval_every": 700, "checkpoint_every": 700, "threads": 2,
 }  # fmt: skip
 ROLLOUTS: dict[str, Any] = {
     "method": "rollouts from every step", "hardness": "soft", "rollouts": 4, "max_tokens": 76, "algebra": False,
