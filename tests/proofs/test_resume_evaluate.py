@@ -43,12 +43,15 @@ def evaluation(path: Path, policy: Path, rows: list[InputRow]) -> RunFolder:
 def records(folder: RunFolder) -> dict[str, bytes]:
     """What was made, without what a clock says; nothing stands there twice."""
     made: dict[str, bytes] = {}
-    for one in read_records(folder.records)[0]:
-        assert isinstance(one, EvaluationRecord | TraceRecord)
-        assert one.id not in made
-        if isinstance(one, EvaluationRecord):
-            one = msgspec.structs.replace(one, spent=msgspec.structs.replace(one.spent, seconds=0.0))
-        made[one.id] = msgspec.json.encode(one)
+    found, offset = read_records(folder.records)
+    while found:
+        for one in found:
+            assert isinstance(one, EvaluationRecord | TraceRecord)
+            assert one.id not in made
+            if isinstance(one, EvaluationRecord):
+                one = msgspec.structs.replace(one, spent=msgspec.structs.replace(one.spent, seconds=0.0))
+            made[one.id] = msgspec.json.encode(one)
+        found, offset = read_records(folder.records, offset)
     return made
 
 
