@@ -19,12 +19,30 @@ def find_first_error(succeeds: Callable[[int], bool], steps: int) -> FirstError:
 
     Assumes that once it cannot, it never can again. Asks at most ceil(log2(steps + 1)) times.
     """
-    low, high, probes = 0, steps, 0  # after `low` steps it can be reached; the first failure is in low..high
-    while low < high:
-        middle = (low + high + 1) // 2
+    halving, probes = Halving(0, steps), 0
+    while (middle := halving.wanted) is not None:
         probes += 1
-        if succeeds(middle):
-            low = middle
+        halving.tell(succeeds(middle))
+    return FirstError(None if halving.low == steps else halving.low, probes)
+
+
+@dataclass(slots=True)
+class Halving:
+    """Looks for the last count at which something holds; it holds after `low`, and no longer after `high` + 1."""
+
+    low: int
+    high: int
+
+    @property
+    def wanted(self) -> int | None:
+        """The count to ask about next; None when `low` is the last one at which it holds."""
+        return (self.low + self.high + 1) // 2 if self.low < self.high else None
+
+    def tell(self, holds: bool) -> None:
+        """Whether it holds at the wanted count."""
+        middle = self.wanted
+        assert middle is not None, "nothing is wanted any more"
+        if holds:
+            self.low = middle
         else:
-            high = middle - 1
-    return FirstError(None if low == steps else low, probes)
+            self.high = middle - 1
