@@ -200,7 +200,7 @@ def _add_ask(verbs: Verbs) -> None:
     made.add_argument("--prm", default="", metavar="MODEL", help="scores steps, for all strategies but the first two")
     made.add_argument(
         "--strategy",
-        choices=("single", "majority", "best-of-n", "beam", "dvts", "mcts"),
+        choices=("single", "majority", "best-of-n", "weighted", "beam", "lookahead", "dvts", "mcts"),
         default="single",
         help="how the answer is looked for (default: single)",
     )

@@ -32,7 +32,9 @@ class Way(StrEnum):
     SINGLE = "single"
     MAJORITY = "majority"
     BEST_OF_N = "best-of-n"
+    WEIGHTED = "weighted"
     BEAM = "beam"
+    LOOKAHEAD = "lookahead"
     DVTS = "dvts"
     MCTS = "mcts"
 
@@ -40,7 +42,9 @@ class Way(StrEnum):
 SEARCHES = {
     Way.MAJORITY: Strategy.SELF_CONSISTENCY,
     Way.BEST_OF_N: Strategy.BEST_OF_N,
+    Way.WEIGHTED: Strategy.WEIGHTED,
     Way.BEAM: Strategy.BEAM,
+    Way.LOOKAHEAD: Strategy.LOOKAHEAD,
     Way.DVTS: Strategy.DVTS,
     Way.MCTS: Strategy.MCTS,
 }
@@ -87,7 +91,10 @@ class TraceSaid:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What came of a question. `text` is what the user would see; `why` says who was asked and what is missing."""
+    """What came of a question. `text` is what the user would see; `why` says who was asked and what is missing.
+
+    `trace` is the number of the trace that answers, None where there is none.
+    """
 
     answer: str | None
     text: str
@@ -104,6 +111,7 @@ class Answered:
     why: tuple[str, ...]
     marked: str = ""
     details: dict[str, Any] | None = None
+    trace: int | None = None
 
 
 def asking_of(question: Question) -> Asking:
@@ -189,6 +197,7 @@ def _of_search(c: Connection, run_id: int, record: str, seconds: float, way: Way
     details = {
         "nodes": found.nodes,
         "prm_calls": found.spent.prm_calls,
+        "tokens_read": found.spent.tokens_read,
         "votes": [{"answer": vote.answer, "count": vote.count, "weight": vote.weight} for vote in tree.votes],
     }
     return _made(
@@ -247,6 +256,7 @@ def _made(
         "cost": 0.0,
         "cached": False,
         "why": (),
+        "trace": chosen.id if chosen else None,
     }
     return Answered(
         text=text, thinking=thinking, strategy=strategy, budget=budget, seconds=seconds, traces=tuple(traces),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QButtonGroup, QFrame, QToolButton, QVBoxLayout, QWidget
 
-from studio.ui.actions import Page
+from studio.ui.actions import Page, by_id
 from studio.ui.context import Context
 
-PAGES = (Page.LABEL, Page.INSPECT, Page.TRAIN, Page.EVALUATE, Page.DATA)
+PAGES = (Page.LABEL, Page.INSPECT, Page.TRAIN, Page.PLAY, Page.EVALUATE, Page.DATA)
 
 
 class Rail(QFrame):
@@ -39,7 +39,9 @@ class Rail(QFrame):
         """Take icons and sizes of the present theme."""
         theme = self._context.theme
         for page, button in self._buttons.items():
-            button.setIcon(theme.icon(page.value, "accent" if button.isChecked() else "secondary"))
+            button.setIcon(
+                theme.icon(by_id(f"page_{page.value}").icon, "accent" if button.isChecked() else "secondary")
+            )
             button.setIconSize(QSize(theme.px(24), theme.px(24)))
             button.setFixedWidth(theme.px(68))
 

@@ -197,7 +197,7 @@ def test_every_widget_one_can_use_has_a_name(sit_down: Callable[[], Seat]) -> No
     with sit_down() as seat:
         seat.wait_painted()
         nameless = []
-        for page in (Page.LABEL, Page.INSPECT, Page.TRAIN, Page.EVALUATE, Page.DATA):
+        for page in (Page.LABEL, Page.INSPECT, Page.TRAIN, Page.PLAY, Page.EVALUATE, Page.DATA):
             seat.window.show_page(page)
             for widget in seat.window.page_widget(page).findChildren(QWidget):
                 above = widget.parent()

@@ -62,8 +62,9 @@ class TreeView(QWidget):
         """Pixels a unit of the drawing."""
         return self._zoom
 
-    def show_tree(self, made: TraceTree) -> None:
-        """Show this whole, the end of its own path current."""
+    def show_tree(self, made: TraceTree, *, keep: bool = False) -> None:
+        """Show this whole, the end of its own path current; `keep`: it has grown, and what was zoomed into stays."""
+        stays = keep and self._made is not None and not self._fresh
         self._made = made
         self._x = made.tree.depth.astype(np.float64) * ACROSS
         self._y = made.tree.row * DOWN
@@ -71,8 +72,9 @@ class TreeView(QWidget):
         shown = made.own if made.own >= 0 or made.sought is None else made.sought.chosen
         path = made.tree.of_path[shown] if 0 <= shown < len(made.tree.of_path) else np.zeros(1, np.int64)
         self._own[path] = True
-        self._fresh = True
-        self.fit()
+        self._fresh = not stays
+        if not stays:
+            self.fit()
         self.choose(int(path[-1]), bring=False)
 
     def choose(self, node: int, *, bring: bool = True) -> None:

@@ -29,9 +29,17 @@ class ProblemView(QAbstractScrollArea):
 
     paintedReady = Signal()
 
-    def __init__(self, maths: MathsRenderer | None, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        maths: MathsRenderer | None,
+        theme: Theme,
+        parent: QWidget | None = None,
+        *,
+        captions: tuple[str, str] = ("Problem", "Reference"),
+    ) -> None:
         super().__init__(parent)
         self._theme = theme
+        self._captions = captions
         self._layouts = LayoutCache(maths, text_style(theme, PROBLEM_POINTS, self.devicePixelRatioF()))
         self._prompt, self._reference = "", ""
         self._source = False
@@ -42,7 +50,7 @@ class ProblemView(QAbstractScrollArea):
         policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
-        self.setAccessibleName(self.tr("Problem"))
+        self.setAccessibleName(captions[0])
         theme.switched.connect(self._on_theme_switched)
         if maths is not None:
             maths.rendered.connect(self._on_rendered)
@@ -58,7 +66,7 @@ class ProblemView(QAbstractScrollArea):
         self._told_ready = False
         said = prose.spoken(prompt)
         self.setAccessibleDescription(
-            said + (f" Reference answer: {prose.spoken(self._reference)}" if reference else "")
+            said + (f" {self._captions[1]} answer: {prose.spoken(self._reference)}" if reference else "")
         )
         self._relay()
 
@@ -106,7 +114,7 @@ class ProblemView(QAbstractScrollArea):
         painter.fillRect(self.viewport().rect(), colours.q("surface"))
         painter.translate(0, -self.verticalScrollBar().value())
         whole = True
-        self._caption(painter, QPointF(px(14), px(6)), self.tr("Problem"))
+        self._caption(painter, QPointF(px(14), px(6)), self._captions[0])
         if self._prompt:
             ink = Ink(colours.q("text"), colours.q("secondary"), colours.q("unsure"))
             whole = self._text().draw(painter, QPointF(px(14), self._top()), ink)
@@ -131,7 +139,7 @@ class ProblemView(QAbstractScrollArea):
         laid = self._answer()
         width = min(laid.natural_width, self._box_width())
         left = self.viewport().width() - px(14) - max(width + px(24), px(72))  # the caption's width, too
-        self._caption(painter, QPointF(left, px(6)), self.tr("Reference"))
+        self._caption(painter, QPointF(left, px(6)), self._captions[1])
         box = QRectF(left, self._top(), width + px(24), laid.height + px(12))
         painter.setPen(QPen(colours.q("accent"), 1.4))
         painter.setBrush(colours.q("accent_soft"))

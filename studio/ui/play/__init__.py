@@ -1,0 +1,1 @@
+"""The Play page: a problem, how much may be thought, and strategies that race for its answer."""

@@ -1,0 +1,111 @@
+"""The commands of the Play page, as the person at the keyboard gives them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, QPoint
+from PySide6.QtWidgets import QMenu
+
+from studio.domain import Changes, Project
+from studio.store import projects
+from studio.ui.actions import Page
+from studio.ui.play.ledger import Entry
+
+if TYPE_CHECKING:
+    from studio.ui.play.page import PlayPage
+
+
+class PlayCommands(QObject):
+    """Registers them; they speak of the current lane."""
+
+    def __init__(self, page: PlayPage) -> None:
+        super().__init__(page)
+        self._page, self._context = page, page.context
+        on = self._context.actions.on
+        on("play_ask", page.ask)
+        on("play_cancel", page.cancel)
+        on("play_again", page.again)
+        on("play_next_seed", partial(page.again, 1))
+        on("play_problem", page.form.problem.setFocus)
+        on("play_next_lane", self._next_lane)
+        on("play_inspect", self._inspect)
+        on("play_label", self._send)
+        on("play_heat", self._heat)
+        on("play_fold", self._fold)
+
+    def enable(self, *, running: bool, can_ask: bool) -> None:
+        """Which can be given now."""
+        page, enable = self._page, self._context.actions.enable
+        enable("play_ask", not running and can_ask)
+        enable("play_cancel", running)
+        for id in ("play_again", "play_next_seed"):
+            enable(id, not running and page.played is not None)
+        for id in ("play_inspect", "play_label"):
+            enable(id, self._trace() is not None or bool(page.ledger.entries))
+        for id in ("play_next_lane", "play_fold"):
+            enable(id, bool(page.lanes))
+
+    def open_entry(self, entry: Entry) -> None:
+        """Show an answer of this session again, where it can be read."""
+        if entry.answered.trace is None:
+            self._context.say("no trace answered: there is nothing to open")
+        else:
+            self._context.open_trace(Page.INSPECT, entry.answered.trace)
+
+    def _trace(self) -> int | None:
+        lane = self._page.lane
+        if lane is not None and lane.outcome is not None:
+            return lane.outcome.answered.trace
+        entry = self._page.ledger.current
+        return None if entry is None else entry.answered.trace
+
+    def _inspect(self) -> None:
+        if (trace := self._trace()) is not None:
+            self._context.open_trace(Page.INSPECT, trace)
+
+    def _next_lane(self) -> None:
+        page = self._page
+        page.current = (page.current + 1) % len(page.lanes)
+        page.lanes[page.current].text.setFocus()
+        self.enable(running=page.race.is_running, can_ask=not page.form.missing())
+
+    def _heat(self) -> None:
+        page = self._page
+        page.heat = not page.heat
+        self._context.actions.q("play_heat").setChecked(page.heat)
+        for lane in page.lanes:
+            lane.set_heat(page.heat)
+
+    def _fold(self) -> None:
+        page = self._page
+        page.folded = not page.folded
+        self._context.actions.q("play_fold").setChecked(page.folded)
+        for lane in page.lanes:
+            lane.set_folded(page.folded)
+
+    def _send(self) -> None:
+        if (trace := self._trace()) is not None:
+            self._context.background.read(self, projects.all_projects, partial(self._on_projects, trace))
+
+    def _on_projects(self, trace: int, known: tuple[Project, ...]) -> None:
+        if not known:
+            self._context.say("there is no project yet: make one on the Data page")
+            return
+        menu = QMenu("Send to the project", self._page)
+        menu.setAccessibleName("Send to the project")
+        menu.addSection("Send to the project")
+        menu.aboutToHide.connect(menu.deleteLater)
+        for project in known:
+            menu.addAction(project.name).triggered.connect(partial(self._put, project, trace))
+        menu.setActiveAction(menu.actions()[1])
+        place = self._page.lane or self._page.ledger
+        menu.popup(place.mapToGlobal(QPoint(self._context.theme.px(40), self._context.theme.px(40))))
+
+    def _put(self, project: Project, trace: int, _checked: bool = False) -> None:
+        def done(_changes: Changes) -> None:
+            self._context.settings.update(last_project=project.id)
+            self._context.open_trace(Page.LABEL, trace)
+
+        self._context.background.write(self, lambda c: projects.put_traces(c, project.id, (trace,)), done)

@@ -1,0 +1,305 @@
+"""What is to be played: problem, models, budgets, strategies. Says what is missing instead of refusing silently."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QMenu,
+    QPlainTextEdit,
+    QScrollArea,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+
+from studio.jobs.shipped import EXAMPLES, POLICY, PRM, Example
+from studio.store.models import StoredModel
+from studio.ui.context import Context
+from studio.ui.play.values import ENTRANTS, MOST_LANES, Budgets, Entrant, Models, Play
+from studio.ui.widgets.fields import ChoiceField, NumberField, mark_invalid
+from studio.ui.widgets.parts import Quiet, button, heading
+from trainer.contract.forms import Aggregation
+from trainer.contract.specs.search import Compute
+from trainer.reasoning.budget import allocate
+
+TOTAL, TRACES, TEMPERATURE = 108, 8, 1.0
+MOST_TOKENS = 131_072
+RECENT = 12
+STEPS = 20  # of the slider
+Choices = Sequence[StoredModel]
+
+
+class PlayForm(QScrollArea):
+    """The left side of the page.
+
+    Signals:
+        changed(): something was edited.
+    """
+
+    changed = Signal()
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._context = context
+        self._recent: list[Example] = []
+        self.by_hand = False
+        self.problem, self.reference = QPlainTextEdit(), QLineEdit()
+        self.examples = button("Examples", self.offer_problems, tip="Problems that the tiny policy can try, and recent")
+        self.policy, self.prm = ChoiceField(), ChoiceField()
+        self.reasoning, self.router = ChoiceField(), ChoiceField()
+        self.difficulty = QSlider(Qt.Orientation.Horizontal)
+        self.difficulty_words = Quiet()
+        self.total = NumberField(TOTAL, whole=True, low=2, high=MOST_TOKENS)
+        self.thinking = NumberField(0, whole=True, low=0, high=MOST_TOKENS)
+        self.answer = NumberField(1, whole=True, low=1, high=MOST_TOKENS)
+        self.ways = {each: QCheckBox(each.title) for each in ENTRANTS}
+        self.n = NumberField(TRACES, whole=True, low=1, high=4096)
+        self.compute, self.aggregation = ChoiceField(), ChoiceField()
+        self.temperature = NumberField(TEMPERATURE, whole=False, low=0, high=5)
+        self.seed = NumberField(0, whole=True, low=0, high=2**31 - 1)
+        self._name()
+        self._lay_out()
+        self._connect()
+        self.set_problem(EXAMPLES[0])
+        self.difficulty.setValue(STEPS // 2)
+        self.ways[ENTRANTS[0]].setChecked(True)
+        self._split()
+
+    # -- what stands in it --------------------------------------------------------------------------------------------
+
+    @property
+    def entrants(self) -> tuple[Entrant, ...]:
+        """The strategies that are ticked."""
+        return tuple(each for each, box in self.ways.items() if box.isChecked())
+
+    def choose(self, *titles: str) -> None:
+        """Tick these strategies and no others."""
+        for each, box in self.ways.items():
+            box.setChecked(each.title in titles)
+
+    def missing(self) -> str:
+        """What must still be given, as a sentence; empty when it can be asked."""
+        if not self.problem.toPlainText().strip():
+            return "Write a problem, or take one of the examples."
+        if not self.policy.currentData():
+            return "There is no policy here: teach one with the recipe sft on the Train page."
+        if not self.entrants:
+            return "Tick at least one strategy."
+        if len(self.entrants) > MOST_LANES:
+            return f"At most {MOST_LANES} strategies race side by side; untick some."
+        if any(each.needs_prm for each in self.entrants) and not self.prm.currentData():
+            return "A search is led by scores of steps: choose a PRM, or self-consistency."
+        if any(each.routed for each in self.entrants) and not self.reasoning.currentData():
+            return "The router needs a reasoning model to escalate to."
+        for field in self._numbers():
+            if field.problem():
+                return f"{field.accessibleName()}: {field.problem()}."
+        return ""
+
+    def play(self) -> Play:
+        """What is to be played; only while nothing is missing."""
+        return Play(
+            problem=self.problem.toPlainText().strip(),
+            reference=self.reference.text().strip() or None,
+            models=Models(
+                str(self.policy.currentData()), str(self.prm.currentData() or ""),
+                str(self.reasoning.currentData() or ""), str(self.router.currentData() or ""),
+            ),
+            budgets=self.budgets(),
+            entrants=self.entrants,
+            n=_whole(self.n),
+            compute=Compute(self.compute.currentData()),
+            aggregation=str(self.aggregation.currentData()),
+            temperature=float(self.temperature.number() or 0.0),
+            seed=_whole(self.seed),
+        )  # fmt: skip
+
+    def budgets(self) -> Budgets:
+        """As they stand."""
+        share = None if self.by_hand else self.difficulty.value() / STEPS
+        return Budgets(_whole(self.thinking), _whole(self.answer), share)
+
+    def show_play(self, play: Play) -> None:
+        """Fill it with what was played."""
+        self.set_problem(Example(play.problem, play.reference or ""))
+        self.seed.set_number(play.seed)
+        self.choose(*(each.title for each in play.entrants))
+
+    def set_problem(self, example: Example) -> None:
+        """Put this problem in."""
+        self.problem.setPlainText(example.problem)
+        self.reference.setText(example.reference)
+
+    def remember(self, play: Play) -> None:
+        """Offer this problem among the recent ones."""
+        new = Example(play.problem, play.reference or "")
+        known = [each for each in self._recent if each.problem != new.problem]
+        self._recent = [new, *known][:RECENT]
+
+    def offer_problems(self) -> None:
+        """A menu of the examples and of what was asked before."""
+        menu = QMenu("Problems", self)
+        menu.setAccessibleName("Problems")
+        menu.aboutToHide.connect(menu.deleteLater)
+        known = {each.problem for each in EXAMPLES}
+        for title, given in (("Examples", EXAMPLES), ("Recent", [e for e in self._recent if e.problem not in known])):
+            if given:
+                menu.addSection(title)
+            for each in given:
+                text = " ".join(each.problem.split()).replace("&", "&&")
+                menu.addAction(text if len(text) < 90 else f"{text[:89]}…").triggered.connect(
+                    partial(self._on_example, each)
+                )
+        menu.popup(self.examples.mapToGlobal(self.examples.rect().bottomLeft()))
+
+    def show_models(self, policies: Choices, prms: Choices, routers: Choices) -> None:
+        """Offer these, the shipped ones first; what was chosen stays chosen."""
+        _fill(self.policy, policies, POLICY, "")
+        _fill(self.prm, prms, PRM, "none")
+        _fill(self.reasoning, policies, "", "none")
+        _fill(self.router, routers, "", "none: not calibrated")
+        self.changed.emit()
+
+    # -- parts --------------------------------------------------------------------------------------------------------
+
+    def _numbers(self) -> tuple[NumberField, ...]:
+        return self.total, self.thinking, self.answer, self.n, self.temperature, self.seed
+
+    def _on_example(self, example: Example, _checked: bool = False) -> None:
+        self.set_problem(example)
+
+    def _split(self) -> None:
+        """Give the slider's share of all tokens to thinking."""
+        self.by_hand = False
+        share, total = self.difficulty.value() / STEPS, self.total.number()
+        if isinstance(total, int) and not self.total.problem():
+            grant = allocate(total, share)
+            self.thinking.set_number(grant.thinking)
+            self.answer.set_number(grant.answer)
+        self.difficulty_words.setText(f"difficulty {share:.2f}: {0.3 + 0.6 * share:.0%} of the tokens for thinking")
+        self._on_edited()
+
+    def _on_hand(self) -> None:
+        self.by_hand = True
+        thinking, answer = self.thinking.number(), self.answer.number()
+        if isinstance(thinking, int) and isinstance(answer, int):
+            self.total.set_number(thinking + answer)
+        self.difficulty_words.setText("both budgets by hand; move the slider to split them again")
+        self._on_edited()
+
+    def _on_edited(self) -> None:
+        for field in self._numbers():
+            mark_invalid(field, bool(field.problem()))
+        by_hand = self.compute.currentData() == Compute.BY_HAND
+        self.n.setEnabled(by_hand)
+        routed = any(each.routed for each in self.entrants)
+        self.reasoning.setEnabled(routed)
+        self.router.setEnabled(routed)
+        self.changed.emit()
+
+    def _connect(self) -> None:
+        self.difficulty.valueChanged.connect(lambda _value: self._split())
+        self.total.changed.connect(self._split)
+        self.thinking.changed.connect(self._on_hand)
+        self.answer.changed.connect(self._on_hand)
+        for field in (self.n, self.temperature, self.seed):
+            field.changed.connect(self._on_edited)
+        for box in self.ways.values():
+            box.toggled.connect(lambda _on: self._on_edited())
+        for combo in (self.policy, self.prm, self.reasoning, self.router, self.compute, self.aggregation):
+            combo.currentIndexChanged.connect(lambda _index: self._on_edited())
+        self.problem.textChanged.connect(self._on_edited)
+        self.reference.textChanged.connect(lambda _text: self._on_edited())
+
+    def _name(self) -> None:
+        names: dict[QWidget, str] = {
+            self.problem: "Problem", self.reference: "Reference answer", self.policy: "Policy", self.prm: "PRM",
+            self.reasoning: "Reasoning model", self.router: "Learned router", self.difficulty: "Difficulty",
+            self.total: "Tokens in all", self.thinking: "Tokens of thinking", self.answer: "Tokens of answer",
+            self.n: "Traces", self.compute: "Compute", self.aggregation: "Score of a trace",
+            self.temperature: "Temperature", self.seed: "Seed",
+        }  # fmt: skip
+        for widget, name in names.items():
+            widget.setAccessibleName(name)
+        self.setAccessibleName("What to play")
+        self.problem.setTabChangesFocus(True)
+        self.problem.setPlaceholderText("A problem; LaTeX between dollars")
+        self.problem.setFixedHeight(self._context.theme.px(96))
+        self.reference.setPlaceholderText("optional: says whether an answer is right")
+        self.difficulty.setRange(0, STEPS)
+        for field in (self.total, self.thinking, self.answer, self.n, self.temperature, self.seed):
+            field.setFixedWidth(self._context.theme.px(74))
+        for compute in Compute:
+            self.compute.addItem({Compute.BY_HAND: "n by hand"}.get(compute, f"{compute.value} preset"), compute)
+        for each in Aggregation:
+            self.aggregation.addItem(f"{each.value} step" if each.value in ("min", "last") else each.value, each.value)
+        self.aggregation.setCurrentIndex(self.aggregation.findData(Aggregation.LAST.value))
+
+    def _lay_out(self) -> None:
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(2, 0, 10, 0)
+        column.setSpacing(6)
+        head = QHBoxLayout()
+        head.addWidget(heading("Problem"), 1)
+        head.addWidget(self.examples)
+        column.addLayout(head)
+        column.addWidget(self.problem)
+        column.addLayout(_pairs(("Reference", self.reference), ("Policy", self.policy), ("PRM", self.prm)))
+        column.addWidget(heading("Budget"))
+        column.addWidget(self.difficulty)
+        column.addWidget(self.difficulty_words)
+        numbers = QGridLayout()
+        for place, (name, field) in enumerate(
+            (("all", self.total), ("thinking", self.thinking), ("answer", self.answer))
+        ):
+            numbers.addWidget(Quiet(name), 0, place)
+            numbers.addWidget(field, 1, place)
+        column.addLayout(numbers)
+        column.addWidget(heading("Strategies"))
+        ways = QGridLayout()
+        ways.setVerticalSpacing(2)
+        for place, box in enumerate(self.ways.values()):
+            ways.addWidget(box, place // 2, place % 2)
+        column.addLayout(ways)
+        column.addLayout(_pairs(("Compute", self.compute), ("Traces n", self.n), ("Trace score", self.aggregation)))
+        column.addLayout(_pairs(("Temperature", self.temperature), ("Seed", self.seed)))
+        column.addWidget(heading("Router"))
+        column.addLayout(_pairs(("Reasoning", self.reasoning), ("Learned", self.router)))
+        column.addStretch(1)
+        self.setWidget(inside)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+
+def _pairs(*pairs: tuple[str, QWidget]) -> QGridLayout:
+    grid = QGridLayout()
+    grid.setVerticalSpacing(6)
+    grid.setColumnStretch(1, 1)
+    for row, (name, widget) in enumerate(pairs):
+        grid.addWidget(Quiet(name), row, 0)
+        grid.addWidget(widget, row, 1)
+    return grid
+
+
+def _fill(combo: ChoiceField, known: Choices, first: str, none: str) -> None:
+    chosen = combo.currentData()
+    with QSignalBlocker(combo):
+        combo.clear()
+        for model in sorted(known, key=lambda each: (each.name != first, -each.id)):
+            combo.addItem(model.name, model.uid)
+        if none:
+            combo.addItem(none, "")
+        place = combo.findData(chosen) if chosen is not None else -1
+        combo.setCurrentIndex(place if place >= 0 else combo.count() - 1 if none and not first else 0)
+
+
+def _whole(field: NumberField) -> int:
+    return int(field.number() or 0)

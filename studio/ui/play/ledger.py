@@ -1,0 +1,99 @@
+"""The ledger: what every strategy of this session cost, which model answered and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+
+from studio.jobs.asking import Answered
+from studio.ui.play.values import Entrant, Play
+from studio.ui.widgets.parts import duration
+
+COLUMNS = (
+    "Strategy", "Problem", "Answer", "Right", "Thinking", "Answer tokens", "Drawn", "Read", "PRM calls", "Time", "Cost",
+    "Cache", "Model", "Why",
+)  # fmt: skip
+RIGHT = {1: "✓", 0: "✗", None: ""}
+NUMBERS = frozenset({"Thinking", "Answer tokens", "Drawn", "Read", "PRM calls", "Time", "Cost"})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One answered ask."""
+
+    play: Play
+    entrant: Entrant
+    answered: Answered
+
+    def cells(self) -> dict[str, str]:
+        """By column."""
+        one, budget, details = self.answered, self.answered.budget, self.answered.details or {}
+        drawn = f"{one.tokens:,}"
+        return {
+            "Strategy": self.entrant.title,
+            "Problem": " ".join(self.play.problem.split())[:80],
+            "Answer": one.answer if one.answer is not None else "none",
+            "Right": RIGHT[one.outcome],
+            "Thinking": _count(budget.get("thinking")),
+            "Answer tokens": _count(budget.get("answer")),
+            "Drawn": drawn,
+            "Read": _count(details.get("tokens_read")),
+            "PRM calls": _count(details.get("prm_calls")),
+            "Time": duration(one.seconds),
+            "Cost": f"{one.cost:.4g}" if one.cost else "",
+            "Cache": "hit" if one.cached else "",
+            "Model": one.model,
+            "Why": " · ".join([*one.why[:2], *([one.marked] if one.marked else [])]),
+        }
+
+
+class Ledger(QTableWidget):
+    """The newest first.
+
+    Signals:
+        wanted(Entry): show this one again.
+    """
+
+    wanted = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(0, len(COLUMNS), parent)
+        self.entries: list[Entry] = []
+        self.setAccessibleName("Ledger of this session")
+        self.setHorizontalHeaderLabels(COLUMNS)
+        self.verticalHeader().hide()
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setTabKeyNavigation(False)
+        self.setShowGrid(False)
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.horizontalHeader().setStretchLastSection(True)
+        self.activated.connect(lambda index: self.wanted.emit(self.entries[index.row()]))
+
+    @property
+    def current(self) -> Entry | None:
+        """The chosen one."""
+        row = self.currentRow()
+        return self.entries[row] if 0 <= row < len(self.entries) else None
+
+    def add(self, entry: Entry) -> None:
+        """One more."""
+        self.entries.insert(0, entry)
+        self.insertRow(0)
+        for column, (name, text) in enumerate(entry.cells().items()):
+            item = QTableWidgetItem(text)
+            if name in NUMBERS:
+                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            item.setToolTip(text)
+            self.setItem(0, column, item)
+
+    def row_texts(self, row: int) -> dict[str, str]:
+        """What a line says, by column."""
+        return self.entries[row].cells()
+
+
+def _count(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else ""

@@ -1,0 +1,70 @@
+"""What came of one strategy, out of the store: its answer, its trace, its tree, and what the exact checks say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from studio.jobs.asking import Answered, Asking, Way, answer_of
+from studio.store import trace_tree
+from studio.store.trace_tree import TraceTree
+from studio.ui.inspect.opened import Opened, read_trace
+from trainer.contract.records import Message
+from trainer.reasoning.consistency import examine
+from trainer.reasoning.safety import CATEGORIES, VERDICTS, Finding, Thresholds, Verdict, decide
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the exact checks say of a trace, and what is to be done about it by the default thresholds."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    gap: str
+
+    @property
+    def words(self) -> str:
+        """On one line, for a person."""
+        flags = f"{len(self.findings)} flag{'s' if len(self.findings) != 1 else ''}" if self.findings else "no flags"
+        why = f" ({self.gap})" if self.gap else ""
+        first = f": {self.findings[0].category.value}, {self.findings[0].why}" if self.findings else ""
+        return f"{self.verdict.value}{why} · {flags}{first}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of one strategy."""
+
+    answered: Answered
+    opened: Opened | None
+    tree: TraceTree | None
+    judged: Judged | None
+
+
+def read_outcome(
+    c: Connection, asking: Asking, run_id: int, seconds: float, way: Way, problem: str, annotator: int
+) -> Outcome:
+    """Read it. Raises RunError where the store has nothing."""
+    answered = answer_of(c, asking, run_id, seconds, way)
+    if answered.trace is None:
+        return Outcome(answered, None, _tree(c, answered.traces[0].id) if answered.traces else None, None)
+    opened = read_trace(c, answered.trace, annotator)
+    judged = judge(opened.trace.text, opened.trace.messages, problem)
+    return Outcome(answered, opened, _tree(c, answered.trace), judged)
+
+
+def judge(text: str, messages: Sequence[Message], problem: str) -> Judged:
+    """Look at a trace as far as it is written; pure, for a background thread."""
+    found = examine(text, messages, problem)
+    scores = [float("nan") if score is None else score for score in found.scores()]
+    quoted = {finding.category for finding in found.findings if finding.end > finding.start}
+    evidence = [category in quoted for category in CATEGORIES]
+    (code,) = decide([scores], [found.gap.code], [evidence], Thresholds())
+    return Judged(VERDICTS[int(code)], found.findings, found.gap.value)
+
+
+def _tree(c: Connection, trace_id: int) -> TraceTree | None:
+    own = trace_tree.searches_of(c, trace_id).own
+    return None if own is None else trace_tree.of_search(c, own.id, trace_id)
