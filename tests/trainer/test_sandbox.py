@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from pathlib import Path
@@ -206,6 +207,47 @@ def test_memory_files_and_output_are_bounded(walls: set[Wall]) -> None:
     assert (ran.finished, ran.why) == (False, "wrote more than 1 MiB")
 
 
+FLOOD = """
+import itertools, os
+def flood(pipe):
+    while True:
+        os.write(pipe, b"x" * 65536)
+for pipe in range(3, 30):
+    try:
+        flood(pipe)
+    except OSError:
+        pass
+"""
+NEST = """
+import itertools, os
+for n in itertools.count():
+    os.mkdir("deep"); os.chdir("deep")
+"""
+CROWD = """
+import os
+for n in range(100_000):
+    os.mkdir(str(n)); os.symlink("/etc/passwd", str(n) + "l")
+import time; time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        pytest.param(FLOOD, "wrote more than 1 MiB", id="the pipe of its walls"),
+        pytest.param(NEST, "made folders more than 64 deep", id="folders in folders"),
+        pytest.param(CROWD, "kept more than 4 MiB in files", id="empty folders and links"),
+    ],
+)
+def test_what_no_file_shows_is_bounded_too(
+    program: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ran = run_program(program, limits=Limits(seconds=20, folder=4))
+    assert (ran.finished, ran.why) == (False, why)
+    assert list(tmp_path.iterdir()) == [], "nothing is left of it"
+
+
 def test_time_is_bounded_and_nothing_is_left() -> None:
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     for program in ("while True: pass", "import time; time.sleep(600)", "import os; [os.close(n) for n in (0, 1, 2)]"):
@@ -298,15 +340,22 @@ def test_it_holds_for_an_ordinary_user_too(walls: set[Wall], tmp_path: Path) -> 
     if python is None:
         pytest.skip("another user can read neither this checkout nor a Python")
     names = ", ".join(f"Wall({wall.value!r})" for wall in walls)
+    mine = Path(tempfile.mkdtemp(prefix="steplens-test-"))  # tmp_path lies where only its owner may go
+    mine.chmod(0o777)
     script = f"""
 import os, sys, tempfile
 os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
 sys.path.insert(0, {str(ROOT)!r})
 from trainer.suites.sandbox import Wall, run_program
-attacks = ["open('/etc/passwd')", "__import__('os').fork()", "__import__('socket').socket()", "open('a', 'w')"]
+tempfile.tempdir = {str(mine)!r}
+hides = "import os, time; os.mkdir('h', 0o300); os.mkdir('h/i', 0); open('h/a', 'w').write('x'); time.sleep(60)"
+attacks = [hides, "open('/etc/passwd')", "__import__('os').fork()", "__import__('socket').socket()", "open('a', 'w')"]
 print([run_program(one, walls={{{names}}}).why.partition(':')[0] for one in attacks])
 """
     done = subprocess.run([python, "-c", script], capture_output=True, text=True, check=False, cwd="/")
     assert done.returncode == 0, done.stderr
+    mine.rmdir()  # empty: what cannot be looked into is removed all the same
     missing = "FileNotFoundError" if walls == {Wall.NAMESPACES} else "PermissionError"
-    assert done.stdout.strip() == str([missing, "PermissionError", "PermissionError", ""])
+    assert done.stdout.strip() == str(
+        ["made a folder that cannot be looked into", missing, "PermissionError", "PermissionError", ""]
+    )

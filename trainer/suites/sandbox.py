@@ -10,8 +10,8 @@ import json
 import os
 import secrets
 import selectors
-import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import IO
 
@@ -28,6 +29,7 @@ from trainer.suites.jail import NO_WALLS, PROGRAM
 
 MIB = 1 << 20
 LOOK_SECONDS = 0.1  # between two looks at what the folder holds
+PAGE, DEEPEST = 4096, 64  # bytes that an entry of a folder counts at least; folders in folders that a program may make
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from trainer.suites.jail import main; main(sys.argv[2])"
 
 
@@ -71,6 +73,11 @@ class _Heard:
     said: bytearray = field(default_factory=bytearray)
     out: bytearray = field(default_factory=bytearray)
     err: bytearray = field(default_factory=bytearray)
+
+    @property
+    def size(self) -> int:
+        """Bytes over all pipes; a program can find the one that is not meant for it, too."""
+        return len(self.said) + len(self.out) + len(self.err)
 
 
 @cache
@@ -118,7 +125,7 @@ def run_program(
         (folder / PROGRAM).write_text(source, "utf-8", errors="replace")
         return _Run(place, limits, wanted, check, probe).run(stdin)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        _remove(place)
 
 
 class _Run:
@@ -200,7 +207,7 @@ class _Run:
                     self._check()
                     if why := self._too_much(now - began):
                         return why
-                if len(self._heard.out) + len(self._heard.err) > self._limits.output * MIB:
+                if self._heard.size > self._limits.output * MIB:
                     return f"wrote more than {self._limits.output} MiB"
         return self._last_wait(child, began)
 
@@ -217,9 +224,7 @@ class _Run:
         limits = self._limits
         if seconds > limits.seconds:
             return f"took longer than {limits.seconds:g} s"
-        if _size(self._folder) > limits.folder * MIB:
-            return f"kept more than {limits.folder} MiB in files"
-        return ""
+        return _too_full(self._folder, limits.folder)
 
     def _result(self, status: int, too_much: str, seconds: float) -> Ran:
         said = bytes(self._heard.said)
@@ -247,16 +252,54 @@ def _write(selector: selectors.BaseSelector, pipe: IO[bytes], left: memoryview) 
     return left
 
 
-def _size(folder: Path) -> int:
-    """Bytes that files in a folder hold on the disk, as far as they can be seen."""
-    total = 0
-    for path, _, names in os.walk(folder, onerror=None):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(path, name)).st_blocks * 512
-            except OSError:  # gone meanwhile
-                continue
-    return total
+def _too_full(folder: Path, most: int) -> str:
+    """Why a folder holds more than `most` MiB on the disk, or hides what it holds; empty when it does neither.
+
+    Every file and folder counts for a page at least: entries take room that no file shows.
+    """
+    left, waiting = most * MIB, [(str(folder), 0)]
+    while waiting:
+        path, depth = waiting.pop()
+        try:
+            if depth > DEEPEST:
+                return f"made folders more than {DEEPEST} deep"
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    status = entry.stat(follow_symlinks=False)
+                    left -= max(status.st_blocks * 512, PAGE)
+                    if left < 0:
+                        return f"kept more than {most} MiB in files"
+                    if stat.S_ISDIR(status.st_mode):
+                        waiting.append((entry.path, depth + 1))
+        except (FileNotFoundError, NotADirectoryError):  # gone meanwhile
+            continue
+        except PermissionError:
+            return "made a folder that cannot be looked into"
+    return ""
+
+
+def _remove(place: Path) -> None:
+    """Remove a folder however deep it is and whatever modes it has: subfolders are moved up, then emptied."""
+    moved = count()
+    waiting = [str(place)]
+    try:
+        while waiting:
+            here = waiting.pop()
+            with os.scandir(here) as found:
+                entries = list(found)
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
+                    continue
+                os.chmod(entry.path, 0o700)
+                up = f"{place}/moved-{next(moved)}"
+                os.rename(entry.path, up)
+                waiting.append(up)
+            if here != str(place):
+                os.rmdir(here)
+        os.rmdir(place)
+    except OSError as error:
+        raise SandboxError(f"what a program left in {place} cannot be removed: {error}; remove it by hand") from error
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
