@@ -334,6 +334,8 @@ def composed() -> list[Filter]:
         Filter((wrong, long)),
         Filter((Condition(Field.ENDED, Op.IS, "length"),)),
         Filter((Condition(Field.CHARACTERS, Op.MORE, "1000"),)),
+        Filter((Condition(Field.CHARACTERS, Op.MORE, "500"),)),
+        Filter((Condition(Field.STEPS, Op.MORE, "3"),)),
         Filter((Condition(Field.TOKENS, Op.LESS, "1000"), Condition(Field.MODEL, Op.IS, "policy-3"))),
         Filter((Condition(Field.FLAG, Op.IS_NOT, "any"), wrong)),
         Filter((Condition(Field.LOWEST, Op.LESS, "0.5"), long), any_of=True),
@@ -476,8 +478,9 @@ def tables(batch: int, wanted: int, logs: list[int]) -> Iterator[tuple[str, Iter
         ((k, json.dumps([["answer", 0, len(text)]])) for k in numbers),
     )
     yield (
-        "INSERT INTO segmentation (id, trace_id, version, method, created_at) VALUES (?, ?, 1, 'import', '2026')",
-        ((k, k) for k in numbers),
+        "INSERT INTO segmentation (id, trace_id, version, method, created_at, steps) "
+        "VALUES (?, ?, 1, 'import', '2026', ?)",
+        ((k, k, len(spans)) for k in numbers),
     )
     yield (
         'INSERT INTO step (segmentation_id, ordinal, step_id, start, "end") VALUES (?, ?, ?, ?, ?)',

@@ -34,7 +34,7 @@ metadata = MetaData(
     }
 )
 
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004"
 
 
 def _key() -> Column[int]:
@@ -207,7 +207,9 @@ segmentation = Table(
     Column("annotator_id", ForeignKey("annotator.id")),
     Column("current", Integer, nullable=False, server_default="1"),
     Column("created_at", Text, nullable=False),
+    Column("steps", Integer),  # how many; None: not counted here
     UniqueConstraint("trace_id", "version"),
+    Index("ix_segmentation_steps", "current", "trace_id", "steps"),
 )
 
 step = Table(

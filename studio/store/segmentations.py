@@ -121,6 +121,7 @@ def _store(c: Connection, trace_id: int, steps: Sequence[Step], annotator_id: in
         "annotator_id": annotator_id,
         "current": 0,
         "created_at": now(),
+        "steps": len(steps),
     }
     key = c.execute(insert_into(segmentation).values(**values)).inserted_primary_key
     assert key is not None

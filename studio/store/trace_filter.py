@@ -173,7 +173,9 @@ def _numbered(condition: Condition) -> ColumnElement[bool]:
     if condition.field is Field.EPOCH:
         return _number(t.epoch, condition)
     if condition.field in columns:
-        return t.id.in_(select(fact.trace_id).where(_number(columns[condition.field], condition)))
+        # EXISTS, not IN: traces are then walked in an index, and no row with its text is read
+        held = exists().where(fact.trace_id == t.id, _number(columns[condition.field], condition))
+        return held.correlate(s.trace)
     if condition.field is Field.STEPS:
         return _steps(condition)
     if condition.field is Field.FIRST_ERROR:
@@ -187,19 +189,14 @@ def _numbered(condition: Condition) -> ColumnElement[bool]:
 
 
 def _steps(condition: Condition) -> ColumnElement[bool]:
-    """By whether there is a step at that position; positions are without gaps."""
+    """By the count kept beside the segmentation; where there is none, the steps are counted."""
     if condition.op in (Op.KNOWN, Op.UNKNOWN):
         return true() if condition.op is Op.KNOWN else false()
-    number = math.ceil(_value(condition))
-
-    def at_least(count: int) -> ColumnElement[bool]:
-        seg, step = s.segmentation.c, s.step.c
-        found = select(seg.trace_id).join(s.step, step.segmentation_id == seg.id)
-        return true() if count < 1 else s.trace.c.id.in_(found.where(seg.current == 1, step.ordinal == count - 1))
-
-    if condition.op is Op.IS:
-        return and_(at_least(number), ~at_least(number + 1)) if number == _value(condition) else false()
-    return at_least(number) if condition.op is Op.MORE else ~at_least(number)
+    seg, step = s.segmentation.c, s.step.c
+    counted = select(func.count()).where(step.segmentation_id == seg.id).correlate(s.segmentation).scalar_subquery()
+    count: SQLColumnExpression[Any] = func.coalesce(seg.steps, counted)
+    held = exists().where(seg.trace_id == s.trace.c.id, seg.current == 1, _number(count, condition))
+    return held.correlate(s.trace)
 
 
 def _negative() -> Any:  # noqa: ANN401 - a select of trace id and first negative step

@@ -195,7 +195,8 @@ def add(
     for ordinal, each in enumerate(new.messages):
         blocks = [[block.kind.value, block.start, block.end] for block in each.blocks]
         c.execute(insert_into(message).values(trace_id=trace_id, ordinal=ordinal, role=each.role, blocks=blocks))
-    segmentation_id = _inserted(c, segmentation, trace_id=trace_id, version=1, method=method, created_at=moment)
+    cut = {"method": method, "created_at": moment, "steps": len(new.steps)}
+    segmentation_id = _inserted(c, segmentation, trace_id=trace_id, version=1, **cut)
     spans = [
         {"segmentation_id": segmentation_id, "ordinal": ordinal, "step_id": s.id, "start": s.start, "end": s.end}
         for ordinal, s in enumerate(new.steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ from studio.store import (
     saved_filters,
     schema,
     schema_reason,
+    segmentations,
     trace_groups,
     trace_list,
+    traces,
 )
 from studio.store.database import Database
 from studio.store.flags import FlagState, NewFlag
@@ -287,3 +290,26 @@ def test_facts_follow_their_traces(filled: Database) -> None:
         c.exec_driver_sql("UPDATE trace SET budget = '{broken' WHERE id = ?", (trace,))
         assert c.exec_driver_sql("SELECT used FROM trace_fact WHERE trace_id = ?", (trace,)).scalar() is None
         c.rollback()
+
+
+def test_steps_are_those_of_the_current_cut_and_counted_where_nobody_did(tmp_path: Path) -> None:
+    long = Filter((Condition(Field.STEPS, Op.MORE, "4"),))
+    with closing(Database.open(tmp_path / "workspace.db")) as database:
+        with database.write() as c:
+            project = projects.create(c, "Algebra").id
+            person = projects.ensure_annotator(c, "Ada").id
+        first, second = add_traces(database, project, 2, 3)
+        with database.read() as c:
+            assert asked(c, long) == []
+            step = traces.load(c, first).segmentation.steps[0]
+        middle = step.start + max(1, (step.end - step.start) // 2)
+        database.run(lambda c: segmentations.split(c, first, 0, middle, person))
+        with database.read() as c:
+            assert asked(c, long) == [first]
+        database.run(lambda c: segmentations.take_back(c, first))
+        with database.read() as c:
+            assert asked(c, long) == []
+        with database.write() as c:
+            c.execute(update(schema.segmentation).values(steps=None))
+        with database.read() as c:
+            assert asked(c, Filter((Condition(Field.STEPS, Op.IS, "3"),))) == [first, second]
