@@ -288,6 +288,7 @@ def test_a_policy_that_says_a_number_is_taken_at_its_word() -> None:
     (judged,) = OwnJudge(policy, writer.decoder, writer.asking).judge([PROBLEM], HOT)
     weights = [math.exp(0.3 * n) for n in range(10)]
     expected = sum(n * weight for n, weight in enumerate(weights)) / sum(weights) / 9
+    assert judged is not None
     assert judged.by == BY_NUMBER
     assert judged.difficulty == pytest.approx(expected, abs=1e-4)
 
@@ -302,6 +303,7 @@ def test_else_its_entropy_over_what_it_would_write_counts(writer: Writer) -> Non
             logits = policy.language.model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
         shares = logits.double().softmax(-1)
         entropy = -(shares * shares.log()).sum(-1).mean()
+        assert one is not None
         assert one.by == BY_ENTROPY
         assert one.difficulty == pytest.approx(1 - math.exp(-float(entropy)), abs=1e-4)
 

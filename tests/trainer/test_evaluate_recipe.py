@@ -282,6 +282,41 @@ def test_prm_bench_calls_every_step(tmp_path: Path, models: dict[str, Path]) -> 
     assert prm_score_interval(hits).value == pytest.approx(figure.overall.prm_score, nan_ok=True)
 
 
+def test_a_choice_without_an_answer_is_graded_as_its_first_sample(tmp_path: Path, models: dict[str, Path]) -> None:
+    """Not known without a reference; right where words stayed away."""
+    bare = msgspec.structs.replace(ROWS[0], reference=None)
+    extra = {"prefix": "<think>\nI will only say", "must": "absent", "span": "banana"}
+    policy = {"model": models["model"]}
+    short = {"strategy": "majority", "n": 2, "max_answer_tokens": 1}
+    for suite, row, grade in (("own", bare, None), ("regressions", msgspec.structs.replace(bare, extra=extra), True)):
+        folder = evaluation(tmp_path / suite, policy, [row], suite=suite, **short)
+        assert here(folder) == 0, ended(folder).traceback
+        (choice,) = [one for one in samples(folder) if one.sample == -1]
+        assert (choice.answer, choice.correct, choice.lenient) == (None, grade, grade)
+        assert choice.detail["chosen"] == -1
+
+
+def test_an_outcome_reward_model_scores_a_trace_by_its_end(tmp_path: Path, models: dict[str, Path]) -> None:
+    orm = tmp_path / "orm"
+    shutil.copytree(models["prm"], orm)
+    config = msgspec.json.decode((orm / "config.json").read_bytes())
+    config["steplens"]["judged"] = "outcome"
+    (orm / "config.json").write_bytes(msgspec.json.encode(config))
+    folder = evaluation(
+        tmp_path / "run", {"model": models["model"], "prm": orm}, ROWS[:2], n=2, strategy="best-of-n", prm="orm"
+    )
+    assert here(folder) == 0, ended(folder).traceback
+    written, judge = traces(folder), PrmJudge(load_prm(str(orm)))
+    checked = 0
+    for one in samples(folder):
+        steps = read_response(written[one.trace].text).step_texts
+        if one.sample >= 0 and steps and "score" in one.detail:
+            (scores,) = judge.scores([one.problem], [steps])
+            assert one.detail["score"] == pytest.approx(scores[-1], abs=1e-5)
+            checked += len(steps) > 1
+    assert checked
+
+
 def test_a_regression_goes_on_from_its_prefix(tmp_path: Path, models: dict[str, Path]) -> None:
     prefix = "<think>\nI will only say"
     extra = {"prefix": prefix, "must": "absent", "span": "banana"}

@@ -133,6 +133,16 @@ def test_a_classifier_splits_the_budgets(tmp_path: Path, policy: Path) -> None:
     assert missing(RunOrder("generate", {"model": "m"})) == ()
 
 
+def test_a_problem_too_long_to_judge_costs_the_others_nothing(tmp_path: Path, policy: Path) -> None:
+    long = msgspec.structs.replace(ROWS[0], id="long", problem="Start with 3. " * 2000)
+    folder = generate_run(tmp_path / "run", policy, [ROWS[1], long, ROWS[2]], difficulty_by=DifficultyBy.POLICY, n=1)
+    assert here(folder) == 0, ended(folder).traceback
+    assert [one.row for one in recorded(folder)] == [ROWS[1].id, ROWS[2].id]
+    assert all(one.budget is not None and one.budget.by.startswith("policy") for one in recorded(folder))
+    (told,) = [one for one in all_events(folder) if isinstance(one, events.Notice)]
+    assert (told.code, "long" in told.message, "shorten it" in told.message) == ("problem_refused", True, True)
+
+
 def test_a_killed_run_goes_on_without_losing_or_repeating(tmp_path: Path, policy: Path) -> None:
     rows = ROWS[:60]
     folder = generate_run(tmp_path / "killed", policy, rows, max_thinking_tokens=60, continuations=3)

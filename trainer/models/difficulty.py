@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from trainer.models.asking import Asking, Manner
-from trainer.models.generate import Decoder
+from trainer.models.generate import Decoder, PromptError
 from trainer.models.policies import LoadedPolicy
 from trainer.models.sampling import Sampling
 from trainer.reasoning.budget import Grant
@@ -39,8 +39,10 @@ class OwnJudge:
         self._policy, self._decoder, self._asking = policy, decoder, asking
         self._digits = [ids[0] for n in range(10) if len(ids := _plain(policy, str(n))) == 1]
 
-    def judge(self, problems: Sequence[str], manner: Manner, check: Callable[[], None] = lambda: None) -> list[Judged]:
-        """A difficulty of each: the mean digit by its own probabilities, over 9, where it would say a digit.
+    def judge(
+        self, problems: Sequence[str], manner: Manner, check: Callable[[], None] = lambda: None
+    ) -> list[Judged | None]:
+        """A difficulty of each, None for one that the policy cannot read: the mean digit by its own probabilities, over 9, where it would say a digit.
 
         Else 1 - exp(-H), H the mean entropy in nats of the first tokens that it writes, the likeliest at each place.
         """
@@ -48,11 +50,21 @@ class OwnJudge:
         unsaid = [place for place, one in enumerate(found) if one is None]
         if unsaid:
             nothing = Grant(PROBE, PROBE)
-            prompts = [self._asking.opening(problems[place], nothing, manner).ids for place in unsaid]
+            openings = {place: self._asking.opening(problems[place], nothing, manner).ids for place in unsaid}
+            unsaid = [place for place in unsaid if self._reads(openings[place])]
+            prompts = [openings[place] for place in unsaid]
             made = self._decoder.generate(prompts, Sampling(temperature=0.0, max_new_tokens=PROBE), check=check)
             for place, (one,) in zip(unsaid, made, strict=True):
                 found[place] = Judged(-math.expm1(-float(one.entropy.mean())), BY_ENTROPY)
-        return [one for one in found if one is not None]
+        return found
+
+    def _reads(self, ids: Sequence[int]) -> bool:
+        """Whether these fit into what the policy reads."""
+        try:
+            self._decoder.prefix(ids)
+        except PromptError:
+            return False
+        return True
 
     def _asked(self, problem: str, manner: Manner, check: Callable[[], None]) -> Judged | None:
         """By the digit; None for a policy that would say none."""
@@ -60,6 +72,8 @@ class OwnJudge:
             return None
         check()
         said = self._asking.opening(QUESTION.format(problem), Grant(0, 1), manner)
+        if not self._reads(said.prompt):
+            return None
         language = self._policy.language
         ids = torch.tensor([said.prompt], device=language.device)
         with torch.inference_mode():

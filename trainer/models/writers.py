@@ -81,7 +81,8 @@ class Granter:
             return [one] * len(problems)
         if by is DifficultyBy.POLICY:
             judged = self._own.judge(problems, manner or self._writer.manner, check)
-            return [allocate(thinking + answer, one.difficulty, one.by) for one in judged]
+            plain = Grant(thinking, answer, None, "hand")  # of a problem that cannot be read, and so is not written
+            return [plain if one is None else allocate(thinking + answer, one.difficulty, one.by) for one in judged]
         if self._classifier is None:
             raise RunFailed("no difficulty classifier chosen; set `classifier`, or let the policy judge")
         found = self._classifier(problems)

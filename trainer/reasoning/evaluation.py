@@ -92,14 +92,17 @@ def _scored(samples: Samples, k: int) -> bool:
 
 
 def _picked(samples: Samples, k: int, how: Pick) -> float:
-    """1 where the chosen answer is right, 0 where it is wrong or nobody answered, NaN where that is not known."""
+    """1 where the chosen answer is right, 0 where it is wrong, NaN where that is not known.
+
+    Where nobody answered, the grade of the first sample: what is asked for need not be an answer.
+    """
     if len(samples) < k:
         return math.nan
     first = samples[:k]
     named = [Candidate(None if tried.group == NO_GROUP else str(tried.group), tried.score) for tried in first]
     chosen = pick(named, how, lambda pairs: [one == other for one, other in pairs]).chosen
     if chosen < 0:
-        return 0.0
+        return math.nan if first[0].correct is None else float(first[0].correct)
     grades = [tried.correct for tried in first if tried.group == first[chosen].group and tried.correct is not None]
     own = first[chosen].correct
     return float(own) if own is not None else float(grades[0]) if grades else math.nan

@@ -234,7 +234,7 @@ class Measuring:
         if self.scorer is not None:
             texts = [one.response.step_texts for _, one in flat]
             found = self.scorer.scores([problem for problem, _ in flat], texts, self.worker.check)
-            scores = [aggregate(steps, self.spec.aggregation) for steps in found]
+            scores = [aggregate(self.scorer.of_trace(steps), self.spec.aggregation) for steps in found]
         given = iter(scores)
         for samples in groups:
             scored = [replace(sample, score=next(given)) for sample in samples]
@@ -312,7 +312,11 @@ class Measuring:
         )
 
     def _choice_record(self, task: Task, samples: Sequence[Sample]) -> EvaluationRecord:
-        """What the strategy answers: the grades of the chosen sample, the cost of all."""
+        """What the strategy answers: the grades of the chosen sample, the cost of all.
+
+        Where no sample has an answer the first one's grades stand: wrong, but for a problem without a reference, or a
+        test that wants words to stay away.
+        """
         candidates = [Candidate(sample.answer, sample.score) for sample in samples]
         chosen = pick(candidates, _PICKS[self.spec.strategy], self.kind.equal).chosen
         base = self._sample_record(task, max(chosen, 0), samples[max(chosen, 0)])
@@ -320,8 +324,7 @@ class Measuring:
         calls = len(samples) * int(self.scorer is not None)
         silent: dict[str, object] = {}
         if chosen < 0:
-            silent = {"answer": None, "why": "no sample has an answer", "correct": False}
-            silent |= {"strict": False, "lenient": False}
+            silent = {"answer": None, "why": "no sample has an answer"}
         return msgspec.structs.replace(
             base,
             id=record_id(self.worker.spec.run, task.row.id, 2 * SAMPLES + task.place),

@@ -94,10 +94,10 @@ class Desk:
 
     def distinct(self, nodes: Sequence[Node]) -> list[Node]:
         """The nodes without those that say what an earlier sibling among them says; these take its score later."""
-        first: dict[tuple[int, str, bool], Node] = {}
+        first: dict[tuple[int, str, bool, bool], Node] = {}
         for node in nodes:
             parent = 0 if node.parent is None else node.parent.number
-            same = first.setdefault((parent, " ".join(node.text.split()), node.ended), node)
+            same = first.setdefault((parent, " ".join(node.text.split()), node.ended, node.cut), node)
             node.twin = None if same is node else same
         return list(first.values())
 

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 
 from trainer.contract.spec import EvaluateSpec
 from trainer.models.load import ModelError, load_prm
+from trainer.models.prm import Judges
 from trainer.placement import PlacementError
 from trainer.rl.rewarder import PrmJudge
 from trainer.runtime.worker import RunFailed, Worker
@@ -32,6 +33,11 @@ class Scorer:
     who: Who
     threshold: float
     parameters: int
+    judges_outcome: bool = False
+
+    def of_trace(self, scores: Sequence[float | None]) -> Sequence[float | None]:
+        """What of the step scores says something of a whole trace: of an outcome reward model the last alone."""
+        return scores[-1:] if self.judges_outcome else scores
 
     def scores(
         self, problems: Sequence[str], steps: Sequence[Sequence[str]], check: Callable[[], None]
@@ -69,4 +75,5 @@ def load_scorer(worker: Worker, spec: EvaluateSpec) -> Scorer:
     settings = loaded.prm.settings
     weights = sum(weight.numel() for weight in loaded.prm.parameters())
     threshold = settings.threshold if spec.threshold < 0 else spec.threshold
-    return Scorer(PrmJudge(loaded, pass_tokens=spec.batch_tokens), who(worker, PRM), threshold, weights)
+    judge = PrmJudge(loaded, pass_tokens=spec.batch_tokens)
+    return Scorer(judge, who(worker, PRM), threshold, weights, settings.judged is Judges.OUTCOME)

@@ -45,6 +45,14 @@ def test_majority_takes_the_first_of_equals_and_no_answer_never_votes() -> None:
     assert ev.majorities([[Tried(False), Tried(False)]], 2).tolist() == [0.0]
 
 
+def test_where_nobody_answers_the_grade_of_the_first_stands() -> None:
+    """Without a reference nobody is wrong; where words must stay away a text without an answer may be right."""
+    ungraded, right = [Tried(None), Tried(None)], [Tried(True), Tried(False)]
+    for figure in (ev.majorities, ev.bests, ev.weighted):
+        assert np.isnan(figure([ungraded], 2)).all()
+        assert figure([right], 2).tolist() == [1.0]
+
+
 def test_votes_equal_those_of_the_search_on_random_problems() -> None:
     draw = random.Random(3)
     for _ in range(200):

@@ -64,6 +64,16 @@ def test_mcts_comes_near_the_optimum_of_a_large_tree_long_before_it_knows_it_who
         assert done.scorer.calls < 0.25 * sum(1 for _ in root.below())
 
 
+def test_a_finished_trace_is_no_twin_of_one_that_was_cut_off() -> None:
+    desk = searched(toy(0), strategy=Strategy.BEAM, n=3).desk
+    cut, whole, again = (
+        Node(900 + at, desk.root, text, text, 1, None, ended=True, cut=at == 0)
+        for at, text in enumerate(("The answer is 3\n", "The answer is 3\n", "The answer  is 3\n"))
+    )
+    assert desk.distinct([cut, whole, again]) == [cut, whole]
+    assert (cut.twin, whole.twin, again.twin) == (None, None, whole)
+
+
 @pytest.mark.parametrize("side_by_side", [1, 3, 8])
 def test_visits_of_mcts_add_up(side_by_side: int) -> None:
     done = searched(toy(1, depth=6), strategy=Strategy.MCTS, n=30, width=2, side_by_side=side_by_side)
