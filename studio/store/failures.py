@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
 from studio.domain import Changes, Topic, changed, now
@@ -18,6 +18,7 @@ from trainer.reasoning.failures import LOW, NAME, VERSION, Basis, Case, Cause, F
 from trainer.reasoning.segment import Span
 
 CHUNK = 200  # traces that are read and stored at once
+UNLOGGED = 0  # in place of a log: the traces that are of none
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +129,11 @@ def store(c: Connection, found: Iterable[tuple[int, int, Failure]], *, low: floa
     return changed(Topic.FAILURES)
 
 
-def standing(c: Connection, project: int | None = None) -> Standing:
-    """Every failure of a project (None: all), by trace, and how many wrong traces there are."""
+def standing(c: Connection, project: int | None = None, log: int | None = None) -> Standing:
+    """Every failure of a project and log (None: all), by trace, and how many wrong traces there are.
+
+    Log UNLOGGED: of the traces that are of none.
+    """
     length = select(func.count()).where(s.step.c.segmentation_id == s.segmentation.c.id).scalar_subquery()
     query = (
         select(i.failure, s.trace.c.model, s.segmentation.c.current, length.label("steps"))
@@ -140,8 +144,10 @@ def standing(c: Connection, project: int | None = None) -> Standing:
     )
     if project is not None:
         query = query.where(i.failure.c.trace_id.in_(_of_project(project)))
+    if log is not None:
+        query = query.where(_of_log(log))
     explained = tuple(map(_explained, c.execute(query)))
-    wrong = c.scalar(select(func.count()).select_from(_wrong(project).subquery()))
+    wrong = c.scalar(select(func.count()).select_from(_wrong(project, log).subquery()))
     return Standing(explained, int(wrong or 0))
 
 
@@ -173,8 +179,12 @@ def _wrong(project: int | None, log: int | None = None, model: str = "") -> Sele
     if project is not None:
         query = query.where(t.id.in_(_of_project(project)))
     if log is not None:
-        query = query.where(t.log_id == log)
+        query = query.where(_of_log(log))
     return query if not model else query.where(t.model == model)
+
+
+def _of_log(log: int) -> ColumnElement[bool]:
+    return s.trace.c.log_id.is_(None) if log == UNLOGGED else s.trace.c.log_id == log
 
 
 def _of_project(project: int) -> Select[tuple[int]]:

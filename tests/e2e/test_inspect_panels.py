@@ -111,6 +111,36 @@ def test_logs_unfold_into_samples_and_epochs(sit_down: Callable[[], Seat]) -> No
         panel.as_tree.click()
         assert panel.stack.currentWidget() is panel.list
         assert panel.list.currentIndex().isValid()
+        assert seat.context.settings.traces_as == "list"
+    with sit_down() as seat:
+        page = go_to_inspect(seat)
+        seat.wait(lambda: page.traces.log.count() > 1)
+        assert page.traces.stack.currentWidget() is page.traces.list  # as it was left
+
+
+def test_why_of_a_log_shows_its_wrong_traces(sit_down: Callable[[], Seat]) -> None:
+    with sit_down() as seat:
+        page = go_to_inspect(seat)
+        tree, panel = page.traces.tree, page.failures
+        seat.wait(lambda: NodeKind.WHY in [line[0] for line in lines(tree)])
+        index = tree.model().index(0, 0)
+        while tree.tree.node(index).kind is not NodeKind.WHY:
+            index = tree.indexBelow(index)
+        log = tree.tree.node(index).log
+        QTest.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, pos=tree.visualRect(index).center())
+        assert page.left.currentWidget() is panel
+        assert panel.log == log.id
+        seat.wait(lambda: panel.standing.wrong == log.tally.wrong)
+        with seat.context.workspace.database.read() as c:
+            of_log = set(c.exec_driver_sql(f"SELECT id FROM trace WHERE log_id = {log.id} AND outcome = 0").scalars())
+            every = failures.standing(c)
+        assert {one.trace_id for one in panel.rows()} == {one.trace_id for one in every.explained} & of_log
+        assert 0 < len(panel.rows()) < len(every.explained)
+        assert panel.of_log.text() == f"Log {log.name}"
+        both_themes(seat, "inspect why of a log")
+        panel.all_logs.click()
+        seat.wait(lambda: len(panel.rows()) == len(every.explained))
+        assert panel.of_log.isHidden()
 
 
 def test_a_filter_is_composed_counted_kept_and_lifted(sit_down: Callable[[], Seat]) -> None:

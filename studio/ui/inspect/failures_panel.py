@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QListView,
     QProgressBar,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -54,6 +55,7 @@ class FailuresPanel(QWidget):
         self._context = context
         self._number = 0
         self._stale = True
+        self._log: tuple[int, str] | None = None  # the log it is narrowed to, and its name
         self.standing = Standing((), 0)
         self.child: ChildProcess | None = None
         self.project = QComboBox()
@@ -62,7 +64,8 @@ class FailuresPanel(QWidget):
         self.rubrics = Bars(context.theme, "Rubrics")
         self.rubric_title = QLabel("Rubric")
         self.found: dict[str, frozenset[int]] = {}  # traces by rubric
-        self.words, self.counted = QLabel(), QLabel()
+        self.words, self.counted, self.of_log = QLabel(), QLabel(), QLabel()
+        self.all_logs = button("All logs", lambda: self.narrow(None), tip="Show wrong traces of every log again")
         self.list, self.model = QListView(), FailureModel(self)
         self.go = button("Explain wrong traces", self.explain, tip="Rules alone, off the window; keeps what it finds")
         self.stop = button("Cancel", self._cancel, tip="What is explained so far is kept")
@@ -81,6 +84,26 @@ class FailuresPanel(QWidget):
         """The tab is shown."""
         if self._stale:
             self.reload()
+
+    @property
+    def log(self) -> int | None:
+        """The log that it is narrowed to."""
+        return None if self._log is None else self._log[0]
+
+    def narrow(self, log: int | None, name: str = "") -> None:
+        """Show the wrong traces of one log (0: of those that are of none; None: of all), of any project and cause."""
+        self._log = None if log is None else (log, name)
+        for bars in (self.causes, self.places, self.rubrics):
+            bars.choose("")
+        self.project.setCurrentIndex(0)
+        self.reload()
+        self._show_log()
+
+    def _show_log(self) -> None:
+        self.of_log.setText("" if self._log is None else f"Log {self._log[1]}")
+        self.of_log.setToolTip(self.of_log.text())
+        for widget in (self.of_log, self.all_logs):
+            widget.setVisible(self._log is not None)
 
     def reload(self) -> None:
         """Read the projects, then the failures, again."""
@@ -132,7 +155,8 @@ class FailuresPanel(QWidget):
         self.list.setFrameShape(QFrame.Shape.NoFrame)
         self.words.setWordWrap(True)
         first, second = QLabel("Cause"), QLabel("First bad step")
-        for label in (self.words, self.counted, first, second, self.rubric_title):
+        self.of_log.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        for label in (self.words, self.counted, self.of_log, first, second, self.rubric_title):
             set_role(label, "caption")
         work = QHBoxLayout()
         work.addWidget(self.go)
@@ -142,12 +166,17 @@ class FailuresPanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 8, 0, 0)
         column.setSpacing(6)
+        narrowed = QHBoxLayout()
+        narrowed.addWidget(self.of_log, 1)
+        narrowed.addWidget(self.all_logs)
         column.addWidget(self.project)
+        column.addLayout(narrowed)
         column.addWidget(self.words)
         column.addLayout(work)
         for widget in (first, self.causes, second, self.places, self.rubric_title, self.rubrics, self.counted):
             column.addWidget(widget)
         column.addWidget(self.list, 1)
+        self._show_log()
         self._show_state()
 
     def _on_projects(self, found: tuple[Project, ...]) -> None:
@@ -163,10 +192,10 @@ class FailuresPanel(QWidget):
 
     def _read(self) -> None:
         self._number += 1
-        number, project = self._number, self.project.currentData()
+        number, project, log = self._number, self.project.currentData(), self.log
 
         def read(c: Connection) -> tuple[int, Standing, dict[str, frozenset[int]]]:
-            return number, failures.standing(c, project), rubrics.traces_by_name(c)
+            return number, failures.standing(c, project, log), rubrics.traces_by_name(c)
 
         self._context.background.read(self, read, self._on_read)
 

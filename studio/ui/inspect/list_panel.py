@@ -97,7 +97,6 @@ class ListPanel(QWidget):
         self.as_tree, self.narrow = QCheckBox("Tree"), QToolButton()
         self.dialog: FilterDialog | None = None
         self._context = context
-        self._told = False  # whether this person said if it is to be a tree
         self._count = QLabel()
         self._typing = QTimer(self, singleShot=True, interval=TYPING_MS)
         self._wanted: int | None = None
@@ -129,8 +128,8 @@ class ListPanel(QWidget):
         self.log.setVisible(bool(logs))
         self.model_name.setVisible(len(sources.models) > 1)
         self.outcome.setVisible(bool(logs) or len(sources.models) > 0)
-        if not self._told:
-            self.as_tree.setChecked(bool(logs))
+        said = self._context.settings.traces_as
+        self.as_tree.setChecked(said == "tree" if said else bool(logs))
 
     def reload(self) -> None:
         """Read the list again and keep the place."""
@@ -308,7 +307,7 @@ class ListPanel(QWidget):
                 self.tree.mark(self._wanted)
 
     def _remember(self) -> None:
-        self._told = True
+        self._context.settings.update(traces_as="tree" if self.as_tree.isChecked() else "list")
 
     def _on_tree_chosen(self, trace_id: int) -> None:
         if trace_id != self._wanted:

@@ -85,11 +85,11 @@ class LogTree(QTreeView):
 
     Signals:
         chosen(int): show this trace.
-        whyAsked(int): show why the wrong traces of this log are wrong.
+        whyAsked(int, str): show why the wrong traces of this log are wrong; its name.
     """
 
     chosen = Signal(int)
-    whyAsked = Signal(int)
+    whyAsked = Signal(int, str)
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -222,7 +222,7 @@ class LogTree(QTreeView):
     def _on_activated(self, index: QModelIndex) -> None:
         node = self.tree.node(index)
         if node is not None and node.kind is NodeKind.WHY:
-            self.whyAsked.emit(node.log.id)
+            self.whyAsked.emit(node.log.id, node.log.name)
 
     def _on_theme(self) -> None:
         self.setIndentation(self._context.theme.px(14))

@@ -189,7 +189,7 @@ class InspectPage(QWidget):
         lists = (self.traces.list, self.traces.tree, self.disagreements.list, self.failures.list, self.live.list)
         for view in (*lists, self.turns):
             view.installEventFilter(self)
-        self.traces.tree.whyAsked.connect(lambda _log: self.left.setCurrentWidget(self.failures))
+        self.traces.tree.whyAsked.connect(self._on_why)
         self.place.moved.connect(self._on_moved)
         self.steps.stepActivated.connect(self.go)
         self.steps.pointActivated.connect(self.place.go_point)
@@ -220,6 +220,10 @@ class InspectPage(QWidget):
             self.disagreements.reload()
         elif isinstance(shown, FailuresPanel | LivePanel):
             shown.activate()
+
+    def _on_why(self, log: int, name: str) -> None:
+        self.failures.narrow(log, name)
+        self.left.setCurrentWidget(self.failures)
 
     def _on_sources(self, sources: Sources) -> None:
         self.traces.set_sources(sources)
