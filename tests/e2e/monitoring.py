@@ -97,5 +97,6 @@ def go_to_evaluate(seat: Seat) -> EvaluatePage:
     seat.context.show_page(Page.EVALUATE)
     page = seat.window.page_widget(Page.EVALUATE)
     assert isinstance(page, EvaluatePage)
+    page.show_tab("Monitors")
     seat.wait(lambda: page.monitors.desk is not None)
     return page

@@ -1,4 +1,4 @@
-"""The Evaluate page: safety monitors, and the queue of what they found."""
+"""The Evaluate page: results of models and routers, safety monitors, and the queue of what these found."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from studio.domain import Changes, Topic
+from studio.ui.evaluate.models_tab import ModelsTab
 from studio.ui.evaluate.monitors_tab import MonitorsTab
 from studio.ui.evaluate.review_tab import ReviewTab
 from studio.ui.widgets.parts import GAP, MARGIN
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 TABS: tuple[tuple[str, Callable[[Context], QWidget]], ...] = (
     # A tab is one line here: its name and its class, which is made with the context and has the methods of `Tab`.
+    ("Models", ModelsTab),
     ("Monitors", MonitorsTab),
     ("Review", ReviewTab),
 )
@@ -63,6 +65,7 @@ class EvaluatePage(QWidget):
         on = context.actions.on
         on("undo_verdict", lambda: self._tab().undo())
         on("redo_verdict", lambda: self._tab().redo())
+        on("show_models", lambda: self.show_tab("Models"))
         on("show_monitors", lambda: self.show_tab("Monitors"))
         on("show_review", lambda: self.show_tab("Review"))
         column = QVBoxLayout(self)
@@ -71,6 +74,11 @@ class EvaluatePage(QWidget):
         column.addWidget(self.tabs)
         column.addWidget(self._stack, 1)
         self._enable()
+
+    @property
+    def models(self) -> ModelsTab:
+        """The results table."""
+        return cast(ModelsTab, self.parts["Models"])
 
     @property
     def monitors(self) -> MonitorsTab:

@@ -1,0 +1,159 @@
+"""The problems behind a cell, a point or a square of a comparison, as rows of a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
+
+from studio.store.evaluations import Sample, Solved
+from studio.ui.widgets.parts import plural
+
+Index = QModelIndex | QPersistentModelIndex
+HEADS = ("", "Problem", "Answer", "Reference", "Thinking", "Graders")
+MARKS = {True: "✓", False: "✗", None: "?"}
+WORDS = {True: "right", False: "wrong", None: "not decided"}
+SHOWN = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A sample with whose it is ("" where only one model is shown)."""
+
+    sample: Sample
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A problem with the samples that are shown of it; `share` of them right, None where none could be graded."""
+
+    solved: Solved
+    tried: tuple[Tried, ...]
+    share: float | None
+
+    @property
+    def mark(self) -> str:
+        """✓, ✗, ?, or how many of how many."""
+        if self.share in (0.0, 1.0, None):
+            return MARKS[None if self.share is None else bool(self.share)]
+        return f"{self.share:.0%}"
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What is behind something: its name, the suite, and the lines."""
+
+    title: str
+    suite: str
+    lines: tuple[Line, ...]
+
+
+class Wanted(StrEnum):
+    """Which of the lines are shown."""
+
+    ALL = "all"
+    RIGHT = "right"
+    WRONG = "wrong"
+    PART = "right in part"
+    UNDECIDED = "not decided"
+    DIFFER = "graders differ"
+    CUT = "cut short"
+
+
+_TESTS: dict[Wanted, Callable[[Line], bool]] = {
+    Wanted.ALL: lambda _line: True,
+    Wanted.RIGHT: lambda line: line.share == 1.0,
+    Wanted.WRONG: lambda line: line.share == 0.0,
+    Wanted.PART: lambda line: line.share is not None and 0.0 < line.share < 1.0,
+    Wanted.UNDECIDED: lambda line: any(each.sample.correct is None for each in line.tried),
+    Wanted.DIFFER: lambda line: any(each.sample.graders_differ for each in line.tried),
+    Wanted.CUT: lambda line: any(each.sample.truncated for each in line.tried),
+}
+
+
+def lines_of(solved: Iterable[Solved]) -> tuple[Line, ...]:
+    """Problems of one cell."""
+    return tuple(Line(one, tuple(Tried(each) for each in one.samples), one.share) for one in solved)
+
+
+def kept(behind: Behind, wanted: Wanted) -> tuple[Line, ...]:
+    """The lines that are wanted."""
+    return tuple(line for line in behind.lines if _TESTS[wanted](line))
+
+
+def graders(sample: Sample) -> str:
+    """What the graders say where they differ; else nothing."""
+    if not sample.graders_differ:
+        return ""
+    return f"strict {MARKS[sample.strict]} lenient {MARKS[sample.lenient]}"
+
+
+class LinesModel(QAbstractTableModel):
+    """Lines as rows; nothing is made before it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: tuple[Line, ...] = ()
+
+    def show_lines(self, lines: tuple[Line, ...]) -> None:
+        """Show these."""
+        self.beginResetModel()
+        self.lines = lines
+        self.endResetModel()
+
+    def rowCount(self, parent: Index | None = None) -> int:
+        """How many lines."""
+        return len(self.lines)
+
+    def columnCount(self, parent: Index | None = None) -> int:
+        """Those of HEADS."""
+        return len(HEADS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401
+        """The names of the columns."""
+        if orientation is Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
+            return HEADS[section]
+        return None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401 - Qt's own type
+        """Text, tool tip, spoken text and alignment."""
+        line, column = self.lines[index.row()], index.column()
+        if role == Qt.ItemDataRole.DisplayRole:
+            return _texts(line)[column]
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return line.solved.prompt[:2_000] if column == 1 else _texts(line)[column]
+        if role == Qt.ItemDataRole.AccessibleTextRole and column <= 1:
+            state = WORDS[None if line.share is None else bool(line.share)] if len(line.mark) == 1 else line.mark
+            return f"{state}: {_flat(line.solved.prompt)}"
+        if role == Qt.ItemDataRole.TextAlignmentRole and column in (0, 4):
+            return int(Qt.AlignmentFlag.AlignCenter if column == 0 else _NUMBER)
+        return None
+
+
+_NUMBER = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+
+
+def _texts(line: Line) -> tuple[str, ...]:
+    first = line.tried[0].sample if line.tried else None
+    answers = dict.fromkeys(_flat(each.sample.answer or "none") for each in line.tried)
+    differing = sum(each.sample.graders_differ for each in line.tried)
+    said = graders(first) if first is not None and len(line.tried) == 1 else ""
+    thought = [each.sample.thinking_tokens for each in line.tried if each.sample.number >= 0]
+    return (
+        line.mark,
+        _flat(line.solved.prompt),
+        ", ".join(list(answers)[:4]) + (f" and {len(answers) - 4} more" if len(answers) > 4 else ""),
+        _flat(line.solved.reference or ""),
+        f"{sum(thought) / len(thought):,.0f}" if thought else "",
+        said or (f"differ in {plural(differing, 'sample')}" if differing else ""),
+    )
+
+
+def _flat(text: str) -> str:
+    """One line, cut."""
+    flat = " ".join(text[: 2 * SHOWN].split())
+    return flat if len(flat) <= SHOWN else f"{flat[: SHOWN - 1]}…"

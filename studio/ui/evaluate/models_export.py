@@ -1,0 +1,78 @@
+"""Write the results table as CSV or Markdown, and what is shown as PNG or SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QPoint, QRect, QSize
+from PySide6.QtGui import QImage, QPainter
+from PySide6.QtWidgets import QFileDialog, QWidget
+
+from studio.exchange import results
+from studio.store.evaluations import Cell
+
+if TYPE_CHECKING:
+    from studio.ui.context import Context
+
+SCALE = 2.0
+FORMS = {
+    ".csv": "Table, a line a cell (*.csv)",
+    ".md": "Table in Markdown (*.md)",
+    ".png": "Picture of what is shown (*.png)",
+    ".svg": "Drawing of what is shown (*.svg)",
+}
+
+
+def ask(context: Context, parent: QWidget, cells: Sequence[Cell], shown: QWidget) -> None:
+    """Ask for a file; its ending says the form."""
+    name, chosen = QFileDialog.getSaveFileName(parent, "Export results", "results.csv", ";;".join(FORMS.values()))
+    if not name:
+        return
+    ending = next(ending for ending, form in FORMS.items() if form == (chosen or FORMS[".csv"]))
+    path = Path(name) if Path(name).suffix in FORMS else Path(f"{name}{ending}")
+    try:
+        write(path, cells, shown)
+    except OSError as error:
+        context.fail(error)
+        return
+    context.say(f"{path.name} is written")
+
+
+def write(path: Path, cells: Sequence[Cell], shown: QWidget) -> None:
+    """Write a file in the form of its ending. Raises OSError."""
+    if path.suffix == ".csv":
+        path.write_text(results.as_csv(cells), "utf-8")
+    elif path.suffix == ".md":
+        path.write_text(results.markdown(cells), "utf-8")
+    elif path.suffix == ".png":
+        _png(path, shown)
+    else:
+        _svg(path, shown)
+
+
+def _png(path: Path, shown: QWidget) -> None:
+    image = QImage(QSize(round(shown.width() * SCALE), round(shown.height() * SCALE)), QImage.Format.Format_ARGB32)
+    image.setDevicePixelRatio(SCALE)
+    image.fill(shown.palette().window().color())
+    shown.render(image, QPoint(0, 0))
+    if not image.save(str(path)):
+        raise OSError(f"{path} could not be written; is the folder there and writable?")
+
+
+def _svg(path: Path, shown: QWidget) -> None:
+    from PySide6.QtSvg import QSvgGenerator
+
+    made = QSvgGenerator()
+    made.setFileName(str(path))
+    made.setSize(shown.size())
+    made.setViewBox(QRect(QPoint(0, 0), shown.size()))
+    made.setTitle(shown.accessibleName())
+    painter = QPainter()
+    if not painter.begin(made):
+        raise OSError(f"{path} could not be written; is the folder there and writable?")
+    try:
+        shown.render(painter, QPoint(0, 0))
+    finally:
+        painter.end()

@@ -1,0 +1,130 @@
+"""The results table in the published form: models down, suites and presets of compute across."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from studio.exchange import results
+from studio.store.evaluations import Cell
+from trainer.contract.specs.evaluate import ComputePreset, Suite, figure_of, heading_of
+
+COMPUTE = tuple(preset.value for preset in ComputePreset)
+_ORDER = (
+    Suite.AIME, Suite.MATH500, Suite.GSM8K, Suite.ARC, Suite.HUMANEVAL, Suite.PROGRAMS, Suite.OWN, Suite.REGRESSIONS,
+    Suite.PROCESSBENCH, Suite.PRMBENCH,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A suite under one preset; `compute` is "" where the settings were made by hand."""
+
+    suite: str
+    heading: str
+    compute: str
+
+    @property
+    def name(self) -> str:
+        """For a person who hears it."""
+        return f"{self.heading}, {self.compute} compute" if self.compute else self.heading
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A place holds the cell that stands for its row and column; `best` are the places with a column's best figure.
+
+    Where only one model has a figure in a column nothing is best.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[Column, ...]
+    cells: tuple[tuple[Cell | None, ...], ...]
+    best: frozenset[tuple[int, int]]
+
+
+def grid(cells: Sequence[Cell]) -> Grid:
+    """Cells in their places, as `steplens evaluate` lists them, suites in the order of the published tables."""
+    made = results.table(cells)
+    found = [next(cell for row in made.cells if (cell := row[place])) for place in range(len(made.columns))]
+    columns = [
+        Column(cell.key.suite, heading_of(cell.key.suite), _shown(cell.key.compute)) for cell in found
+    ]  # a column without any cell does not come about
+    order = sorted(range(len(columns)), key=lambda place: _place(columns[place]))
+    placed = tuple(tuple(row[place] for place in order) for row in made.cells)
+    return Grid(made.rows, tuple(columns[place] for place in order), placed, frozenset(_best(placed)))
+
+
+def figure_words(cell: Cell) -> str:
+    """A figure with half the width of its 95 % interval, in per cent."""
+    value = cell.value
+    if math.isnan(value.value):
+        return results.NOTHING
+    if math.isnan(value.low):
+        return f"{100 * value.value:.1f}"
+    return f"{100 * value.value:.1f} ± {50 * (value.high - value.low):.1f}"
+
+
+def detail_words(cell: Cell) -> str:
+    """What stands small under a figure: problems, and what was cut short or could not be graded."""
+    parts = [f"n {cell.problems:,}"]
+    if cell.figure != figure_of(cell.key.suite) and cell.key.strategy == "single":
+        parts.insert(0, cell.figure)
+    if not math.isnan(cell.truncated) and not _judges(cell):
+        parts.append(f"{cell.truncated:.0%} cut")
+    if cell.undecided:
+        parts.append(f"{cell.undecided:,} undecided")
+    return " · ".join(parts)
+
+
+def told(cell: Cell, *, best: bool = False) -> str:
+    """Everything of a cell in sentences: its tool tip."""
+    key, value = cell.key, cell.value
+    lines = [f"{heading_of(key.suite)}: {cell.figure} {results.words(cell)} %, 95 % interval over problems"]
+    lines.append(f"{cell.problems:,} problems, {cell.samples:,} samples" + (", best of its column" if best else ""))
+    if value.groups != cell.problems and not _judges(cell):
+        lines.append(f"{cell.problems - value.groups:,} problems could not be graded and are left out")
+    if not _judges(cell):
+        lines.append(
+            f"strict grader {_share(cell.strict)}, lenient {_share(cell.lenient)}; they differ in {cell.differ:,}"
+        )
+        lines.append(f"{cell.thinking_tokens:,.0f} tokens thought and {cell.answer_tokens:,.0f} answered on average")
+        lines.append(f"{_share(cell.truncated)} of the samples were cut short by a cap")
+        cap = "no cap on thinking" if key.budget is None else f"at most {key.budget:,} tokens of thinking"
+        lines.append(f"{cap}; {key.compute} compute; strategy {key.strategy}")
+    lines += [f"{name} {100 * each.value:.1f} %" for name, each in cell.figures.items() if name != cell.figure]
+    if cell.seeds:
+        lines.append("seed " + ", ".join(map(str, cell.seeds)))
+    return "\n".join(lines)
+
+
+def _judges(cell: Cell) -> bool:
+    return cell.key.suite in set(Suite) and Suite(cell.key.suite).judges_prm
+
+
+def _share(value: float) -> str:
+    return results.NOTHING if math.isnan(value) else f"{value:.1%}"
+
+
+def _shown(compute: str) -> str:
+    return "" if compute == ComputePreset.BY_HAND else compute
+
+
+def _place(column: Column) -> tuple[int, str, int]:
+    known = column.suite in set(Suite)
+    suite = _ORDER.index(Suite(column.suite)) if known else len(_ORDER)
+    compute = column.compute or ComputePreset.BY_HAND.value
+    return suite, column.heading, COMPUTE.index(compute) if compute in COMPUTE else len(COMPUTE)
+
+
+def _best(rows: Sequence[Sequence[Cell | None]]) -> list[tuple[int, int]]:
+    found = []
+    for column, cells in enumerate(zip(*rows, strict=True)):
+        values = [
+            (row, cell.value.value) for row, cell in enumerate(cells) if cell and cell.value.value == cell.value.value
+        ]
+        most = max((value for _, value in values), default=math.nan)
+        if len(values) > 1:
+            found += [(row, column) for row, value in values if value == most]
+    return found

@@ -1,0 +1,254 @@
+"""The problems behind a figure, their samples, and the way from there to the traces in Inspect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHBoxLayout,
+    QHeaderView,
+    QPlainTextEdit,
+    QSplitter,
+    QTableView,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from studio.ui.actions import Page
+from studio.ui.evaluate.models_behind import MARKS, WORDS, Behind, Line, LinesModel, Tried, Wanted, graders, kept
+from studio.ui.evaluate.models_grids import GridsView
+from studio.ui.widgets.parts import Quiet, button, heading, plural
+from trainer.contract.specs.evaluate import Suite
+
+if TYPE_CHECKING:
+    from studio.ui.context import Context
+
+SAMPLES = ("Sample", "", "Answer", "Strict", "Lenient", "Thinking", "Answered", "Why")
+NO_TRACE = "This sample has no trace: it was judged on a text that was there, or the run kept none."
+
+
+class ProblemsPanel(QWidget):
+    """A list on the left; of the current problem its text, its samples and, where there are some, its grids."""
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._context = context
+        self.behind: Behind | None = None
+        self.model = LinesModel()
+        self.title, self.count = heading("Problems", self), Quiet("", self)
+        self.wanted = QComboBox(self)
+        self.list = _Rows(self)
+        self.text = QPlainTextEdit(self)
+        self.grids = GridsView(context.theme, self)
+        self.samples = _Samples(0, len(SAMPLES), self)
+        self.why = Quiet("", self)
+        self.open_button = button("Open the trace", self.open_trace, tip="In Inspect", primary=True, parent=self)
+        self._lay_out()
+        self.wanted.currentIndexChanged.connect(lambda _index: self._show_wanted())
+        self.list.selectionModel().currentRowChanged.connect(lambda *_: self._show_line())
+        self.list.enterPressed.connect(self._to_samples)
+        self.list.doubleClicked.connect(lambda _index: self.open_trace())
+        self.samples.enterPressed.connect(self.open_trace)
+        self.samples.cellDoubleClicked.connect(lambda *_: self.open_trace())
+        self.samples.currentCellChanged.connect(lambda *_: self._show_sample())
+        self.show_behind(None)
+
+    @property
+    def line(self) -> Line | None:
+        """The current problem."""
+        row = self.list.currentIndex().row()
+        return self.model.lines[row] if 0 <= row < len(self.model.lines) else None
+
+    @property
+    def tried(self) -> Tried | None:
+        """The current sample."""
+        line, row = self.line, self.samples.currentRow()
+        return line.tried[row] if line is not None and 0 <= row < len(line.tried) else None
+
+    def show_behind(self, behind: Behind | None) -> None:
+        """Show what is behind something."""
+        self.behind = behind
+        self.title.setText("Problems" if behind is None else behind.title)
+        self._show_wanted()
+
+    def show_only(self, wanted: Wanted) -> None:
+        """Choose which of the problems are shown."""
+        self.wanted.setCurrentIndex(list(Wanted).index(wanted))
+
+    def open_trace(self) -> None:
+        """Show the current sample's trace in Inspect."""
+        tried = self.tried
+        if tried is None:
+            return
+        if tried.sample.trace_id is None:
+            self._context.say(NO_TRACE)
+        else:
+            self._context.open_trace(Page.INSPECT, tried.sample.trace_id)
+
+    # -- showing ------------------------------------------------------------------------------------------------------
+
+    def _show_wanted(self) -> None:
+        behind = self.behind
+        wanted = list(Wanted)[self.wanted.currentIndex()]
+        lines = () if behind is None else kept(behind, wanted)
+        self.model.show_lines(lines)
+        whole = 0 if behind is None else len(behind.lines)
+        self.count.setText(plural(whole, "problem") if len(lines) == whole else f"{len(lines):,} of {whole:,} problems")
+        self.list.resizeColumnToContents(0)
+        if lines:
+            self.list.selectRow(0)
+        self._show_line()
+
+    def _show_line(self) -> None:
+        line, behind = self.line, self.behind
+        self.text.setPlainText("" if line is None else line.solved.prompt)
+        tried = () if line is None else line.tried
+        self.samples.blockSignals(True)
+        self.samples.setRowCount(len(tried))
+        for row, each in enumerate(tried):
+            for column, text in enumerate(_cells(each)):
+                item = QTableWidgetItem(text)
+                item.setToolTip(text)
+                if column == 1:
+                    item.setData(Qt.ItemDataRole.AccessibleTextRole, WORDS[each.sample.correct])
+                self.samples.setItem(row, column, item)
+        self.samples.setColumnHidden(7, not any(each.sample.why for each in tried))
+        self.samples.blockSignals(False)
+        is_arc = behind is not None and behind.suite == Suite.ARC
+        self.grids.setVisible(is_arc)
+        self.text.setVisible(not is_arc)
+        if tried:
+            first = next((row for row, each in enumerate(tried) if each.sample.trace_id is not None), 0)
+            self.samples.setCurrentCell(first, 0)
+        self._show_sample()
+
+    def _show_sample(self) -> None:
+        tried, line = self.tried, self.line
+        self.open_button.setEnabled(tried is not None and tried.sample.trace_id is not None)
+        self.why.setText("" if tried is None or tried.sample.trace_id is not None else NO_TRACE)
+        self.why.setVisible(bool(self.why.text()))
+        if line is not None:
+            self.grids.show_texts(line.solved.prompt, line.solved.reference, tried.sample.answer if tried else None)
+
+    def _to_samples(self) -> None:
+        """Enter on a problem: its trace where there is one sample, else the choice of a sample."""
+        line = self.line
+        if line is None:
+            return
+        if len(line.tried) == 1:
+            self.open_trace()
+        else:
+            self.samples.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _lay_out(self) -> None:
+        for each in Wanted:
+            self.wanted.addItem(each.value)
+        self.wanted.setAccessibleName("Which problems")
+        self.list.setModel(self.model)
+        self.list.setAccessibleName("Problems behind the figure")
+        _dress(self.list)
+        head = self.list.horizontalHeader()
+        head.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        for column, width in ((0, 44), (2, 110), (3, 90), (4, 72), (5, 150)):
+            self.list.setColumnWidth(column, self._context.theme.px(width))
+        self.text.setReadOnly(True)
+        self.text.setTabChangesFocus(True)
+        self.text.setAccessibleName("The problem")
+        self.samples.setHorizontalHeaderLabels(SAMPLES)
+        self.samples.setAccessibleName("Samples of the problem")
+        _dress(self.samples)
+        self.samples.horizontalHeader().setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
+        for column, width in ((0, 92), (1, 34), (3, 56), (4, 62), (5, 70), (6, 76), (7, 160)):
+            self.samples.setColumnWidth(column, self._context.theme.px(width))
+        top = QHBoxLayout()
+        for widget, stretch in ((self.title, 0), (self.count, 1), (self.wanted, 0)):
+            top.addWidget(widget, stretch)
+        right = QWidget(self)
+        column_ = QVBoxLayout(right)
+        column_.setContentsMargins(0, 0, 0, 0)
+        column_.setSpacing(8)
+        column_.addWidget(self.text, 2)
+        column_.addWidget(self.grids, 3)
+        column_.addWidget(self.samples, 3)
+        foot = QHBoxLayout()
+        foot.addWidget(self.why, 1)
+        foot.addStretch(0)
+        foot.addWidget(self.open_button)
+        column_.addLayout(foot)
+        split = QSplitter(Qt.Orientation.Horizontal, self)
+        split.setHandleWidth(10)
+        split.setChildrenCollapsible(False)
+        split.addWidget(self.list)
+        split.addWidget(right)
+        split.setSizes([640, 520])
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(10, 8, 10, 8)
+        whole.setSpacing(8)
+        whole.addLayout(top)
+        whole.addWidget(split, 1)
+
+
+class _Rows(QTableView):
+    """Enter goes on with the row.
+
+    Signals:
+        enterPressed: Enter was pressed on a row.
+    """
+
+    enterPressed = Signal()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.enterPressed.emit()
+        else:
+            super().keyPressEvent(event)
+
+
+class _Samples(QTableWidget):
+    """Enter opens the sample.
+
+    Signals:
+        enterPressed: Enter was pressed on a row.
+    """
+
+    enterPressed = Signal()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.enterPressed.emit()
+        else:
+            super().keyPressEvent(event)
+
+
+def _dress(table: QTableView) -> None:
+    table.verticalHeader().hide()
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    table.setTabKeyNavigation(False)
+    table.setShowGrid(False)
+    table.setWordWrap(False)
+
+
+def _cells(tried: Tried) -> tuple[str, ...]:
+    sample = tried.sample
+    number = "chosen" if sample.number < 0 else str(sample.number + 1)
+    differ = bool(graders(sample))
+    return (
+        f"{tried.of} {number}".strip() if tried.of else number,
+        MARKS[sample.correct],
+        " ".join((sample.answer or "none").split()),
+        MARKS[sample.strict] + (" ≠" if differ else ""),
+        MARKS[sample.lenient] + (" ≠" if differ else ""),
+        f"{sample.thinking_tokens:,}" + (" cut" if sample.truncated else ""),
+        f"{sample.answer_tokens:,}",
+        sample.why,
+    )

@@ -1,0 +1,188 @@
+"""The Models tab: the results table, and under it the problems, curves and comparisons behind its cells."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedLayout, QTabWidget, QVBoxLayout, QWidget
+
+from studio.errors import NotFoundError
+from studio.store.evaluations import Cell, Key
+from studio.ui.evaluate import models_export
+from studio.ui.evaluate.models_behind import Behind
+from studio.ui.evaluate.models_compare import ComparePanel
+from studio.ui.evaluate.models_curves import CurvesPanel
+from studio.ui.evaluate.models_desk import Results, Stamp, read_behind, read_results, title_of
+from studio.ui.evaluate.models_note import LearnedNote
+from studio.ui.evaluate.models_order import EvaluateDialog
+from studio.ui.evaluate.models_problems import ProblemsPanel
+from studio.ui.evaluate.models_table import ResultsTable
+from studio.ui.widgets.parts import EmptyState, button
+
+if TYPE_CHECKING:
+    from studio.ui.context import Context
+
+COMMANDS = ("new_evaluation", "show_problems", "plot_results", "compare_models", "export_results", "open_result")
+NEEDS_RESULTS = COMMANDS[1:]
+NOTHING = "Nothing was evaluated yet"
+HINT = (
+    "Choose a suite, a policy and how much it may think. Every answer is kept with its trace, and every figure here "
+    "opens the problems behind it."
+)
+
+
+class ModelsTab(QWidget):
+    """The table above; what is behind its current cell below."""
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._context = context
+        self._on = False
+        self._stamp: Stamp | None = None
+        self._asked = 0
+        self.cells: tuple[Cell, ...] = ()
+        self.dialog: EvaluateDialog | None = None
+        self.table = ResultsTable(context.theme, self)
+        self.problems = ProblemsPanel(context, self)
+        self.curves = CurvesPanel(context, self)
+        self.compare = ComparePanel(context, self)
+        self.note = LearnedNote(context, self)
+        self.sides = QTabWidget(self)
+        self.new_button = button("New evaluation…", self.new_evaluation, primary=True, parent=self)
+        self.export_button = button("Export…", self.export, tip="The table, or the plot that is shown", parent=self)
+        self.empty = EmptyState(NOTHING, HINT, "New evaluation…", self.new_evaluation, self)
+        self._lay_out()
+        self._connect()
+
+    def reload(self) -> None:
+        """Read what is new."""
+        self._context.background.read(self, partial(read_results, before=self._stamp), self._on_results)
+
+    def enable(self, on: bool) -> None:
+        """Whether the commands of this tab mean something now."""
+        self._on = on
+        for id in COMMANDS:
+            self._context.actions.enable(id, on and (bool(self.cells) or id not in NEEDS_RESULTS))
+
+    def undo(self) -> None:
+        """Nothing here is changed by hand."""
+        self._context.say("nothing to undo on this tab")
+
+    def redo(self) -> None:
+        """Nothing here is changed by hand."""
+        self._context.say("nothing to do again on this tab")
+
+    def new_evaluation(self) -> None:
+        """Open the form."""
+        cell = self.table.cell
+        self.dialog = EvaluateDialog(self._context, like=None if cell is None else cell.key, parent=self)
+        self.dialog.open()
+
+    def export(self) -> None:
+        """Ask for a file and write the table, or the plot that is shown."""
+        chart = self.curves.chart if self.sides.currentWidget() is self.curves else None
+        models_export.ask(self._context, self, self.cells, chart or self.table)
+
+    def show_problems(self, key: Key) -> None:
+        """Read the problems behind a cell and bring them to the front."""
+        self._read_behind(key)
+        self.sides.setCurrentWidget(self.problems)
+        self.problems.list.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def show_behind(self, behind: Behind) -> None:
+        """Bring these problems to the front."""
+        self._asked += 1
+        self.problems.show_behind(behind)
+        self.sides.setCurrentWidget(self.problems)
+        self.problems.list.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    # -- showing ------------------------------------------------------------------------------------------------------
+
+    def _on_results(self, found: Results) -> None:
+        self._stamp = found.stamp
+        if found.cells is not None:
+            self.cells = found.cells
+            self._stack.setCurrentIndex(1 if self.cells else 0)
+            self.table.show_cells(self.cells)
+            self.compare.show_cells(self.cells)
+            self.enable(self._on)
+
+    def _on_chosen(self, cell: Cell | None) -> None:
+        self.note.show_cell(cell)
+        if cell is None:
+            self.problems.show_behind(None)
+            return
+        self._read_behind(cell.key)
+        self.curves.show_cell(cell)
+        self.compare.show_left(cell.key)
+
+    def _read_behind(self, key: Key) -> None:
+        self._asked += 1
+        self._context.background.read(
+            self, partial(read_behind, key=key), partial(self._on_behind, self._asked), self._on_gone
+        )
+
+    def _on_behind(self, asked: int, behind: Behind) -> None:
+        if asked == self._asked:
+            self.problems.show_behind(behind)
+
+    def _on_gone(self, error: Exception) -> None:
+        """Its run was removed since: the table is read again."""
+        if isinstance(error, NotFoundError):
+            self._context.say(str(error))
+            self.reload()
+        else:
+            self._context.fail(error)
+
+    def _on_opened(self, cell: Cell) -> None:
+        behind = self.problems.behind
+        if behind is None or behind.title != title_of(cell.key):
+            self._read_behind(cell.key)
+        self.sides.setCurrentWidget(self.problems)
+        self.problems.list.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _connect(self) -> None:
+        on = self._context.actions.on
+        on("new_evaluation", self.new_evaluation)
+        on("export_results", self.export)
+        on("open_result", self.problems.open_trace)
+        on("show_problems", partial(self._show_side, self.problems, self.problems.list))
+        on("plot_results", partial(self._show_side, self.curves, self.curves.chart))
+        on("compare_models", partial(self._show_side, self.compare, self.compare.right))
+        self.table.chosen.connect(self._on_chosen)
+        self.table.opened.connect(self._on_opened)
+        self.curves.keyWanted.connect(self.show_problems)
+        self.curves.behindWanted.connect(self.show_behind)
+        self.compare.behindWanted.connect(self.show_behind)
+
+    def _show_side(self, side: QWidget, focus: QWidget) -> None:
+        self.sides.setCurrentWidget(side)
+        focus.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _lay_out(self) -> None:
+        self.sides.setDocumentMode(True)
+        self.sides.tabBar().setDrawBase(False)
+        for name, widget in (("Problems", self.problems), ("Curves", self.curves), ("Two models", self.compare)):
+            self.sides.addTab(widget, name)
+        full = QWidget(self)
+        head = QHBoxLayout()
+        head.addWidget(self.new_button)
+        head.addWidget(self.export_button)
+        head.addWidget(self.note, 1)
+        split = QSplitter(Qt.Orientation.Vertical, full)
+        split.setHandleWidth(10)
+        split.setChildrenCollapsible(False)
+        split.addWidget(self.table)
+        split.addWidget(self.sides)
+        split.setStretchFactor(1, 1)
+        split.setSizes([260, 460])
+        column = QVBoxLayout(full)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(10)
+        column.addLayout(head)
+        column.addWidget(split, 1)
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self.empty)
+        self._stack.addWidget(full)
