@@ -6,6 +6,7 @@ for; where exactly, the caller draws.
 step: SIGKILL a moment after training step AT has been told.
 checkpoint: SIGKILL while the first checkpoint of step AT or beyond is being written, half of its files there.
 rollouts: SIGKILL while the traces of update AT or beyond are being written, some of their tokens drawn.
+draws: SIGKILL while a decoder writes the AT-th batch of traces of this attempt, some of their tokens drawn.
 records: SIGKILL once records.jsonl has more than AT bytes.
 control, SIGTERM: a pause asked for, in either way, at training step AT.
 """
@@ -19,13 +20,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainer.__main__ import main, set_environment
 from trainer.contract.run_folder import Control, RunFolder
 from trainer.runtime.worker import Worker
 
 if TYPE_CHECKING:
+    from trainer.models.generate import Generated
     from trainer.rl.author import Rollout
 
 MOMENT = 0.02  # seconds; some random point between two steps
@@ -90,6 +92,30 @@ def in_rollouts(at: int) -> None:
     Author.write = struck
 
 
+def in_draws(at: int) -> None:
+    """Strike when a decoder looks up for the second time in its AT-th batch."""
+    from trainer.models.generate import Decoder
+
+    generate = Decoder.generate
+    batches = 0
+
+    def struck(self: Decoder, *given: Any, check: Callable[[], None], **named: Any) -> list[list[Generated]]:
+        nonlocal batches
+        batches += 1
+        looks = 0
+
+        def dying() -> None:
+            nonlocal looks
+            looks += 1
+            check()
+            if batches >= at and looks >= 2:
+                die()
+
+        return generate(self, *given, check=dying, **named)
+
+    Decoder.generate = struck
+
+
 def in_records(folder: RunFolder, at: int) -> None:
     """Strike when the file of records has grown."""
     record = Worker.record
@@ -102,18 +128,25 @@ def in_records(folder: RunFolder, at: int) -> None:
     Worker.record = struck
 
 
-if __name__ == "__main__":
-    path, blow, at = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    run = RunFolder(Path(path))
-    set_environment(run.read_spec())
+def strike(folder: RunFolder, blow: str, at: int) -> None:
+    """Make the blow fall in this process."""
     if blow == "checkpoint":
         in_checkpoint(at)
     elif blow == "rollouts":
         in_rollouts(at)
+    elif blow == "draws":
+        in_draws(at)
     elif blow == "records":
-        in_records(run, at)
+        in_records(folder, at)
     else:
-        at_step(run, blow, at)
+        at_step(folder, blow, at)
+
+
+if __name__ == "__main__":
+    path = sys.argv[1]
+    run = RunFolder(Path(path))
+    set_environment(run.read_spec())
+    strike(run, sys.argv[2], int(sys.argv[3]))
     code = main([path])
     sys.stdout.flush()
     os._exit(code)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.trainer.runs import ended, finish, live_events, start, until
+from tests.trainer.runs import ended, live_events
 from tests.trainer.test_rl_recipe import here
 from trainer.contract import events
 from trainer.contract.records import InputRow, MachineLabelRecord, ModelRef
@@ -147,20 +147,6 @@ def test_a_budget_stops_it_and_a_resume_goes_on_without_repeating(
             assert agreed is None or agreed == value
             if said == 0.0 and value == 1.0:
                 assert agreed is None
-
-
-def test_killed_in_the_middle_it_ends_with_the_same_labels(rows: list[InputRow], policy: Path, tmp_path: Path) -> None:
-    given = {"method": "rollouts from every step", "rollouts": 3}
-    whole = label_run(tmp_path / "whole", rows[:12], policy, **given)
-    assert here(whole) == 0
-    folder = label_run(tmp_path / "killed", rows[:12], policy, **given)
-    worker = start(folder)
-    assert until(worker, lambda: folder.records.exists() and folder.records.stat().st_size > 500)
-    worker.kill()
-    worker.wait()
-    assert finish(folder) == 0, folder.tail_of_log()
-    assert labels(folder, "rollouts") == labels(whole, "rollouts")
-    assert labels(folder, "rule") == labels(whole, "rule")
 
 
 def test_without_a_policy_rollouts_say_what_to_choose(rows: list[InputRow], tmp_path: Path) -> None:
