@@ -154,10 +154,10 @@ def _lines(rows: Sequence[Row[Any]]) -> Lines | None:
             pairs.append((fast, reasoning))
     if not pairs:
         return None
-    paid = any(step.spent.cost for pair in pairs for step in pair)
+    paid = any(step.worth.cost for pair in pairs for step in pair)
 
     def costs(tier: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        return np.array([pair[tier].spent.cost if paid else pair[tier].spent.seconds for pair in pairs])
+        return np.array([pair[tier].worth.cost if paid else pair[tier].worth.seconds for pair in pairs])
 
     unknown = np.full(len(pairs), np.nan)
     right = [np.array([pair[tier].outcome == 1 for pair in pairs]) for tier in (0, 1)]
@@ -180,10 +180,9 @@ def _lines(rows: Sequence[Row[Any]]) -> Lines | None:
 
 
 def _cost_of(row: Row[Any], paid: bool) -> float:
-    """What a route cost; without prices the seconds of work of all models that it asked."""
-    if paid:
-        return float(row.cost)
-    return sum(step.spent.seconds for step in _decoder.decode(row.data).asked)
+    """What a route costs where no cache helps; without prices the seconds of work of all models that it asked."""
+    worth = [step.worth for step in _decoder.decode(row.data).asked]
+    return sum(one.cost if paid else one.seconds for one in worth)
 
 
 def _values(record: RouteRecord, batch_id: int) -> dict[str, Any]:

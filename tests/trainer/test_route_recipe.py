@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -152,6 +153,40 @@ def test_a_run_that_was_killed_goes_on_and_asks_nothing_twice(tmp_path: Path, sm
     assert here(folder) == 0, folder.tail_of_log()
     assert len(small.seen) - before == 12 * 3  # three samples for each of the twelve rows that were missing
     assert len({route.id for route in routes_of(folder)}) == len(routes_of(folder)) == 20
+
+
+def test_an_answer_that_comes_out_otherwise_after_a_kill_is_a_trace_of_its_own(
+    tmp_path: Path, small: Scripted, large: Scripted
+):
+    folder = route_run(tmp_path / "kill", sums(3, seed=3), small.url, large.url, cache=False)
+    assert here(folder) == 0
+    lines = folder.records.read_bytes().splitlines(keepends=True)
+    first = next(k for k, line in enumerate(lines) if b'"route"' in line[:20])
+    kept = [one for one in traces_of(folder) if one.row == "row1"]
+    other = [msgspec.structs.replace(kept[0], text="another answer: 7"), *kept[1:]]
+    folder.records.write_bytes(
+        b"".join(lines[: first + 1]) + b"".join(msgspec.json.encode(one) + b"\n" for one in other)
+    )
+    for _ in range(2):  # the second attempt finds all done
+        assert here(folder) == 0, folder.tail_of_log()
+    made = traces_of(folder)
+    assert len({one.id for one in made}) == len(made), "an id stands for two traces"
+    assert {one.text for one in made if one.row == "row1"} == {one.text for one in [*kept, other[0]]}
+    texts = {one.id: one.text for one in made}
+    for route in routes_of(folder):
+        for step in route.asked:
+            assert step.answer is None or step.answer in texts[step.trace]
+
+
+def test_what_a_cached_answer_had_cost_is_what_thresholds_are_chosen_by(
+    learned: RunFolder, small: Scripted, large: Scripted
+):
+    again = route_run(learned.path.parent / "again", sums(120), small.url, large.url, task=RouteTask.LEARN.value)
+    assert here(again) == 0, again.tail_of_log()
+    assert all(route.spent.cached and route.spent.cost == 0 for route in routes_of(again))
+    first, second = load(learned.model).router, load(again.model).router
+    assert (second.table.fast_cost, second.table.reasoning_cost) == (first.table.fast_cost, first.table.reasoning_cost)
+    assert min(first.table.fast_cost) > 0
 
 
 def test_the_second_run_is_answered_from_the_cache(tmp_path: Path, small: Scripted, large: Scripted):

@@ -96,7 +96,7 @@ class RouteStep(msgspec.Struct, frozen=True, kw_only=True):
     """One model, or the cache, that a route asked: its answer, how sure it seemed, what it cost, why it was asked.
 
     `tier` is "fast" or "reasoning"; `confidence` P(right), made of `signals`; `outcome` grades the answer, None without
-    a reference; `problem` says what went wrong, "" when nothing did.
+    a reference; `problem` says what went wrong, "" when nothing did; `saved` is what a cached answer had cost.
     """
 
     tier: str
@@ -109,6 +109,12 @@ class RouteStep(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     outcome: int | None = None
     signals: dict[str, float] = {}
+    saved: Spent | None = None
+
+    @property
+    def worth(self) -> Spent:
+        """What this answer costs where no cache has it."""
+        return self.saved if self.saved is not None and self.spent.cached else self.spent
 
 
 Settings = dict[str, Value]

@@ -42,9 +42,10 @@ class OwnJudge:
     def judge(
         self, problems: Sequence[str], manner: Manner, check: Callable[[], None] = lambda: None
     ) -> list[Judged | None]:
-        """A difficulty of each, None for one that the policy cannot read: the mean digit by its own probabilities, over 9, where it would say a digit.
+        """A difficulty of each, None for one that the policy cannot read.
 
-        Else 1 - exp(-H), H the mean entropy in nats of the first tokens that it writes, the likeliest at each place.
+        The mean digit by its own probabilities, over 9, where it would say a digit; else 1 - exp(-H), H the mean
+        entropy in nats of the first tokens that it writes, the likeliest at each place.
         """
         found = [self._asked(problem, manner, check) for problem in problems]
         unsaid = [place for place, one in enumerate(found) if one is None]

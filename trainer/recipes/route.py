@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 import torch
 
 from trainer.contract import events
 from trainer.contract.events import Level
-from trainer.contract.generated import Settings
-from trainer.contract.records import InputRow, RouteRecord, Split, record_id
+from trainer.contract.generated import RouteStep, Settings
+from trainer.contract.records import InputRow, RouteRecord, Split, TraceRecord, record_id
 from trainer.contract.requests import AnyRequest, RouteRequest, answered
 from trainer.contract.run_folder import complete_lines, record_decoder
 from trainer.contract.spec import SpecError, build
@@ -44,7 +45,7 @@ def run(worker: Worker) -> dict[str, float]:
     learns = spec.task is RouteTask.LEARN
     before = earlier(worker)
     rows = list(worker.folder.read_input())
-    left = [row for row in rows if record_id(worker.spec.run, row.id, ROUTE_INDEX) not in before]
+    left = [row for row in rows if record_id(worker.spec.run, row.id, ROUTE_INDEX) not in before.routes]
     if learns:
         left = _with_references(worker, left)
     worker.resume(len(rows) - len(left) + len(answered(worker.folder.events)) or -1)
@@ -66,27 +67,40 @@ def run(worker: Worker) -> dict[str, float]:
             "seconds": time.monotonic() - began}  # fmt: skip
 
 
-def earlier(worker: Worker) -> dict[str, RouteRecord]:
-    """The routes that earlier attempts wrote, by id."""
-    found: dict[str, RouteRecord] = {}
+@dataclass(slots=True)
+class Earlier:
+    """What earlier attempts wrote: routes by id, and texts by id of traces whose route a kill prevented."""
+
+    routes: dict[str, RouteRecord] = field(default_factory=dict)
+    orphans: dict[str, str] = field(default_factory=dict)
+
+
+def earlier(worker: Worker) -> Earlier:
+    """Read once, at the start."""
+    found = Earlier()
     offset, lines = 0, [b""]
     while lines:
         lines, offset = complete_lines(worker.folder.records, offset)
-        records = (record_decoder.decode(line) for line in lines if line.strip())
-        found |= {record.id: record for record in records if isinstance(record, RouteRecord)}
+        for record in (record_decoder.decode(line) for line in lines if line.strip()):
+            if isinstance(record, TraceRecord):
+                found.orphans[record.id] = record.text
+            elif isinstance(record, RouteRecord):  # stands behind its traces
+                found.routes[record.id] = record
+                found.orphans.clear()
     return found
 
 
 class Routing:
     """The models and what is known of them, while a run lasts."""
 
-    def __init__(self, worker: Worker, spec: RouteSpec, grader: Grader, before: Mapping[str, RouteRecord]) -> None:
+    def __init__(self, worker: Worker, spec: RouteSpec, grader: Grader, before: Earlier) -> None:
         """Loads the models. Raises RunFailed."""
         self.worker, self.spec, self.grader = worker, spec, grader
         self.desk = Desk(worker, spec, equal_by(grader))
         self.ledger = Ledger()
-        for record in before.values():
+        for record in before.routes.values():
             self.ledger.add(record)
+        self._orphans = before.orphans
         self._told = 0
 
     def answer(self, rows: Sequence[InputRow], total: int) -> None:
@@ -105,20 +119,32 @@ class Routing:
         settings |= {"audit": self.desk.audit(spec)}
         for route, grades in zip(routes, self._grades(routes), strict=True):
             grade = None if grades is None else grade_by(grades)
+            renamed: dict[str, str] = {}
             for sample in route.samples:
                 right = None if grades is None or sample.answer is None else grades.get(sample.answer)
                 outcome = None if right is None else int(right)
                 if grades is not None and sample.answer is None:
                     outcome = 0
-                self.worker.record(msgspec.structs.replace(sample.trace, outcome=outcome))
+                self._write(sample.trace, outcome, renamed)
             for trace in route.partial:
-                self.worker.record(trace)
-            made = route_record(self.worker.spec.run, route, grade, settings, self.desk.version)
+                self._write(trace, trace.outcome, renamed)
+            made = _renamed(route_record(self.worker.spec.run, route, grade, settings, self.desk.version), renamed)
             self.worker.record(made)
             self.ledger.add(made)
             if made.marked and self._told < MOST_NOTICES:
                 self._told += 1
                 self.worker.notice(Level.WARNING, "answer_marked", f"row {made.row}: {made.marked}")
+
+    def _write(self, trace: TraceRecord, outcome: int | None, renamed: dict[str, str]) -> None:
+        """A trace under an id of its own: another model's second answer is not the one that a kill left behind."""
+        id, again = trace.id, 0
+        while self._orphans.get(id, trace.text) != trace.text:
+            again += 1
+            id = record_id(self.worker.spec.run, trace.id, again)
+        if id != trace.id:
+            renamed[trace.id] = id
+        if id not in self._orphans:
+            self.worker.record(msgspec.structs.replace(trace, id=id, outcome=outcome))
 
     def learn(self) -> dict[str, float]:
         """Learn from all that was asked. Raises RunFailed."""
@@ -198,6 +224,17 @@ def spec_of(worker: Worker, request: RouteRequest) -> RouteSpec:
         raise RunFailed(str(error)) from error
     assert isinstance(spec, RouteSpec)
     return spec
+
+
+def _renamed(route: RouteRecord, names: Mapping[str, str]) -> RouteRecord:
+    """With the traces of its steps under the ids that they were written with."""
+    if not names:
+        return route
+
+    def named(steps: Sequence[RouteStep]) -> tuple[RouteStep, ...]:
+        return tuple(msgspec.structs.replace(step, trace=names.get(step.trace, step.trace)) for step in steps)
+
+    return msgspec.structs.replace(route, asked=named(route.asked), audited=named(route.audited))
 
 
 def _with_references(worker: Worker, rows: Sequence[InputRow]) -> list[InputRow]:

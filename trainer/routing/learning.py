@@ -131,7 +131,7 @@ def learn_router(records: Sequence[RouteRecord], name: str = "router", *, seed: 
     )
     after = np.zeros(len(pairs))
     after[answered] = sure.held_out
-    paid = any(pair.fast.spent.cost or pair.reasoning.spent.cost for pair in pairs)
+    paid = any(pair.fast.worth.cost or pair.reasoning.worth.cost for pair in pairs)
     table = Table(
         before=tuple(before.tolist()),
         after=tuple(after.tolist()),
@@ -174,8 +174,8 @@ def figures_of(table: Table, chosen: Choices) -> dict[str, float]:
 
 
 def cost_of(step: RouteStep, paid: bool) -> float:
-    """What a step costs where the price list says so, else its seconds."""
-    return step.spent.cost if paid else step.spent.seconds
+    """What a step costs where the price list says so, else its seconds; a cached answer what it had cost."""
+    return step.worth.cost if paid else step.worth.seconds
 
 
 def save(learned: Learned, folder: Path) -> None:

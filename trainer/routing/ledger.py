@@ -111,7 +111,7 @@ def both_of(records: list[RouteRecord]) -> Both | None:
     pairs = pairs_of(records)
     if not pairs:
         return None
-    paid = any(pair.fast.spent.cost or pair.reasoning.spent.cost for pair in pairs)
+    paid = any(pair.fast.worth.cost or pair.reasoning.worth.cost for pair in pairs)
     before = [pair.fast.signals.get("before", float("nan")) for pair in pairs]
     after = [pair.fast.confidence if pair.fast.confidence is not None else float("nan") for pair in pairs]
     return Table(

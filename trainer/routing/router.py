@@ -319,6 +319,7 @@ class Router:
             answer=answer,
             confidence=self._confidence(signals) if tier == FAST and answer is not None else None,
             spent=reply.spent,
+            saved=reply.saved if reply.spent.cached else None,
             why=why,
             trace=trace,
             problem=reply.problem,
