@@ -50,7 +50,7 @@ class Probe:
 class Found:
     """The step (from 1) at which it changed, None unless `where` is STEP.
 
-    [first, last] are the steps that the intervals leave possible: 0 = before the first step, steps + 1 = after the last.
+    [first, last] are the steps that the intervals leave possible: 0 = before the first, steps + 1 = after the last.
     """
 
     where: Where

@@ -18,6 +18,7 @@ from studio.ui.inspect.failures_commands import FailureCommands
 from studio.ui.inspect.find_panel import FindPanel
 from studio.ui.inspect.heat import Heat
 from studio.ui.inspect.opened import LOW, Opened
+from studio.ui.inspect.reason_commands import ReasonCommands
 from studio.ui.inspect.report_dialog import ReportDialog
 from studio.ui.inspect.sql_dialog import SqlDialog
 from studio.ui.inspect.step_commands import StepCommands
@@ -89,6 +90,7 @@ class InspectCommands(QObject):
         self._brush_over(page)
         on("search_traces", page.traces.search.setFocus)
         self.steps = StepCommands(page)
+        self.reason = ReasonCommands(page)
         self.enable()
 
     def _brush_over(self, page: InspectPage) -> None:
@@ -113,6 +115,7 @@ class InspectCommands(QObject):
         for id in ("label_this", "score_this", "diff_traces", "candidate_tree", "write_report"):
             self._context.actions.enable(id, stored)
         self.steps.enable(stored)
+        self.reason.enable(stored)
 
     def _follow(self) -> None:
         self._page.left.setCurrentWidget(self._page.live)

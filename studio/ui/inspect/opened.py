@@ -11,7 +11,16 @@ from sqlalchemy import Connection, select
 
 from studio.domain import Annotation, Entry, StepScores, Trace
 from studio.store import annotations as verbs
-from studio.store import bookmarks, conversations, flags, projects, scores, token_values, traces
+from studio.store import (
+    bookmarks,
+    conversations,
+    flags,
+    machine_labels,
+    projects,
+    scores,
+    token_values,
+    traces,
+)
 from studio.store.conversations import Conversation
 from studio.store.flags import Flag, FlagState
 from studio.store.schema import candidate
@@ -150,7 +159,7 @@ def read_trace(c: Connection, trace_id: int, annotator_id: int) -> Opened:
         trace,
         conversations.read(c, trace_id),
         voices=tuple(_voice(a, trace, names, annotator_id) for a in said),
-        lines=tuple(sorted(lines, key=lambda line: bool(line.note))),
+        lines=(*sorted(lines, key=lambda line: bool(line.note)), *_labels(c, trace)),
         history=tuple(Moment(entry.at, names.get(entry.annotator_id or 0, "unknown"), entry) for entry in history),
         projects=of,
         tokens=token_values.read(c, trace_id, alternatives=False),
@@ -260,6 +269,16 @@ def _voice(annotation: Annotation, trace: Trace, names: dict[int, str], me: int)
             unsure[rating.ordinal] = rating.unsure
     name = names.get(annotation.annotator_id or 0, "unknown annotator")
     return Voice(annotation, name, annotation.annotator_id == me, stale, tuple(values), tuple(unsure))
+
+
+def _labels(c: Connection, trace: Trace) -> tuple[ScoreLine, ...]:
+    """What machine labels say of the present steps, the newest of each method and version, as lines of their own."""
+    found = {
+        (label.method, label.version): ScoreLine(label.method, label.values, label.version)
+        for label in machine_labels.of_trace(c, trace.id)
+        if label.segmentation_id == trace.segmentation.id
+    }
+    return tuple(reversed(found.values()))
 
 
 def _line(scored: StepScores, trace: Trace, of: tuple[str, ...]) -> ScoreLine:

@@ -1,0 +1,117 @@
+"""I press B on a trace that went wrong: the tiny policy continues its prefixes until the step is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QDialog
+from pytestqt.qtbot import QtBot
+
+from studio.jobs import shipped
+from studio.jobs.bisecting import METHOD
+from studio.store import batches, machine_labels, projects, traces
+from studio.store.traces import NewTrace
+from studio.ui.actions import Page
+from studio.ui.inspect.bisect_dialog import BisectDialog
+from studio.workspace import Workspace
+from tests.e2e.data_desk import click
+from tests.e2e.inspecting import go_to_inspect
+from tests.e2e.seat import PICTURES, Seat
+from tests.e2e.test_inspect_resident import end_workers
+from trainer.reasoning.bisect_thought import most_probes
+from trainer.reasoning.recorded import messages_of, steps_of
+from trainer.reasoning.response import read_response
+
+WRONG = "<think>\nTry 12\n12 - 4 = 8\n8 * 2 = 10\nYes\nCheck 12\n12 - 4 = 8\n8 * 2 = 10\nYes\n</think>\nAnswer: 12"
+SLIP = 6  # the second "8 * 2 = 10": after the first the policy checks and sees it
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The tiny policy, a wrong trace of a problem that it can do, and the same without a reference answer."""
+    path = tmp_path_factory.mktemp("bisect") / "workspace"
+    with Workspace.open(path, create=True) as workspace:
+        shipped.ensure(workspace)
+        database, response = workspace.database, read_response(WRONG)
+        made = database.run(lambda c: projects.create(c, "Thoughts"))
+        batch = database.run(lambda c: batches.begin(c, "sample", made.id, "written for a test"))
+        for line, reference in enumerate((shipped.EXAMPLES[0].reference, None)):
+            new = NewTrace(
+                shipped.EXAMPLES[0].problem, WRONG, messages_of(response), steps_of(response),
+                reference_answer=reference, answer="12", outcome=None if reference is None else 0,
+                model=shipped.POLICY, line=line,
+            )  # fmt: skip
+            database.run(lambda c, new=new: traces.add(c, new, batch_id=batch, project_id=made.id))
+        database.run(lambda c: batches.publish(c, batch, {}))
+    yield path
+    end_workers(path)
+
+
+@pytest.fixture
+def seat(qtbot: QtBot, folder: Path) -> Iterator[Seat]:
+    """The window on it; its worker stays for the next test."""
+    with Seat(qtbot, folder) as sitting:
+        yield sitting
+
+
+def picture(dialog: QDialog, name: str) -> None:
+    """Save what a dialog looks like to tests-output/."""
+    PICTURES.mkdir(exist_ok=True)
+    QApplication.processEvents()
+    assert dialog.grab().save(str(PICTURES / f"{name}.png"))
+
+
+def open_bisect(seat: Seat, trace_id: int) -> BisectDialog:
+    """Show a trace and press B."""
+    page = go_to_inspect(seat)
+    page.show_trace(trace_id)
+    seat.wait(lambda: page.shown is not None and page.shown.trace.id == trace_id and page.gate.is_open)
+    seat.press("b", page.steps)
+    seat.wait(lambda: any(isinstance(child, BisectDialog) for child in page.children()))
+    dialog = next(child for child in page.children() if isinstance(child, BisectDialog))
+    seat.wait(lambda: dialog.go.isEnabled())
+    dialog.thinking.setValue(50)
+    dialog.answer.setValue(16)
+    return dialog
+
+
+def test_the_step_that_lost_it_is_found_and_marked(seat: Seat) -> None:
+    dialog = open_bisect(seat, 1)
+    page = go_to_inspect(seat)
+    dialog.number.setValue(8)
+    assert "never more than 2,640" in dialog.cost.text()  # 5 prefixes, 8 continuations, 66 tokens
+    seat.wait(lambda: "At most about" in dialog.cost.text())
+    click(dialog.go)
+    seat.wait(lambda: bool(dialog.verdict.text()))
+    work = dialog.work
+    assert work is not None
+    assert work.step in (SLIP, SLIP + 1)
+    assert f"Success is lost in step {work.step + 1}" in dialog.verdict.text()
+    assert len(work.search.probes) <= most_probes(len(work.start.steps))
+    assert 0 < work.tokens <= 2_640
+    seat.wait(lambda: page.shown is not None and any(line.name == METHOD for line in page.shown.lines))
+    with seat.context.workspace.database.read() as c:
+        (label,) = machine_labels.of_trace(c, 1)
+        for probe in work.search.probes:
+            found = traces.load_many(c, [one.trace_id for one in work.traces[probe.count]])
+            assert sum(one.outcome == 1 for one in found) == probe.share.hits
+            assert all(one.text.startswith(work.start.prefix(probe.count)) for one in found)
+            assert {one.problem.id for one in found} == {traces.load(c, 1).problem.id}
+    left = label.values[work.step]
+    assert left is not None
+    assert left < 0.5
+    dialog.view.setFocus()
+    QTest.keyClick(dialog.view, Qt.Key.Key_Left)
+    seat.wait(lambda: dialog.traces.count() == 8)
+    for theme in ("light", "dark"):
+        seat.context.actions.run(f"theme_{theme}")
+        picture(dialog, f"bisect-{theme}")
+    item = dialog.traces.item(0)
+    dialog.traces.itemActivated.emit(item)
+    seat.wait(lambda: page.shown is not None and page.shown.trace.id == item.data(Qt.ItemDataRole.UserRole))
+    assert seat.context.actions.page is Page.INSPECT
+    dialog.close()
