@@ -117,7 +117,7 @@ class Answered:
 def asking_of(question: Question) -> Asking:
     """Which recipe answers, with which models and settings. Raises RunError for what does not go together."""
     _check(question)
-    row = _row(question)
+    row = row_of(question.problem, question.reference)
     given: dict[str, Value] = dict(question.settings)
     for name, value in (("n", question.n), ("difficulty", question.difficulty)):
         if value is not None:
@@ -162,11 +162,11 @@ def _check(question: Question) -> None:
         raise RunError(f"--strategy {question.way} is led by scores of steps; add --prm MODEL, or choose majority")
 
 
-def _row(question: Question) -> InputRow:
-    name = hashlib.sha256(f"asked\0{question.problem}".encode()).hexdigest()[:32]
+def row_of(problem: str, reference: str | None) -> InputRow:
+    """A problem that is asked, as a row; the same problem is the same row."""
+    name = hashlib.sha256(f"asked\0{problem}".encode()).hexdigest()[:32]
     return InputRow(
-        id=f"{name}:0", trace="", segmentation=0, problem=question.problem, steps=(), step_ids=(),
-        reference=question.reference,
+        id=f"{name}:0", trace="", segmentation=0, problem=problem, steps=(), step_ids=(), reference=reference
     )  # fmt: skip
 
 

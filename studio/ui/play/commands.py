@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QMenu
 from studio.domain import Changes, Project
 from studio.store import projects
 from studio.ui.actions import Page
+from studio.ui.play.contest_dialog import ContestDialog
 from studio.ui.play.ledger import Entry
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class PlayCommands(QObject):
     def __init__(self, page: PlayPage) -> None:
         super().__init__(page)
         self._page, self._context = page, page.context
+        self.dialog: ContestDialog | None = None
         on = self._context.actions.on
         on("play_ask", page.ask)
         on("play_cancel", page.cancel)
@@ -34,6 +36,7 @@ class PlayCommands(QObject):
         on("play_label", self._send)
         on("play_heat", self._heat)
         on("play_fold", self._fold)
+        on("play_contest", self._contest)
 
     def enable(self, *, running: bool, can_ask: bool) -> None:
         """Which can be given now."""
@@ -44,6 +47,7 @@ class PlayCommands(QObject):
             enable(id, not running and page.played is not None)
         for id in ("play_inspect", "play_label"):
             enable(id, self._trace() is not None or bool(page.ledger.entries))
+        enable("play_contest", not running and page.can_contest)
         for id in ("play_next_lane", "play_fold"):
             enable(id, bool(page.lanes))
 
@@ -84,6 +88,17 @@ class PlayCommands(QObject):
         self._context.actions.q("play_fold").setChecked(page.folded)
         for lane in page.lanes:
             lane.set_folded(page.folded)
+
+    def _contest(self) -> None:
+        page = self._page
+        small, prm = page.chosen(page.form.policy), page.chosen(page.form.prm)
+        if small is None or prm is None:
+            self._context.say("best-of-n needs a policy and a PRM: choose both")
+            return
+        self.dialog = ContestDialog(
+            self._context, small, prm, page.policies, page.form.graded, page.form.budgets(), page
+        )  # fmt: skip
+        self.dialog.open()
 
     def _send(self) -> None:
         if (trace := self._trace()) is not None:

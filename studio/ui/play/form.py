@@ -8,6 +8,7 @@ from functools import partial
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
+    QComboBox,
     QGridLayout,
     QHBoxLayout,
     QLineEdit,
@@ -121,6 +122,12 @@ class PlayForm(QScrollArea):
             seed=_whole(self.seed),
         )  # fmt: skip
 
+    @property
+    def graded(self) -> tuple[Example, ...]:
+        """The problems of the menu that have a reference answer."""
+        known = {each.problem: each for each in (*EXAMPLES, *self._recent) if each.reference}
+        return tuple(known.values())
+
     def budgets(self) -> Budgets:
         """As they stand."""
         share = None if self.by_hand else self.difficulty.value() / STEPS
@@ -231,11 +238,15 @@ class PlayForm(QScrollArea):
         self.setAccessibleName("What to play")
         self.problem.setTabChangesFocus(True)
         self.problem.setPlaceholderText("A problem; LaTeX between dollars")
-        self.problem.setFixedHeight(self._context.theme.px(96))
+        self.problem.setFixedHeight(self._context.theme.px(74))
         self.reference.setPlaceholderText("optional: says whether an answer is right")
         self.difficulty.setRange(0, STEPS)
+        for combo in (self.compute, self.aggregation):
+            combo.setMinimumWidth(self._context.theme.px(96))
+        for combo in (self.policy, self.prm, self.reasoning, self.router):
+            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         for field in (self.total, self.thinking, self.answer, self.n, self.temperature, self.seed):
-            field.setFixedWidth(self._context.theme.px(74))
+            field.setFixedWidth(self._context.theme.px(66))
         for compute in Compute:
             self.compute.addItem({Compute.BY_HAND: "n by hand"}.get(compute, f"{compute.value} preset"), compute)
         for each in Aggregation:
@@ -269,13 +280,21 @@ class PlayForm(QScrollArea):
         for place, box in enumerate(self.ways.values()):
             ways.addWidget(box, place // 2, place % 2)
         column.addLayout(ways)
-        column.addLayout(_pairs(("Compute", self.compute), ("Traces n", self.n), ("Trace score", self.aggregation)))
-        column.addLayout(_pairs(("Temperature", self.temperature), ("Seed", self.seed)))
+        more = QGridLayout()
+        more.setVerticalSpacing(6)
+        more.setColumnStretch(1, 1)
+        pairs = (("Compute", self.compute), ("n", self.n), ("Score", self.aggregation), ("Seed", self.seed))
+        for place, (name, widget) in enumerate((*pairs, ("Temperature", self.temperature))):
+            more.addWidget(Quiet(name), place // 2, 2 * (place % 2))
+            more.addWidget(widget, place // 2, 2 * (place % 2) + 1)
+        column.addLayout(more)
         column.addWidget(heading("Router"))
         column.addLayout(_pairs(("Reasoning", self.reasoning), ("Learned", self.router)))
         column.addStretch(1)
         self.setWidget(inside)
         self.setWidgetResizable(True)
+        for each in (inside, self.viewport()):  # the card's own ground shows
+            each.setAutoFillBackground(False)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
 

@@ -51,6 +51,7 @@ class Lane(QFrame):
         self.place = Cursor(self)
         self._judging = False
         self._since_judged = QElapsedTimer()
+        self._since_judged.start()
         self._follow = True
         self._lay_out(alone=alone)
         self.place.moved.connect(self._on_moved)
@@ -74,7 +75,7 @@ class Lane(QFrame):
         tried = f" · {plural(len(self.live.nodes) - 1, 'step')} tried" if len(self.live.nodes) > 1 else ""
         traces = f"trace {self._number()} of {self.live.traces} · " if self.live.traces > 1 else ""
         self.say(f"{traces}{plural(self.live.tokens, 'token')}{tried}")
-        if not self._since_judged.isValid() or self._since_judged.elapsed() > JUDGE_MS:
+        if self._since_judged.elapsed() > JUDGE_MS:
             self._judge()
 
     def end(self, outcome: Outcome) -> None:
@@ -93,7 +94,8 @@ class Lane(QFrame):
         self.grade.setText(SIGNS[answered.outcome] if answered.answer is not None else "no answer")
         set_role(self.grade, {1: "good", 0: "error", None: "caption"}[answered.outcome])
         self.verdict.setText("" if self.judged is None else f"Checks: {self.judged.words}")
-        self.why.setText("\n".join([*answered.why[:4], *([answered.marked] if answered.marked else [])]))
+        votes = answered.why[:4] if self.entrant.has_tree or self.entrant.routed else ()
+        self.why.setText("\n".join([*votes, *([answered.marked] if answered.marked else [])]))
         self.why.setVisible(bool(self.why.text()))
 
     def fail(self, why: str) -> None:

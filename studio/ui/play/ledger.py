@@ -12,11 +12,18 @@ from studio.ui.play.values import Entrant, Play
 from studio.ui.widgets.parts import duration
 
 COLUMNS = (
-    "Strategy", "Problem", "Answer", "Right", "Thinking", "Answer tokens", "Drawn", "Read", "PRM calls", "Time", "Cost",
-    "Cache", "Model", "Why",
+    "Strategy", "Answer", "Right", "Thinking", "Said", "Drawn", "Read", "PRM calls", "Time", "Cost", "Cache", "Model",
+    "Why", "Problem",
 )  # fmt: skip
 RIGHT = {1: "✓", 0: "✗", None: ""}
-NUMBERS = frozenset({"Thinking", "Answer tokens", "Drawn", "Read", "PRM calls", "Time", "Cost"})
+TIPS = {
+    "Thinking": "Tokens of thinking of the trace that answers",
+    "Said": "Tokens of its answer",
+    "Drawn": "Tokens that were drawn for all that was tried, kept or not",
+    "Read": "Tokens that the policy read",
+    "PRM calls": "Prefixes that the PRM scored",
+}
+NUMBERS = frozenset({"Thinking", "Said", "Drawn", "Read", "PRM calls", "Time", "Cost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +40,10 @@ class Entry:
         drawn = f"{one.tokens:,}"
         return {
             "Strategy": self.entrant.title,
-            "Problem": " ".join(self.play.problem.split())[:80],
             "Answer": one.answer if one.answer is not None else "none",
             "Right": RIGHT[one.outcome],
             "Thinking": _count(budget.get("thinking")),
-            "Answer tokens": _count(budget.get("answer")),
+            "Said": _count(budget.get("answer")),
             "Drawn": drawn,
             "Read": _count(details.get("tokens_read")),
             "PRM calls": _count(details.get("prm_calls")),
@@ -46,6 +52,7 @@ class Entry:
             "Cache": "hit" if one.cached else "",
             "Model": one.model,
             "Why": " · ".join([*one.why[:2], *([one.marked] if one.marked else [])]),
+            "Problem": " ".join(self.play.problem.split())[:80],
         }
 
 
@@ -62,7 +69,10 @@ class Ledger(QTableWidget):
         super().__init__(0, len(COLUMNS), parent)
         self.entries: list[Entry] = []
         self.setAccessibleName("Ledger of this session")
-        self.setHorizontalHeaderLabels(COLUMNS)
+        for column, name in enumerate(COLUMNS):
+            head = QTableWidgetItem(name)
+            head.setToolTip(TIPS.get(name, ""))
+            self.setHorizontalHeaderItem(column, head)
         self.verticalHeader().hide()
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QVBoxLayout, QWidget
 from sqlalchemy import Connection
 
 from studio.domain import Changes, Topic
@@ -17,6 +17,7 @@ from studio.jobs.roles import POLICIES
 from studio.store import models
 from studio.store.models import StoredModel
 from studio.ui.dialogs import set_role
+from studio.ui.inspect.page_frame import card
 from studio.ui.play.commands import PlayCommands
 from studio.ui.play.form import PlayForm
 from studio.ui.play.lane import Lane
@@ -25,11 +26,14 @@ from studio.ui.play.outcome import Outcome
 from studio.ui.play.race import Race
 from studio.ui.play.values import Play
 from studio.ui.train.packages_banner import PackagesBanner
+from studio.ui.widgets.fields import ChoiceField
 from studio.ui.widgets.parts import MARGIN, EmptyState, Quiet, button
 from studio.ui.widgets.problem_view import ProblemView
 
 if TYPE_CHECKING:
     from studio.ui.context import Context
+
+LANE = 274  # least width of a lane at 100 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +58,16 @@ class PlayPage(QWidget):
         self.cancel_button = button("Cancel", partial(context.actions.run, "play_cancel"), tip="Esc")
         self.again_button = button("Again", partial(context.actions.run, "play_again"), tip="With the same seed")
         self.next_button = button("Next seed", partial(context.actions.run, "play_next_seed"))
+        self.contest_button = button(
+            "Best-of-n or larger?", partial(context.actions.run, "play_contest"), tip="Cost against accuracy: B"
+        )
         self.lanes: list[Lane] = []
         self.current = 0
         self.played: Play | None = None
         self.heat = self.folded = False
-        self._names: dict[str, str] = {}
-        self._space = QSplitter(Qt.Orientation.Horizontal)
+        self._models: dict[str, StoredModel] = {}
+        self._columns = QSplitter(Qt.Orientation.Horizontal)
+        self._space = QScrollArea()  # where four lanes find no room they are scrolled
         self.empty = EmptyState(
             "Watch a policy think",
             "Choose a problem and a strategy, then Ask. The tiny policy that travels with Steplens answers at once; it "
@@ -93,20 +101,23 @@ class PlayPage(QWidget):
     def start(self, play: Play) -> None:
         """Make the lanes and ask."""
         self.played = play
+        self.race.start(play)  # first: the worker writes while the lanes are made
         self.form.remember(play)
         self._clear()
-        policy = self._names.get(play.models.policy, play.models.policy)
+        known = self._models.get(play.models.policy)
+        policy = play.models.policy if known is None else known.name
         alone = len(play.entrants) == 1
         for entrant in play.entrants:
             lane = Lane(self.context, entrant, play, policy, alone=alone)
             lane.set_heat(self.heat)
+            lane.setMinimumWidth(self.context.theme.px(LANE))
             self.lanes.append(lane)
-            self._space.addWidget(lane)
-        self._space.setSizes([1000] * len(self.lanes))
+            self._columns.addWidget(lane)
+        self.lanes[0].say("asked")
+        self._columns.setSizes([1000] * len(self.lanes))
         self.asked.set_problem(play.problem, play.reference)
         self._show_lanes(True)
         self.current = 0
-        self.race.start(play)
         self._enable()
 
     def cancel(self) -> None:
@@ -122,6 +133,20 @@ class PlayPage(QWidget):
     def lane(self) -> Lane | None:
         """The current lane."""
         return self.lanes[self.current] if self.current < len(self.lanes) else None
+
+    @property
+    def policies(self) -> tuple[StoredModel, ...]:
+        """The policies of the workspace."""
+        return tuple(model for model in self._models.values() if model.kind in POLICIES)
+
+    @property
+    def can_contest(self) -> bool:
+        """Whether there is a policy and a PRM to compare with."""
+        return self.chosen(self.form.policy) is not None and self.chosen(self.form.prm) is not None
+
+    def chosen(self, field: ChoiceField) -> StoredModel | None:
+        """The model that a field shows."""
+        return self._models.get(str(field.currentData() or ""))
 
     # -- what comes ---------------------------------------------------------------------------------------------------
 
@@ -144,7 +169,7 @@ class PlayPage(QWidget):
             return _Known(_all(c), trouble)
 
     def _on_models(self, known: _Known) -> None:
-        self._names = {model.uid: model.name for model in known.models}
+        self._models = {model.uid: model for model in known.models}
 
         def of(*kinds: str) -> list[StoredModel]:
             return [model for model in known.models if model.kind in kinds]
@@ -167,7 +192,7 @@ class PlayPage(QWidget):
 
     def _show_lanes(self, on: bool) -> None:
         self._space.setVisible(on)
-        self.asked.setVisible(on)
+        self._problem.setVisible(on)
         self.empty.setVisible(not on)
 
     def _enable(self) -> None:
@@ -178,6 +203,7 @@ class PlayPage(QWidget):
         self.missing.setVisible(bool(self.missing.text()))
         self.cancel_button.setVisible(running)
         self.ask_button.setEnabled(not running and not missing)
+        self.contest_button.setEnabled(not running and self.can_contest)
         for each in (self.again_button, self.next_button):
             each.setEnabled(not running and self.played is not None)
         self.commands.enable(running=running, can_ask=not missing)
@@ -205,15 +231,22 @@ class PlayPage(QWidget):
         inside.addWidget(self.form, 1)
         inside.addWidget(self.missing)
         inside.addLayout(foot)
-        left.setFixedWidth(self.context.theme.px(326))
-        self._space.setChildrenCollapsible(False)
-        self._space.setHandleWidth(10)
+        inside.addWidget(self.contest_button)
+        left.setFixedWidth(self.context.theme.px(330))
+        self._columns.setChildrenCollapsible(False)
+        self._columns.setHandleWidth(10)
+        self._space.setWidget(self._columns)
+        self._space.setWidgetResizable(True)
+        self._space.setAccessibleName("Strategies side by side")
+        self._space.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._columns.setAutoFillBackground(False)
         self.ledger.setMinimumHeight(self.context.theme.px(84))
         middle = QWidget()
         rows = QVBoxLayout(middle)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(8)
-        rows.addWidget(self.asked)
+        self._problem = card(self.asked)
+        rows.addWidget(self._problem)
         rows.addWidget(self._space, 1)
         rows.addWidget(self.empty, 1)
         both = QSplitter(Qt.Orientation.Vertical)

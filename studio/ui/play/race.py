@@ -101,7 +101,6 @@ class Race(QObject):
         self._ask += 1
         self._request = ""
         number, entrant = self._ask, play.entrants[self._lane]
-        self.waits.emit(self._lane, "asking")
         self._began = time.monotonic()
         background = self._context.background
         background.call(

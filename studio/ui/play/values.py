@@ -27,7 +27,7 @@ class Entrant:
     @property
     def has_tree(self) -> bool:
         """Whether several traces or prefixes are tried."""
-        return self.way is not Way.SINGLE
+        return self.way is not Way.SINGLE and not self.routed
 
 
 ROUTER = Entrant("Router", routed=True)
@@ -103,6 +103,9 @@ def asking(play: Play, entrant: Entrant) -> Asking:
         n, compute = (1, Compute.BY_HAND) if way is Way.SINGLE else (play.n, play.compute)
         way = Way.MAJORITY if way is Way.SINGLE else way
         settings |= {"compute": compute.value, "aggregation": play.aggregation}
+    if entrant.routed:  # the reasoning model may use all tokens for thinking
+        whole = play.budgets.thinking + play.budgets.answer
+        settings |= {"reasoning_thinking_tokens": str(whole), "reasoning_answer_tokens": str(play.budgets.answer)}
     return asking_of(
         Question(
             problem=play.problem,
