@@ -22,12 +22,14 @@ from tests.trainer.runs import (
     score_run,
     story_rows,
 )
+from tests.trainer.warm import finish_warm
 from trainer.contract import events
 from trainer.contract.events import Outcome
 from trainer.contract.run_folder import RunFolder, last_attempt, read_records
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLS = 10 if os.environ.get("STEPLENS_PROOF") == "full" else 3
+FULL = os.environ.get("STEPLENS_PROOF") == "full"
+KILLS = 20 if FULL else 3
 STEPS = 36
 ROWS = 90
 SETTINGS = {"max_steps": STEPS, "eval_every": 6, "checkpoint_every": 4, "keep_last": 2, "language_loss": 0.1}
@@ -36,12 +38,22 @@ SETTINGS = {"max_steps": STEPS, "eval_every": 6, "checkpoint_every": 4, "keep_la
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = prm_run(tmp_path_factory.mktemp("unbroken") / "run", story_rows(ROWS), **SETTINGS)
-    assert finish(folder) == 0, folder.tail_of_log()
+    assert whole_run(folder) == 0, folder.tail_of_log()
     return folder
 
 
+def whole_run(folder: RunFolder) -> int:
+    """An attempt that nobody strikes, to compare with; returns the exit code."""
+    return finish(folder) if FULL else finish_warm(folder)
+
+
 def struck(folder: RunFolder, blow: str, at: int) -> int:
-    """An attempt that strikes itself (see struck_worker.py); returns its exit code."""
+    """An attempt that strikes itself (see struck_worker.py); returns its exit code.
+
+    In full each is started anew; in short it is forked off, and the last attempt alone is started anew.
+    """
+    if not FULL:
+        return finish_warm(folder, blow, at, timeout=600)
     command = [sys.executable, "-m", "tests.proofs.struck_worker", str(folder.path), blow, str(at)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     with folder.log.open("ab") as log:
@@ -95,7 +107,7 @@ def test_paused_training_resumes_bit_for_bit(tmp_path: Path, unbroken: RunFolder
 def test_killed_scoring_writes_every_record_once(tmp_path: Path, unbroken: RunFolder) -> None:
     rows = story_rows(1000, seed=9)
     whole = score_run(tmp_path / "whole", unbroken.model, rows, batch_tokens=256)
-    assert finish(whole) == 0, whole.tail_of_log()
+    assert whole_run(whole) == 0, whole.tail_of_log()
     broken = score_run(tmp_path / "broken", unbroken.model, rows, batch_tokens=256)
     draw = random.Random(6)
     size = whole.records.stat().st_size

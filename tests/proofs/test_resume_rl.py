@@ -7,7 +7,7 @@ import random
 import signal
 from pathlib import Path
 
-from tests.proofs.test_resume import struck
+from tests.proofs.test_resume import struck, whole_run
 from tests.trainer.runs import finish
 from tests.trainer.test_rl_recipe import assert_equal, models, rl_run, rows
 from trainer.contract.records import InputRow
@@ -27,7 +27,7 @@ def test_killed_reinforcement_resumes_bit_for_bit(
 ) -> None:
     settings = {"updates": UPDATES, "parts": PARTS, "eval_every": 3, "checkpoint_every": 2, "keep_last": 1}
     whole, broken = (rl_run(tmp_path / name, rows, models, **settings) for name in ("whole", "broken"))
-    assert finish(whole) == 0, whole.tail_of_log()
+    assert whole_run(whole) == 0, whole.tail_of_log()
     draw = random.Random(11)
     for kill, update in enumerate(sorted(draw.sample(range(UPDATES - 1), KILLS))):
         blow = BLOWS[kill % len(BLOWS)]

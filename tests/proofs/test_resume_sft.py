@@ -7,7 +7,7 @@ import random
 import signal
 from pathlib import Path
 
-from tests.proofs.test_resume import STEPS, assert_equal_runs, struck
+from tests.proofs.test_resume import STEPS, assert_equal_runs, struck, whole_run
 from tests.trainer.runs import demonstration_rows, ended, finish, sft_run
 from trainer.contract.events import Outcome
 from trainer.contract.run_folder import last_attempt
@@ -18,7 +18,7 @@ SETTINGS = {"max_steps": STEPS, "eval_every": 6, "checkpoint_every": 4, "keep_la
 
 def test_killed_teaching_resumes_bit_for_bit(tmp_path: Path) -> None:
     whole, broken = (sft_run(tmp_path / name, demonstration_rows(90), **SETTINGS) for name in ("whole", "broken"))
-    assert finish(whole) == 0, whole.tail_of_log()
+    assert whole_run(whole) == 0, whole.tail_of_log()
     targets = sorted(random.Random(7).sample(range(2, STEPS - 8), KILLS))
     for kill, target in enumerate(targets):
         blow = "checkpoint" if kill % 2 else "step"
