@@ -21,7 +21,7 @@ _STEPPED = {BlockKind.THINKING, BlockKind.ANSWER, BlockKind.SUMMARY}
 
 @dataclass(frozen=True, slots=True)
 class ForeignMessage:
-    """One turn. `extra` says `span` (its text with markup) and, where the source does, `name`, `at`, `until`."""
+    """One turn. `extra`: `span` (its text with markup), and where said `name`, `at`, `first` token, `until`."""
 
     role: str
     blocks: tuple[Block, ...]

@@ -187,6 +187,7 @@ def of_foreign(said: ForeignTrace, name: str) -> Grown:
             str(message.extra.get("at") or ""),
             str(message.extra.get("until") or ""),
             *message.extra.get("span", (None, None)),
+            first=str(message.extra.get("first") or ""),
         )
         for message in said.messages
     )

@@ -33,7 +33,9 @@ def read(value: Json, line: int = 0) -> Read:
         _put_side(composer, each, "output", taken, ASSISTANT)
         if composer.messages_so_far():
             if composer.messages_so_far()[-1].role == ASSISTANT:
-                composer.note(at=each.get("startTime"), until=each.get("endTime"))
+                composer.note(
+                    at=each.get("startTime"), until=each.get("endTime"), first=each.get("completionStartTime")
+                )
             traces.append(_trace(composer, each, value, line))
     return Read(tuple(traces), taken)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from studio.exchange import openinference, own_traces
@@ -106,7 +106,7 @@ def _trace(span: Json, said: _Attributes, taken: Taken, number: int, line: int) 
         _put_events(composer, span, taken)
     if not composer.at and not composer.messages_so_far():
         return None
-    times = _times(span)
+    times = _times(span) | _first(_times(span), said.get("gen_ai.response.time_to_first_chunk"))
     if times and composer.messages_so_far()[-1].role == ASSISTANT:
         composer.note(**times)
     context = object_of(span.get("context"))
@@ -227,6 +227,16 @@ def _budget(said: _Attributes) -> Json | None:
 def _whole(said: _Attributes, *names: str) -> int | None:
     values = (said.get(name) for name in names)
     return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), None)
+
+
+def _first(times: Json, seconds: object) -> Json:
+    """When the first piece of the answer came, so many seconds after it was asked for."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < 1e6:
+        return {}
+    try:
+        return {"first": (datetime.fromisoformat(str(times.get("at"))) + timedelta(seconds=seconds)).isoformat()}
+    except ValueError:  # the source gives no time, or none that can be read
+        return {}
 
 
 def _times(span: Json) -> Json:

@@ -27,6 +27,7 @@ class Turn:
     until: str = ""
     start: int | None = None
     end: int | None = None
+    first: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Conversation:
     sample: str = ""
     epoch: int | None = None
     budget: Budget = Budget()
+    forced: tuple[tuple[int, int], ...] = ()  # [first, last) of the tokens that a budget wrote, not the model
 
 
 def read(c: Connection, trace_id: int) -> Conversation:
@@ -74,14 +76,21 @@ def read(c: Connection, trace_id: int) -> Conversation:
     query = select(message).where(message.c.trace_id == trace_id).order_by(message.c.ordinal)
     turns = tuple(_turn(row.role, row.blocks, row.extra or {}) for row in c.execute(query))
     place = c.execute(
-        select(trace.c.sample, trace.c.epoch, trace.c.budget, log.c.path)
+        select(trace.c.sample, trace.c.epoch, trace.c.budget, trace.c.extra, log.c.path)
         .outerjoin(log, log.c.id == trace.c.log_id)
         .where(trace.c.id == trace_id)
     ).first()
     if place is None:
         return Conversation(turns)
     name = PurePath(place.path).stem if place.path else ""
-    return Conversation(turns, name, place.sample or "", place.epoch, budget_of(place.budget))
+    forced = _stretches((place.extra or {}).get("forced"))
+    return Conversation(turns, name, place.sample or "", place.epoch, budget_of(place.budget), forced)
+
+
+def _stretches(said: object) -> tuple[tuple[int, int], ...]:
+    """Pairs of whole numbers that make a stretch; another source may mean something else by the name."""
+    pairs = [each for each in said if isinstance(each, list) and len(each) == 2] if isinstance(said, list) else []
+    return tuple((a, b) for a, b in pairs if isinstance(a, int) and isinstance(b, int) and 0 <= a < b)
 
 
 def turns_of(text: str, messages: tuple[Message, ...] | tuple[Turn, ...]) -> tuple[Turn, ...]:
@@ -133,4 +142,5 @@ def _turn(role: str, blocks: list[tuple[str, int, int]], extra: dict[str, Any]) 
         str(extra.get("until") or ""),
         start,
         end,
+        str(extra.get("first") or ""),
     )

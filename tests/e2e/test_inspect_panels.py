@@ -9,16 +9,18 @@ from typing import TypeVar
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QTextCharFormat
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select, update
 
 from studio.settings import Theme
-from studio.store import failures, saved_filters
+from studio.store import bookmarks, failures, projects, saved_filters, schema, traces
 from studio.store.trace_filter import Condition, Field, Op
 from studio.ui.inspect.bookmarks_panel import EVERYWHERE, BookmarksPanel
 from studio.ui.inspect.brush import figures
 from studio.ui.inspect.filter_dialog import FilterDialog
+from studio.ui.inspect.heat import words_of
 from studio.ui.inspect.log_tree import LogTree
 from studio.ui.inspect.log_tree_model import FACTS_ROLE, NODE_ROLE, Node, NodeKind
 from studio.ui.inspect.page import InspectPage
@@ -30,6 +32,8 @@ from tests.e2e.inspecting import go_to_inspect
 from tests.e2e.seat import PICTURES, Seat
 from tests.e2e.test_inspect_list import RIGHT, fill
 from trainer.reasoning.failures import Basis, Cause, Failure
+
+UNDERLINE = QTextCharFormat.UnderlineStyle.SingleUnderline
 
 
 @pytest.fixture
@@ -304,6 +308,51 @@ def test_a_stretch_has_figures_and_is_played_over_and_over(qtbot: object, tmp_pa
         assert page.brush.stretch is None
         assert not page.player.playing
         assert page.player.loop is None
+
+
+def test_what_a_budget_wrote_and_bookmarks_are_marked_along_the_trace(qtbot: object, tmp_path: Path) -> None:
+    trace = fill_talk(tmp_path / "talk")
+    with Workspace.open(tmp_path / "talk") as workspace:
+        workspace.database.run(lambda c: dress_talk(c, trace))
+    with Seat(qtbot, tmp_path / "talk") as seat:  # type: ignore[arg-type]
+        page = go_to_inspect(seat)
+        opened, steps = page.shown, page.steps
+        assert opened is not None
+        assert opened.conversation.forced == ((60, 66),)
+        assert "bookmarked" in page.map.words(int(page.map._row_of[3]))
+        assert "bookmarked" not in page.map.words(int(page.map._row_of[2]))
+        scrubber = page.replay.scrubber
+        begins = opened.clock.time_at(int(opened.structure.step_starts[3]))
+        assert scrubber.bookmarks.tolist() == [begins]
+        page.lanes.setCurrentWidget(page.lanes.timeline)
+        assert "first token after 1.50 s" in page.lanes.timeline.words.text()
+        seat.context.actions.run("heat_logprob")
+        page.lanes.setCurrentWidget(page.lanes.tokens)
+        assert "6 written by the budget" in page.lanes.tokens.words.text()
+        heat = steps.text.heat_map
+        assert heat is not None
+        assert opened.tokens is not None
+        start, end = (int(opened.tokens.starts[k]) for k in (60, 66))
+        marked = [d for d in heat.dyed(start - 40, end + 40) if d.look.underlineStyle() is UNDERLINE]
+        assert [(d.start + start - 40, d.end + start - 40) for d in marked] == [
+            (start + 4 * k, start + 4 * k + 4) for k in range(6)
+        ]
+        told = words_of(opened.tokens, 61, opened.trace.text, None, forced=True)
+        assert "written by the budget" in told
+        page.go(2)
+        seat.wait(lambda: steps.is_ready)
+        both_themes(seat, "inspect forced tokens")
+
+
+def dress_talk(c: Connection, trace: int) -> None:
+    """The budget wrote tokens 60 to 65, the first token of the first reply came late, and a step is bookmarked."""
+    c.execute(update(schema.trace).where(schema.trace.c.id == trace).values(extra={"forced": [[60, 66]]}))
+    m = schema.message.c
+    row = c.execute(select(m.ordinal, m.extra).where(m.trace_id == trace, m.ordinal == 2)).one()
+    late = {**row.extra, "first": "2026-01-05T10:00:03.500Z"}
+    c.execute(update(schema.message).where(m.trace_id == trace, m.ordinal == 2).values(extra=late))
+    step = traces.load(c, trace).segmentation.steps[3]
+    bookmarks.add(c, trace, step.start, step.end, projects.ensure_annotator(c, "Ada").id)
 
 
 def test_shift_and_drag_chooses_steps_on_every_lane(qtbot: object, tmp_path: Path) -> None:

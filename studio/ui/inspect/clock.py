@@ -43,6 +43,7 @@ class Clock:
     points: Ints
     seconds: Floats
     waits: tuple[Wait, ...] = ()
+    first_tokens: tuple[float, ...] = ()  # seconds from asking to the first token, of each turn that says so
 
     @property
     def length(self) -> float:
@@ -95,6 +96,7 @@ def _timed(length: int, turns: Sequence[Turn], starts: Ints, spread: Clock) -> C
     """By the turns' own times, if there are at least two different ones."""
     known: list[tuple[int, float]] = []
     waits: list[Wait] = []
+    firsts: list[float] = []
     for number, turn in enumerate(turns):
         at, until = _second(turn.at), _second(turn.until)
         end = int(starts[number + 1]) if number + 1 < len(starts) else length
@@ -102,6 +104,11 @@ def _timed(length: int, turns: Sequence[Turn], starts: Ints, spread: Clock) -> C
             if known and known[-1][0] == starts[number] and at > known[-1][1]:
                 waits.append(Wait(known[-1][1], at))
             known.append((int(starts[number]), at))
+        first = _second(turn.first)
+        if first is not None and at is not None and at < first and (until is None or first <= until):
+            waits.append(Wait(at, first))
+            firsts.append(first - at)
+            known.append((int(starts[number]), first))
         if until is not None:
             known.append((end, until))
     if len({second for _, second in known}) < 2:
@@ -119,7 +126,7 @@ def _timed(length: int, turns: Sequence[Turn], starts: Ints, spread: Clock) -> C
         seconds.append(seconds[-1] + _rest(points[-2], length, points, seconds))
     shape = _refined(points, seconds, spread)
     moved = tuple(Wait(max(0.0, wait.start - origin), wait.end - origin) for wait in waits)
-    return Clock(ClockKind.TIMESTAMPS, shape.points, shape.seconds, moved)
+    return Clock(ClockKind.TIMESTAMPS, shape.points, shape.seconds, moved, tuple(firsts))
 
 
 def _rest(start: int, end: int, points: list[int], seconds: list[float]) -> float:

@@ -44,6 +44,7 @@ def map_rows(opened: Opened) -> MapRows:
         spread(marks.flagged, False).astype(np.bool_),
         tuple(both[place] for place in places),
         names,
+        spread(marks.bookmarked, False).astype(np.bool_),
     )
 
 

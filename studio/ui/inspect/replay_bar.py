@@ -63,7 +63,7 @@ class ReplayBar(QWidget):
         clock, marks = opened.clock, opened.marks
         hits = (marks.score < 0.5) | (marks.standing < 0)
         seconds = np.interp(opened.structure.step_starts, clock.points, clock.seconds)
-        self.scrubber.set_trace(clock.length, seconds[hits], seconds[marks.flagged])
+        self.scrubber.set_trace(clock.length, seconds[hits], seconds[marks.flagged], seconds[marks.bookmarked])
         self.budget.set_budget(opened.conversation.budget)
         self.clock.setText(f"clock: {clock.kind.value}")
         self.clock.setToolTip(clock.words)

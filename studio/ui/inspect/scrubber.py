@@ -9,6 +9,7 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, Q
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from studio.ui.theme import Theme
+from studio.ui.widgets import faces
 from studio.ui.widgets.parts import duration
 
 Floats = NDArray[np.float64]
@@ -33,14 +34,16 @@ class Scrubber(QWidget):
         self._length, self._second = 0.0, 0.0
         self._hits: Floats = np.zeros(0)
         self._flags: Floats = np.zeros(0)
+        self._bookmarks: Floats = np.zeros(0)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(self.tr("Time of the replay"))
         theme.switched.connect(self.update)
 
-    def set_trace(self, length: float, hits: Floats, flags: Floats) -> None:
-        """A trace of so many seconds, with the seconds at which low or negative steps and flags begin."""
+    def set_trace(self, length: float, hits: Floats, flags: Floats, bookmarks: Floats | None = None) -> None:
+        """A trace of so many seconds, with the seconds at which low or negative steps, flags and bookmarks begin."""
         self._length, self._hits, self._flags = length, hits, flags
+        self._bookmarks = np.zeros(0) if bookmarks is None else bookmarks
         self.update()
 
     def set_second(self, second: float) -> None:
@@ -53,6 +56,11 @@ class Scrubber(QWidget):
     def second(self) -> float:
         """Where the replay stands."""
         return self._second
+
+    @property
+    def bookmarks(self) -> Floats:
+        """The seconds at which bookmarked steps begin."""
+        return self._bookmarks
 
     def x_of(self, second: float) -> float:
         """Where a second is drawn."""
@@ -97,6 +105,9 @@ class Scrubber(QWidget):
             top = middle - px(5)
             corners = [QPointF(-0.7, -1), QPointF(0.7, -1), QPointF(0, 0)]
             painter.drawPolygon(QPolygonF([QPointF(place, top) + corner * px(6) for corner in corners]))
+        painter.setBrush(colours.q("accent"))
+        for place in self._columns(self._bookmarks):
+            faces.draw_ribbon(painter, QRectF(place - px(3), middle + px(5), px(6), px(9)))
         painter.setPen(QPen(colours.q("surface"), 1.5))
         painter.setBrush(colours.q("accent"))
         painter.drawEllipse(QPointF(x, middle), px(6), px(6))

@@ -10,7 +10,7 @@ from PySide6.QtCore import QEvent, QRectF, Qt
 from PySide6.QtGui import QFontMetricsF, QHelpEvent, QPainter
 from PySide6.QtWidgets import QToolTip, QWidget
 
-from studio.ui.inspect.clock import ClockKind
+from studio.ui.inspect.clock import Clock, ClockKind
 from studio.ui.inspect.lane import Lane, LaneSays, LaneState
 from studio.ui.inspect.opened import Opened
 from studio.ui.theme import Theme
@@ -67,6 +67,15 @@ def spans_of(opened: Opened) -> Spans:
     return Spans(whole[:, 0], table[:, 1], table[:, 2], whole[:, 3], whole[:, 4])
 
 
+def first_token(clock: Clock) -> str:
+    """How long the first token took: "first token after 1.2 s"; "" where the source does not say."""
+    times = clock.first_tokens
+    if not times:
+        return ""
+    middle = float(np.median(times))
+    return f"first token after {middle:.2f} s" + (f" (median of {len(times)} turns)" if len(times) > 1 else "")
+
+
 class TimelineLane(Lane):
     """Rows for thinking, answer, tools and waiting, over the seconds of the trace."""
 
@@ -97,6 +106,7 @@ class TimelineLane(Lane):
             return LaneSays(LaneState.ABSENT, f"the source has no times; clock: {opened.clock.words}")
         pace = self._pace(self._spans.row < 2)
         parts += [f"{pace:.0f} tokens/s"] if pace else []
+        parts += [words] if (words := first_token(opened.clock)) else []
         return LaneSays(LaneState.MEASURED, " · ".join(parts))
 
     def words(self, second: float) -> str:

@@ -8,10 +8,11 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter, QPen
 from PySide6.QtWidgets import QWidget
 
-from studio.ui.inspect.heat import MOST, Heat
+from studio.ui.inspect.heat import MOST, Heat, mask_of
 from studio.ui.inspect.lane import Lane, LaneSays, LaneState
 from studio.ui.inspect.opened import Opened
 from studio.ui.theme import Theme
+from studio.ui.widgets import faces
 
 Floats = NDArray[np.float32]
 NONE_HERE = "the source did not say how likely its tokens were; a source with log-probabilities fills this"
@@ -24,11 +25,15 @@ class TokenLane(Lane):
         super().__init__(theme, "Tokens", parent)
         self._nats: Floats = np.zeros(0, np.float32)
         self._heat = Heat.LOGPROB
+        self._forced = mask_of((), 0)
 
     def show_trace(self, opened: Opened | None, heat: Heat) -> LaneSays:
         """Show another trace's tokens, by entropy where that is asked for or all there is."""
         tokens = None if opened is None else opened.tokens
         self._nats = np.zeros(0, np.float32)
+        self._forced = mask_of(
+            () if opened is None else opened.conversation.forced, 0 if tokens is None else len(tokens)
+        )
         self.redraw()
         if tokens is None or (tokens.logprob is None and tokens.entropy is None):
             return LaneSays(LaneState.ABSENT, NONE_HERE, "import")
@@ -43,7 +48,11 @@ class TokenLane(Lane):
         words = (
             f"{self._heat.value} of {len(values):,} tokens, mean {np.nanmean(self._nats, dtype=np.float64):.2f} nats"
         )
-        return LaneSays(LaneState.MEASURED, words + (f", {unknown:,} without a value" if unknown else ""))
+        words += f", {unknown:,} without a value" if unknown else ""
+        written = int(self._forced.sum())
+        return LaneSays(
+            LaneState.MEASURED, words + (f", {written:,} written by the budget (hatched)" if written else "")
+        )
 
     def draw(self, painter: QPainter, plot: QRectF) -> None:
         """Bars up to what counts as most."""
@@ -66,6 +75,10 @@ class TokenLane(Lane):
         mean = np.clip(sums / counts / most, 0, 1)
         peak = np.clip(np.maximum.reduceat(known, edges) / most, 0, 1)
         wide = plot.width() / columns
+        written = np.logical_or.reduceat(self._forced, edges)
+        hatched = faces.hatched(colours.q("accent"))
+        for column in np.flatnonzero(written).tolist():
+            painter.fillRect(QRectF(plot.left() + column * wide, plot.top(), max(3.0, wide), plot.height()), hatched)
         ink = colours.q("negative" if self._heat is Heat.LOGPROB else "unsure")
         soft = colours.q("hatch")
         for column, (middle, top) in enumerate(zip(mean.tolist(), peak.tolist(), strict=True)):

@@ -331,7 +331,9 @@ class Transcript(LazyRows):
             if token >= 0:
                 if token not in self._alternatives:
                     self.tokenHovered.emit(token)
-                return words_of(tokens, token, self.opened.trace.text, self._alternatives.get(token))
+                forced = bool(self.text.heat_map.forced[token])
+                known = self._alternatives.get(token)
+                return words_of(tokens, token, self.opened.trace.text, known, forced=forced)
         return self._painter.tip(int(self._lines[row]))
 
     def _point_under(self, row: int, place: QPointF) -> int | None:

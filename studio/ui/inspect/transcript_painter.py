@@ -256,9 +256,7 @@ class TranscriptPainter:
         """A bookmark hangs into the row from above."""
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(self._view.theme.colours.q("accent"))
-        notch = QPointF(box.center().x(), box.bottom() - box.width() / 2)
-        corners = [box.topLeft(), box.topRight(), box.bottomRight(), notch, box.bottomLeft()]
-        painter.drawPolygon(QPolygonF(corners))
+        faces.draw_ribbon(painter, box)
 
     def _is_titled(self, opened: Opened, step: int) -> bool:
         block = int(opened.structure.block[opened.structure.step_lines[step]])

@@ -61,7 +61,8 @@ class TranscriptText:
         self.heat_map = None
         opened = self._opened
         if opened is not None and opened.tokens is not None and self.heat is not Heat.NONE:
-            self.heat_map = HeatMap(opened.tokens, self.heat, self._theme.colours, len(opened.trace.text))
+            forced = opened.conversation.forced
+            self.heat_map = HeatMap(opened.tokens, self.heat, self._theme.colours, len(opened.trace.text), forced)
 
     def restyle(self) -> None:
         """The theme is another."""

@@ -80,6 +80,12 @@ def draw_mark(painter: QPainter, box: QRectF, word: str, colour: QColor) -> None
         painter.drawLines([QLineF(inner.topLeft(), inner.bottomRight()), QLineF(inner.topRight(), inner.bottomLeft())])
 
 
+def draw_ribbon(painter: QPainter, box: QRectF) -> None:
+    """A bookmark: a ribbon with a notch below, in the painter's brush."""
+    notch = QPointF(box.center().x(), box.bottom() - min(box.width() / 2, box.height() / 3))
+    painter.drawPolygon(QPolygonF([box.topLeft(), box.topRight(), box.bottomRight(), notch, box.bottomLeft()]))
+
+
 def hatched(colour: QColor) -> QBrush:
     """The brush for what does not count: diagonal lines."""
     return QBrush(colour, Qt.BrushStyle.BDiagPattern)

@@ -56,14 +56,21 @@ class MapRows:
     flagged: Bools
     rule: tuple[str, ...] = ()
     names: dict[int, str] | None = None
+    bookmarked: Bools | None = None
 
     def __len__(self) -> int:
         return len(self.step)
 
+    @property
+    def ribbons(self) -> Bools:
+        """Which rows are bookmarked."""
+        return np.zeros(len(self), np.bool_) if self.bookmarked is None else self.bookmarked
+
     def equals(self, other: MapRows) -> bool:
         """Whether both draw the same."""
         pairs = ((self.step, other.step), (self.rating, other.rating), (self.disputed, other.disputed))
-        same = all(np.array_equal(a, b) for a, b in (*pairs, (self.flagged, other.flagged)))
+        marks = ((self.flagged, other.flagged), (self.ribbons, other.ribbons))
+        same = all(np.array_equal(a, b) for a, b in (*pairs, *marks))
         return same and np.array_equal(self.score, other.score, equal_nan=True) and self.rule == other.rule
 
 
@@ -210,6 +217,7 @@ class TraceMap(QWidget):
             parts.append(f"score {rows.score[row]:.2f}")
         parts += ["disputed"] if rows.disputed[row] else []
         parts += ["flagged"] if rows.flagged[row] else []
+        parts += ["bookmarked"] if rows.ribbons[row] else []
         return ", ".join(parts)
 
     # -- parts --------------------------------------------------------------------------------------------------------
@@ -267,6 +275,8 @@ class TraceMap(QWidget):
             painter.setBrush(self._colour(rating, score))
             filled = QRectF(box.left(), box.top(), box.width() * share, box.height())
             painter.drawRoundedRect(filled, round_by, round_by)
+        if rows.ribbons[row]:
+            self._ribbon(painter, box.top(), min(box.height(), self._theme.px(12)))
         size = min(box.height(), self._theme.px(11))
         if size >= 6:
             if rating != NO_RATING:
@@ -300,6 +310,7 @@ class TraceMap(QWidget):
         rating = np.minimum.reduceat(rows.rating, edges)
         marked = np.maximum.reduceat((rows.disputed | rows.flagged).astype(np.int8), edges)
         left, wide = px(18), self.width() - px(30)
+        ribbons = np.maximum.reduceat(rows.ribbons.astype(np.int8), edges)
         for y in range(pixels):
             low, said = float(score[y]), int(rating[y])
             known = np.isfinite(low)
@@ -312,6 +323,18 @@ class TraceMap(QWidget):
                 painter.fillRect(QRectF(px(6), top, px(8), 1), self._theme.colours.rating(Rating.NEGATIVE))
             if marked[y]:
                 painter.fillRect(QRectF(left + wide - px(4), top, px(4), 1), self._theme.colours.q("unsure"))
+        last = -np.inf
+        for y in np.flatnonzero(ribbons).tolist():  # a pixel is no ribbon: one every few pixels at most
+            if y >= last + px(6):
+                self._ribbon(painter, px(4) + y, px(6))
+                last = y
+
+    def _ribbon(self, painter: QPainter, top: float, tall: float) -> None:
+        """A bookmark hangs at the right end of a bar, beside where the pointer is."""
+        px = self._theme.px
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self._theme.colours.q("accent"))
+        faces.draw_ribbon(painter, QRectF(self.width() - px(18), top, px(5), max(3.0, tall)))
 
     def _colour(self, rating: int, score: float) -> QColor:
         colours = self._theme.colours

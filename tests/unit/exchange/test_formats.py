@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Iterator
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from studio.exchange import foreign_export, opening
+from studio.exchange import foreign_export, langfuse, opening, otel_spans
 from studio.exchange.archive import Archive
 from studio.exchange.files import Kind
 from studio.exchange.foreign_export import Standing
@@ -146,3 +147,18 @@ def test_token_values_equal_the_source(imported: tuple[Workspace, Path]) -> None
     assert spelled == ["It", " is", " 51", " €", "."]  # a character that two tokens share belongs to the first
     assert tokens.alternatives is not None
     assert tokens.alternatives[0] == (("It", -0.25), ("The", -1.5))
+
+
+def test_when_the_first_token_came_is_taken_over() -> None:
+    asked = {"id": "o", "traceId": "t", "type": "GENERATION", "input": "17 × 3?", "output": "51"}
+    times = {"startTime": "2026-01-01T00:00:00Z", "completionStartTime": "2026-01-01T00:00:01.5Z"}
+    (trace,) = langfuse.read(asked | times).traces
+    assert (trace.messages[-1].extra["at"], trace.messages[-1].extra["first"]) == tuple(times.values())
+    attributes = {"gen_ai.output.messages": '[{"role": "assistant", "parts": [{"type": "text", "content": "51"}]}]'}
+    span = {"traceId": "a", "spanId": "b", "startTimeUnixNano": "1760000000000000000"}
+    said = attributes | {"gen_ai.response.time_to_first_chunk": 0.25}
+    (trace,) = otel_spans.read(span | {"attributes": said}).traces
+    at, first = (datetime.fromisoformat(trace.messages[-1].extra[name]) for name in ("at", "first"))
+    assert (first - at).total_seconds() == 0.25
+    (trace,) = otel_spans.read(span | {"attributes": attributes}).traces
+    assert "first" not in trace.messages[-1].extra

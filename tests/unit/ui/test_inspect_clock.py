@@ -12,6 +12,7 @@ from studio.ui.inspect.clock import CHARACTERS_A_TOKEN, TOKENS_A_SECOND, Clock, 
 from studio.ui.inspect.cursor import Cursor
 from studio.ui.inspect.player import SPEEDS, Player
 from studio.ui.inspect.structure import Structure, structure
+from studio.ui.inspect.timeline import first_token
 from trainer.contract.records import Block, BlockKind, Step
 
 TEXT = "ab" * 50
@@ -137,3 +138,16 @@ def test_a_budget_says_what_is_known_and_what_does_not_add_up() -> None:
     assert budget.mismatch == ""
     assert "source counts 8,000" in budget_of({**said, "used": 8000}).mismatch
     assert not budget_of({"used": float("nan"), "granted": -3, "answer": True}).is_known
+
+
+def test_the_first_token_is_waited_for_where_the_source_says_when_it_came() -> None:
+    day = "2026-01-01T10:00:"
+    said = Turn("assistant", (), at=f"{day}00Z", until=f"{day}10Z", first=f"{day}02.500Z")
+    late = Turn("assistant", (), at=f"{day}20Z", until=f"{day}30Z", first=f"{day}31Z")  # after the end: not believed
+    clock = clock_of(100, (said, late), np.array([0, 50], np.int64), None)
+    assert clock.first_tokens == (2.5,)
+    assert [(wait.start, wait.end) for wait in clock.waits] == [(0, 2.5), (10, 20)]
+    assert clock.point_at(1.25) == 0
+    assert clock.time_at(25) == pytest.approx(2.5 + 7.5 / 2)
+    assert first_token(clock) == "first token after 2.50 s"
+    assert first_token(clock_of(100, (turn(),), NO_STARTS, None)) == ""
