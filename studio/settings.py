@@ -69,6 +69,7 @@ class Settings(msgspec.Struct, kw_only=True):
     launch_templates: dict[str, LaunchTemplate] = {}  # by name; these replace the shipped ones of the same name
     formula_sizes: FormulaSizes = FormulaSizes()  # of the window that was last open
     traces_as: str = ""  # of Inspect: "tree", "list"; empty: a tree where there are logs
+    never_again: bool = False  # whether every policy made here is run on the regression tests
     otlp_receiver: bool = False  # whether the window takes spans on 127.0.0.1
     otlp_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 4318
     window: str = ""  # Qt's geometry and state, base64

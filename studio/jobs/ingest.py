@@ -12,8 +12,8 @@ from sqlalchemy import Connection, select, update
 
 from studio.domain import Changes, Topic, changed
 from studio.errors import NotFoundError, RunError
+from studio.jobs import never_again, processes
 from studio.jobs import pins as pinning
-from studio.jobs import processes
 from studio.store import (
     batches,
     holds,
@@ -162,7 +162,7 @@ class _Ingest:
     """One ingest, with the hold in hand."""
 
     def __init__(self, workspace: Workspace, run: StoredRun, tell: Progress) -> None:
-        self.database, self.stored_run, self.tell = workspace.database, run, tell
+        self.workspace, self.database, self.stored_run, self.tell = workspace, workspace.database, run, tell
         self.folder = RunFolder(workspace.path / run.folder)
         self.counts = scores.Stored(0, 0, 0)
         self.batch = 0
@@ -181,6 +181,8 @@ class _Ingest:
         except BaseException:
             batches.remove(self.database, self.batch)
             raise
+        if model is not None:
+            never_again.after(self.workspace, run)
         name = "" if model is None else model.checksum
         return Ingested(self.counts.stored, self.counts.known, self.counts.lost, name)
 

@@ -13,9 +13,12 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from studio.domain import Changes, Topic, changed, new_uid, now
 from studio.errors import ConflictError, NotFoundError
+from studio.store import batches
 from studio.store import schema as s
+from studio.store.schema_reason import evaluation as e
+from studio.store.schema_reason import evaluation_problem as p
 from studio.store.schema_reason import regression as r
-from trainer.contract.specs.evaluate import Must
+from trainer.contract.specs.evaluate import Must, Suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,46 @@ def all_regressions(c: Connection, *, retired: bool = False) -> tuple[Regression
 def of_trace(c: Connection, trace_id: int) -> tuple[Regression, ...]:
     """Those that were made from a trace, oldest first."""
     return tuple(_regression(row) for row in c.execute(_query().where(r.c.trace_id == trace_id).order_by(r.c.id)))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the newest run of a model had on a test: it held in `held` of `number` samples, the undecided left out.
+
+    `trace_id` is a sample that failed, else one that held; None where none is here.
+    """
+
+    uid: str
+    model: str
+    version: str
+    held: int
+    number: int
+    trace_id: int | None
+    run: str
+
+
+def results(c: Connection) -> tuple[Result, ...]:
+    """Of every test and model (name and checksum), newest model first."""
+    query = (
+        select(p.c.row, e.c.model, e.c.version, e.c.correct, e.c.trace_id, s.run.c.id, s.run.c.name)
+        .join(p, p.c.id == e.c.problem_id)
+        .join(s.batch, s.batch.c.id == e.c.batch_id)
+        .outerjoin(s.run, s.run.c.id == s.batch.c.run_id)
+        .where(e.c.suite == Suite.REGRESSIONS.value, e.c.sample >= 0, batches.visible(e.c.batch_id))
+        .order_by(s.run.c.id.desc(), e.c.sample)
+    )
+    found: dict[tuple[str, str, str], list[Any]] = {}
+    for row in c.execute(query):
+        found.setdefault((row.row, row.model, row.version), []).append(row)
+    return tuple(_result(key, [row for row in rows if row.id == rows[0].id]) for key, rows in found.items())
+
+
+def _result(key: tuple[str, str, str], rows: list[Any]) -> Result:
+    decided = [row for row in rows if row.correct is not None]
+    shown = next((row for row in decided if not row.correct), (decided or rows)[0])
+    uid = key[0].rpartition(":")[2]
+    held = sum(row.correct for row in decided)
+    return Result(uid, key[1], key[2], held, len(decided), shown.trace_id, shown.name or "")
 
 
 def retire(c: Connection, regression_id: int, *, retired: bool = True) -> Changes:

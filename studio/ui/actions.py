@@ -176,6 +176,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("diff_traces", "&Diff with another trace…", ("D",), page=Page.INSPECT, menu="Inspect"),
     Action("candidate_tree", "T&ree of candidates", ("T",), page=Page.INSPECT, menu="Inspect"),
     Action("bisect_thought", "&Bisect this thought…", ("B",), "", Page.INSPECT, "Inspect", "Which step decided it"),
+    Action("never_again", "Ne&ver again…", ("A",), "", Page.INSPECT, "Inspect", "Make a test of this step"),
+    Action(
+        "never_again_tests", "Tests of never again…", ("Shift+A",), "", Page.INSPECT, "Inspect", "And their results"
+    ),
     Action("why_wrong", "Why traces are wron&g", ("G",), "", Page.INSPECT, "Inspect", "By cause and first bad step"),
     Action("plot_traces", "&Plots of traces…", ("P",), "", Page.INSPECT, "Inspect", "Every point opens its trace"),
     Action("rubrics", "&Rubrics…", ("R",), "", Page.INSPECT, "Inspect", "What you look for, run over all traces"),
@@ -221,8 +225,12 @@ ACTIONS: tuple[Action, ...] = (
     Action("plot_results", "Cur&ves of the cell", ("G",), "", Page.EVALUATE, "Evaluate", "Every point opens traces"),
     Action("compare_models", "Compare with another model", ("M",), "", Page.EVALUATE, "Evaluate", "Same problems"),
     Action("open_result", "Open the sample's trace", ("Shift+O",), "inspect", Page.EVALUATE, "Evaluate"),
-    Action("export_results", "E&xport results…", ("X",), "export", Page.EVALUATE, "Evaluate", "CSV, Markdown, PNG, SVG"),
-    Action("forget_answers", "Invalidate cached answers…", ("D",), "", Page.EVALUATE, "Evaluate", "Of the chosen model"),
+    Action(
+        "export_results", "E&xport results…", ("X",), "export", Page.EVALUATE, "Evaluate", "CSV, Markdown, PNG, SVG"
+    ),
+    Action(
+        "forget_answers", "Invalidate cached answers…", ("D",), "", Page.EVALUATE, "Evaluate", "Of the chosen model"
+    ),
     Action("look_at_traces", "&Look at traces…", ("L",), "search", Page.EVALUATE, "Evaluate", "Run monitors over them"),
     Action("learn_from_flags", "Learn from reviewed &flags…", ("T",), "train", Page.EVALUATE, "Evaluate"),
     Action("promote_monitor", "&Promote monitor…", ("P",), "", Page.EVALUATE, "Evaluate", "Compare it first"),

@@ -9,11 +9,13 @@ from PySide6.QtCore import QObject
 
 from studio.ui.actions import Page
 from studio.ui.inspect.bisect_dialog import BisectDialog
+from studio.ui.inspect.never_again_dialog import NeverAgainDialog, NewTestDialog
+from trainer.reasoning.segment import Span
 
 if TYPE_CHECKING:
     from studio.ui.inspect.page import InspectPage
 
-COMMANDS = ("bisect_thought",)
+COMMANDS = ("bisect_thought", "never_again")
 
 
 class ReasonCommands(QObject):
@@ -25,6 +27,8 @@ class ReasonCommands(QObject):
         self._marked: tuple[int, int, int] | None = None  # trace, start, end: shown when the trace is
         page.opened.connect(self._on_opened)
         self._context.actions.on("bisect_thought", self._bisect)
+        self._context.actions.on("never_again", self._never_again)
+        self._context.actions.on("never_again_tests", self._tests)
 
     def enable(self, on: bool) -> None:
         """Whether there is a stored trace."""
@@ -38,6 +42,24 @@ class ReasonCommands(QObject):
         dialog = BisectDialog(self._context, opened.trace.id, self._page)
         dialog.stepWanted.connect(partial(self._context.open_trace, Page.INSPECT))
         dialog.located.connect(self._show)
+        dialog.show()
+
+    def _never_again(self) -> None:
+        opened, step = self._page.shown, self._page.step
+        if opened is None or step is None:
+            self._context.say("choose the step that failed first")
+            return
+        at = opened.trace.segmentation.steps[step]
+        span = Span(at.start, at.end)
+        trace = opened.trace
+        dialog = NewTestDialog(self._context, trace.id, trace.text, span, trace.problem.reference_answer, self._page)
+        dialog.made.connect(lambda _made: self._tests())
+        dialog.open()
+
+    def _tests(self) -> None:
+        dialog = NeverAgainDialog(self._context, self._page)
+        dialog.stepWanted.connect(partial(self._context.open_trace, Page.INSPECT))
+        dialog.spanWanted.connect(self._show)
         dialog.show()
 
     def _show(self, trace_id: int, start: int, end: int) -> None:
