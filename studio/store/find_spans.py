@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -67,6 +67,8 @@ class Query:
     flagged: str = ""  # a category of the monitor
     scorer: int | None = None  # has scores of this one
     score_below: float | None = None  # the lowest step score
+    trace: int | None = None  # only this one
+    stretch: tuple[int, int] | None = None  # only within these code points of its text
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,8 @@ def _filters(query: Query) -> Iterator[ColumnElement[bool]]:
         yield trace.c.model == query.model
     if query.outcome is not None:
         yield trace.c.outcome == query.outcome
+    if query.trace is not None:
+        yield trace.c.id == query.trace
     if query.flagged:
         yield exists().where(
             flag.c.trace_id == trace.c.id,
@@ -262,7 +266,7 @@ def _read_some(
 
 
 def _everywhere(query: Query) -> bool:
-    return not query.role and query.places in (EVERYWHERE, frozenset())
+    return not query.role and query.stretch is None and query.places in (EVERYWHERE, frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +294,11 @@ def _turns(c: Connection, ids: Sequence[int]) -> dict[int, list[_Turn]]:
 def _within(text: str, prompt: str, turns: Sequence[_Turn], query: Query) -> list[_Stretch]:
     """The stretches of the places and the role that the query asks for."""
     places = query.places or EVERYWHERE
+    if query.stretch is not None:
+        first, last = query.stretch
+        whole = _within(text, prompt, turns, replace(query, places=places - {Place.PROBLEM}, stretch=None))
+        cut = (_Stretch(each.place, max(each.start, first), min(each.end, last)) for each in whole)
+        return [each for each in cut if each.start < each.end]
     found = [_Stretch(Place.PROBLEM, 0, len(prompt))] if Place.PROBLEM in places and not query.role else []
     for turn in turns or (_Turn("assistant", (("", 0, len(text)),)),):
         if query.role and turn.role != query.role:

@@ -167,6 +167,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("stretch_from", "Choose steps fro&m here", ("I",), "", Page.INSPECT, "Inspect", "Their figures, and a loop"),
     Action("stretch_to", "Choose steps u&p to here", ("O",), "", Page.INSPECT, "Inspect"),
     Action("stretch_loop", "Loop o&ver the chosen steps", ("Shift+Space",), "", Page.INSPECT, "Inspect"),
+    Action("stretch_only", "Only the chosen steps", ("Shift+I",), "", Page.INSPECT, "Inspect", "Transcript and Find"),
     Action("stretch_clear", "C&hoose no steps", ("Shift+O",), "", Page.INSPECT, "Inspect"),
     Action("filter_traces", "Filter traces by an&y field…", ("W",), "", Page.INSPECT, "Inspect"),
     Action("sql_console", "S&QL over this workspace…", ("Q",), "", Page.INSPECT, "Inspect", "SELECT alone"),

@@ -20,9 +20,11 @@ from studio.store.trace_filter import Condition, Field, Op
 from studio.ui.inspect.bookmarks_panel import EVERYWHERE, BookmarksPanel
 from studio.ui.inspect.brush import figures
 from studio.ui.inspect.filter_dialog import FilterDialog
+from studio.ui.inspect.find_panel import FindPanel
 from studio.ui.inspect.heat import words_of
 from studio.ui.inspect.log_tree import LogTree
 from studio.ui.inspect.log_tree_model import FACTS_ROLE, NODE_ROLE, Node, NodeKind
+from studio.ui.inspect.opened import Opened
 from studio.ui.inspect.page import InspectPage
 from studio.ui.inspect.sql_dialog import SqlDialog
 from studio.workspace import Workspace
@@ -304,10 +306,40 @@ def test_a_stretch_has_figures_and_is_played_over_and_over(qtbot: object, tmp_pa
             assert begin <= page.player.second < stop
         page.player.seek(begin)
         assert page.place.position.step == 1
+        seat.press("Shift+I", page.steps)
+        assert page.chosen.only.isChecked()
+        shape = opened.structure
+        shown = [int(line) for line in page.steps._lines]
+        assert {int(shape.step[line]) for line in shown} - {-1} == {1, 2, 3}
+        assert {opened.structure.turn[line] for line in shown} == {2}  # with the titles of its turn, and no other
+        find = page.panels["Find"]
+        assert isinstance(find, FindPanel)
+        page.show_panel("Find")
+        assert find.form.only.text() == "Only in steps 2–4"
+        find.form.text.setText("x")
+        seat.wait(lambda: len(find.model.rows) == 1)
+        inside = [k for k in range(start, end) if text_of(opened)[k] == "x"]
+        assert [span.start for span in find.model.rows[0].spans] == [k for k in inside if alone(text_of(opened), k)]
+        both_themes(seat, "inspect only the stretch")
+        find.form.only.click()
+        seat.wait(lambda: any(s.start < start or s.start > end for row in find.model.rows for s in row.spans))
+        page.show_span(int(shape.step_starts[5]), int(shape.step_ends[5]))  # from outside: all is shown again
+        assert page.steps.only is None
+        assert not page.chosen.only.isChecked()
         seat.press("Shift+O", page.steps)
         assert page.brush.stretch is None
+        assert find.form.only.isHidden()
         assert not page.player.playing
         assert page.player.loop is None
+
+
+def text_of(opened: Opened) -> str:
+    return opened.trace.text
+
+
+def alone(text: str, at: int) -> bool:
+    """Whether the letter is a word of its own, as the index cuts words."""
+    return not any(text[k].isalnum() for k in (at - 1, at + 1) if 0 <= k < len(text))
 
 
 def test_what_a_budget_wrote_and_bookmarks_are_marked_along_the_trace(qtbot: object, tmp_path: Path) -> None:

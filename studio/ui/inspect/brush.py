@@ -24,6 +24,12 @@ class Stretch:
         """How many steps."""
         return self.last - self.first + 1
 
+    def __str__(self) -> str:
+        """For a person: "steps 3–5"."""
+        if self.count == 1:
+            return f"step {self.first + 1:,}"
+        return f"steps {self.first + 1:,}–{self.last + 1:,}"
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:

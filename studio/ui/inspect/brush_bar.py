@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from studio.ui.context import Context
@@ -11,17 +12,25 @@ from studio.ui.inspect.cursor import Cursor
 from studio.ui.inspect.player import Player
 from studio.ui.widgets.parts import button
 
-COMMANDS = ("stretch_from", "stretch_to", "stretch_clear", "stretch_loop")
+COMMANDS = ("stretch_from", "stretch_to", "stretch_clear", "stretch_loop", "stretch_only")
+NOTHING = "no steps are chosen: I and O choose from and to the current one, or Shift and drag"
 
 
 class BrushBar(QWidget):
-    """Shows a Brush, and registers the commands that move it with `context.actions`."""
+    """Shows a Brush, and registers the commands that move it with `context.actions`.
+
+    Signals:
+        onlyWanted(bool): show these steps alone in the transcript, or all again.
+    """
+
+    onlyWanted = Signal(bool)
 
     def __init__(
         self, context: Context, brush: Brush, cursor: Cursor, player: Player, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self._context, self._brush, self._cursor, self._player = context, brush, cursor, player
+        self._narrowed = False
         self.words, self.places = QLabel(), QLabel()
         set_role(self.words, "caption")
         self.words.setWordWrap(True)
@@ -29,6 +38,9 @@ class BrushBar(QWidget):
         run = context.actions.run
         self.loop = button("Loop", lambda: run("stretch_loop"), tip="Replay these steps over and over", parent=self)
         self.loop.setCheckable(True)
+        tip = "Show these steps alone; Find looks in them alone"
+        self.only = button("Only these", lambda: run("stretch_only"), tip=tip, parent=self)
+        self.only.setCheckable(True)
         self.away = button("Clear", lambda: run("stretch_clear"), tip="Choose no steps", parent=self)
         row = QHBoxLayout(self)
         row.setContentsMargins(10, 2, 8, 4)
@@ -38,6 +50,7 @@ class BrushBar(QWidget):
         said.addWidget(self.places)
         said.addWidget(self.words)
         row.addLayout(said, 1)
+        row.addWidget(self.only)
         row.addWidget(self.loop)
         row.addWidget(self.away)
         brush.changed.connect(self._on_changed)
@@ -46,6 +59,7 @@ class BrushBar(QWidget):
         on("stretch_to", self._to)
         on("stretch_clear", self._clear)
         on("stretch_loop", self._toggle)
+        on("stretch_only", self._narrow)
         self.hide()
 
     def _from(self) -> None:
@@ -61,10 +75,24 @@ class BrushBar(QWidget):
     def _clear(self) -> None:
         self._brush.clear()
 
+    def widen(self) -> None:
+        """All steps are shown again."""
+        self._narrowed = False
+        self.only.setChecked(False)
+
+    def _narrow(self) -> None:
+        if self._brush.stretch is None:
+            self._context.say(NOTHING)
+            self.widen()
+            return
+        self._narrowed = not self._narrowed
+        self.only.setChecked(self._narrowed)
+        self.onlyWanted.emit(self._narrowed)
+
     def _toggle(self) -> None:
         opened, chosen = self._brush.opened, self._brush.stretch
         if opened is None or chosen is None:
-            self._context.say("no steps are chosen: I and O choose from and to the current one, or Shift and drag")
+            self._context.say(NOTHING)
             self.loop.setChecked(False)
             return
         if self._player.loop is not None:
@@ -89,9 +117,10 @@ class BrushBar(QWidget):
             else:
                 self._player.set_loop(*seconds_of(opened, stretch))
         self.setVisible(stretch is not None)
+        if stretch is None:
+            self.widen()
         if stretch is not None and opened is not None:
-            last = "" if stretch.count == 1 else f"–{stretch.last + 1:,}"
-            self.places.setText(f"step{'' if stretch.count == 1 else 's'} {stretch.first + 1:,}{last}")
+            self.places.setText(str(stretch))
             said = str(figures(opened, stretch))
             self.words.setText(said)
             self.words.setToolTip(said)

@@ -75,6 +75,8 @@ class FindForm(QWidget):
         self.more = QToolButton()
         self.role, self.model, self.outcome, self.flag, self.scorer = (QComboBox() for _ in range(5))
         self.below = QDoubleSpinBox()
+        self.only = QCheckBox()  # shown while steps are chosen
+        self._stretch: tuple[int, tuple[int, int]] | None = None
         self.saved = QComboBox()
         self.keep, self.forget = QToolButton(), QToolButton()
         self.filters = QWidget()
@@ -88,6 +90,7 @@ class FindForm(QWidget):
     def query(self) -> Query:
         """What is asked now."""
         places = frozenset(place for place, box in self.places.items() if box.isChecked()) or EVERYWHERE
+        held = self._stretch if self.only.isChecked() else None
         return Query(
             self.text.text(),
             Mode(self.mode.currentData()),
@@ -99,7 +102,22 @@ class FindForm(QWidget):
             flagged=self.flag.currentData() or "",
             scorer=self.scorer.currentData(),
             score_below=self.below.value() if self.below.value() > 0 else None,
+            trace=None if held is None else held[0],
+            stretch=None if held is None else held[1],
         )
+
+    def set_stretch(
+        self, stretch: tuple[int, tuple[int, int]] | None, words: str = "", *, on: bool | None = None
+    ) -> None:
+        """Offer to look only in these code points of this trace; None: steps are no longer chosen."""
+        before = self.query
+        self._stretch = stretch
+        with QSignalBlocker(self.only):
+            self.only.setText(words)
+            self.only.setVisible(stretch is not None)
+            self.only.setChecked(stretch is not None and (self.only.isChecked() if on is None else on))
+        if self.query != before:
+            self._ask()
 
     def set_query(self, query: Query) -> None:
         """Show and ask this."""
@@ -133,7 +151,8 @@ class FindForm(QWidget):
         self.forget.setEnabled(self.saved.currentData() is not None)
 
     def _is_filtered(self) -> bool:
-        return replace(self.query, text="", mode=Mode.WORDS, match_case=False, places=EVERYWHERE) != Query("")
+        rest = replace(self.query, text="", mode=Mode.WORDS, match_case=False, places=EVERYWHERE)
+        return replace(rest, trace=None, stretch=None) != Query("")
 
     def _fill(self) -> None:
         for mode in Mode:
@@ -160,6 +179,7 @@ class FindForm(QWidget):
             self.text: "Text to find", self.mode: "How the text is meant", self.case: "Capitals count",
             self.role: "Role", self.model: "Model", self.outcome: "Outcome", self.flag: "Flag",
             self.scorer: "Scorer", self.below: "Lowest step score below", self.saved: "Saved searches",
+            self.only: "Only in the chosen steps",
             self.more: "More filters", self.keep: "Save this search", self.forget: "Forget the saved search",
         }  # fmt: skip
         for widget, name in named.items():
@@ -187,6 +207,8 @@ class FindForm(QWidget):
             ("Score below", self.below),
         ):
             form.addRow(words, widget)
+        column.addWidget(self.only)
+        self.only.hide()
         column.addWidget(self.filters)
         self.filters.hide()
         column.addLayout(_row(self.saved, self.keep, self.forget, stretch=0))
@@ -196,7 +218,7 @@ class FindForm(QWidget):
         self.text.returnPressed.connect(self._ask)
         for box in (self.mode, self.role, self.model, self.outcome, self.flag, self.scorer):
             box.currentIndexChanged.connect(lambda _index: self._ask())
-        for check in (self.case, *self.places.values()):
+        for check in (self.case, self.only, *self.places.values()):
             check.toggled.connect(lambda _on: self._ask())
         self.below.valueChanged.connect(lambda _value: self._typing.start())
         self.more.toggled.connect(self.filters.setVisible)

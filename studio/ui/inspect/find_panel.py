@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, QPointF, QRectF, QSize, Qt, Signal
@@ -324,7 +324,7 @@ class FindPanel(QWidget):
         self.form.set_choices(choices)
 
     def _save(self) -> None:
-        query = self.form.query
+        query = replace(self.form.query, trace=None, stretch=None)  # those steps are of one trace
         name, given = QInputDialog.getText(self, "Save this search", "Name", text=query.text)
         if given:
             self._context.background.write(

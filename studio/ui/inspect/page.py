@@ -15,7 +15,7 @@ from studio.errors import NotFoundError
 from studio.store import token_values
 from studio.ui.context import Context
 from studio.ui.inspect.bookmarks_panel import BookmarksPanel
-from studio.ui.inspect.brush import Brush
+from studio.ui.inspect.brush import Brush, span_of
 from studio.ui.inspect.brush_bar import BrushBar
 from studio.ui.inspect.commands import InspectCommands
 from studio.ui.inspect.cursor import Cursor, Position
@@ -206,6 +206,9 @@ class InspectPage(QWidget):
             if hasattr(panel, "spanChosen"):
                 panel.spanChosen.connect(self.show_span)
         self.player.playingChanged.connect(self.steps.set_plays)
+        self.brush.changed.connect(lambda _stretch: self._narrow())
+        self.chosen.onlyWanted.connect(self._narrow)
+        self.steps.widened.connect(self.chosen.widen)
         self.scorer.told.connect(self._on_scoring)
         self.gate.opened.connect(self.paintedReady)
         self._later.timeout.connect(self._fetch_ahead)
@@ -304,6 +307,20 @@ class InspectPage(QWidget):
         self.brush.open(opened)
         self.lanes.show_trace(opened)
         self.strip.show_trace(opened, self.scorer.scoring(opened.trace.id))
+
+    def _narrow(self, only: bool | None = None) -> None:
+        """Transcript and Find follow the chosen steps, if they are to be shown alone (None: as before)."""
+        stretch, opened = self.brush.stretch, self.brush.opened
+        find = self.panels["Find"]
+        assert isinstance(find, FindPanel)
+        if stretch is None or opened is None:
+            self.steps.set_only(None)
+            find.form.set_stretch(None)
+            return
+        span = span_of(opened, stretch)
+        if only is not None or self.steps.only is not None:
+            self.steps.set_only(None if only is False else span)
+        find.form.set_stretch((opened.trace.id, span), f"Only in {stretch}", on=only)
 
     def _on_moved(self, position: Position) -> None:
         self.steps.set_position(position)

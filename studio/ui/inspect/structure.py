@@ -98,9 +98,16 @@ class Structure:
         """The turn a code point lies in."""
         return int(self.turn[self.line_at(point)]) if len(self.turn) else 0
 
-    def shown(self, folded_turns: frozenset[int], folded_blocks: frozenset[int], *, as_user: bool) -> Ints:
-        """The numbers of the lines that are shown, in order."""
-        keep = np.ones(len(self.kind), dtype=np.bool_)
+    def shown(
+        self,
+        folded_turns: frozenset[int],
+        folded_blocks: frozenset[int],
+        *,
+        as_user: bool,
+        only: tuple[int, int] | None = None,
+    ) -> Ints:
+        """The numbers of the lines that are shown, in order; `only`: those of these code points, with their titles."""
+        keep = np.ones(len(self.kind), dtype=np.bool_) if only is None else self._of_stretch(*only)
         if as_user:
             keep &= np.isin(self.block, self._seen_by_user()) | (self.kind == LineKind.TURN)
             keep &= np.isin(self.turn, self._user_turns()) & (self.kind != LineKind.MARKUP)
@@ -114,6 +121,13 @@ class Structure:
     def folded_at_first(self) -> frozenset[int]:
         """The blocks that begin folded: what tools gave back, and what cannot be read."""
         return frozenset(place.number for place in self.blocks if place.kind in FOLDED and place.titled)
+
+    def _of_stretch(self, start: int, end: int) -> Bools:
+        titles = self.kind <= LineKind.BLOCK
+        inside = ~titles & (self.start < end) & (self.end > start)
+        heads = (self.kind == LineKind.TURN) & np.isin(self.turn, self.turn[inside])
+        heads |= (self.kind == LineKind.BLOCK) & np.isin(self.block, self.block[inside])
+        return np.asarray(inside | heads, dtype=np.bool_)
 
     def _seen_by_user(self) -> list[int]:
         return [

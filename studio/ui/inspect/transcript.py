@@ -41,6 +41,7 @@ class Transcript(LazyRows):
         pointActivated(int): text outside a step, or a token, was clicked: a code point of the trace.
         tokenHovered(int): somebody wants to know the alternatives of a token: see `set_alternatives`.
         firstPainted(): the first paint since `set_trace`, text readable.
+        widened(): it is no longer narrowed to a stretch, as something outside was asked for.
         paintedReady(): the first paint since `set_trace` with all maths in sight. Sent from within the paint event:
             receivers must not repaint.
     """
@@ -50,6 +51,7 @@ class Transcript(LazyRows):
     tokenHovered = Signal(int)
     firstPainted = Signal()
     paintedReady = Signal()
+    widened = Signal()
 
     def __init__(self, maths: MathsRenderer | None, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -58,6 +60,7 @@ class Transcript(LazyRows):
         self.position = Position()
         self.plays = False
         self.as_user = False
+        self._only: tuple[int, int] | None = None
         self._lines = np.zeros(0, np.int64)
         self._folded_blocks: frozenset[int] = frozenset()
         self._folded_turns: frozenset[int] = frozenset()
@@ -89,7 +92,7 @@ class Transcript(LazyRows):
             self._folded_blocks |= {number for number in folded if number >= known}
         else:
             self._folded_turns, self._folded_blocks = frozenset(), folded
-            self._alternatives, self._selected, self.text.marks = {}, None, ()
+            self._alternatives, self._selected, self._only, self.text.marks = {}, None, None, ()
         self._told_first = self._told_ready = opened is None
         self.text.open(opened)
         line = 0 if place is None or opened is None else opened.structure.line_at(place[0])
@@ -120,6 +123,18 @@ class Transcript(LazyRows):
         self.as_user = on
         self._relay(anchor)
 
+    @property
+    def only(self) -> tuple[int, int] | None:
+        """The code points to which it is narrowed."""
+        return self._only
+
+    def set_only(self, span: tuple[int, int] | None) -> None:
+        """Show the lines of these code points alone, with the titles above them; None: all."""
+        if span != self._only:
+            anchor = self._anchor_line()
+            self._only = span
+            self._relay(anchor)
+
     def set_show_source(self, on: bool) -> None:
         """Show every line as it was written, or with its maths drawn."""
         self.text.source = on
@@ -139,8 +154,11 @@ class Transcript(LazyRows):
             QToolTip.showText(self.cursor().pos(), words, self)
 
     def reveal(self, point: int) -> None:
-        """Unfold what hides a code point."""
+        """Unfold what hides a code point; where it is outside of what is shown alone, all is shown again."""
         assert self.opened is not None
+        if self._only is not None and not self._only[0] <= point < self._only[1]:
+            self.set_only(None)
+            self.widened.emit()
         shape = self.opened.structure
         block, turn = shape.block_at(point), shape.turn_at(point)
         if block in self._folded_blocks or turn in self._folded_turns:
@@ -372,7 +390,8 @@ class Transcript(LazyRows):
         if shape is None:
             self._lines = np.zeros(0, np.int64)
         else:
-            self._lines = shape.shown(self._folded_turns, self._folded_blocks, as_user=self.as_user)
+            folded = (self._folded_turns, self._folded_blocks)
+            self._lines = shape.shown(*folded, as_user=self.as_user, only=self._only)
         self._selected = None
         row, offset = 0, 0
         if anchor is not None:
