@@ -11,17 +11,19 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDialog
 from pytestqt.qtbot import QtBot
 
-from studio.jobs import shipped
+from studio.jobs import never_again, shipped
 from studio.jobs.bisecting import METHOD
-from studio.store import batches, machine_labels, projects, traces
+from studio.store import batches, evaluations, machine_labels, projects, regressions, traces
 from studio.store.traces import NewTrace
 from studio.ui.actions import Page
 from studio.ui.inspect.bisect_dialog import BisectDialog
+from studio.ui.inspect.never_again_dialog import NeverAgainDialog, NewTestDialog
 from studio.workspace import Workspace
 from tests.e2e.data_desk import click
 from tests.e2e.inspecting import go_to_inspect
 from tests.e2e.seat import PICTURES, Seat
 from tests.e2e.test_inspect_resident import end_workers
+from trainer.contract.specs.evaluate import Must
 from trainer.reasoning.bisect_thought import most_probes
 from trainer.reasoning.recorded import messages_of, steps_of
 from trainer.reasoning.response import read_response
@@ -114,4 +116,42 @@ def test_the_step_that_lost_it_is_found_and_marked(seat: Seat) -> None:
     dialog.traces.itemActivated.emit(item)
     seat.wait(lambda: page.shown is not None and page.shown.trace.id == item.data(Qt.ItemDataRole.UserRole))
     assert seat.context.actions.page is Page.INSPECT
+    dialog.close()
+
+
+def test_a_failing_step_becomes_a_test_that_models_are_run_on(seat: Seat) -> None:
+    page = go_to_inspect(seat)
+    page.show_trace(1, SLIP)
+    seat.wait(lambda: page.shown is not None and page.shown.trace.id == 1 and page.step == SLIP and page.gate.is_open)
+    seat.press("a", page.steps)
+    seat.wait(lambda: bool(page.findChildren(NewTestDialog)))
+    asking = page.findChildren(NewTestDialog)[0]
+    assert asking.words.toPlainText() == "8 * 2 = 10"
+    asking.must.setCurrentIndex(asking.must.findData(Must.ABSENT))
+    click(asking.yes)
+    seat.wait(lambda: bool(page.findChildren(NeverAgainDialog)))
+    dialog = page.findChildren(NeverAgainDialog)[0]
+    seat.wait(lambda: dialog.table.rowCount() == 1 and dialog.run_now.isEnabled())
+    with seat.context.workspace.database.read() as c:
+        (made,) = regressions.all_regressions(c)
+    assert (made.prefix + made.span) == WRONG[: WRONG.rindex("8 * 2 = 10") + len("8 * 2 = 10")]
+    click(dialog.run_now)
+    seat.wait(lambda: dialog.table.columnCount() == 4)  # its results have come
+    with seat.context.workspace.database.read() as c:
+        (result,) = regressions.results(c)
+        samples = evaluations.problems(c, evaluations.cells(c, suites=["regressions"])[0].key)[0].samples
+        written = [traces.load(c, one.trace_id).text for one in samples if one.number >= 0 and one.trace_id]
+    back = sum(made.span in text.removeprefix(made.prefix) for text in written)
+    assert len(written) == result.number == never_again.SAMPLES
+    assert result.held == result.number - back
+    assert dialog.table.item(0, 3).text().endswith(f"{result.held} of {result.number}")
+    for theme in ("light", "dark"):
+        seat.context.actions.run(f"theme_{theme}")
+        picture(dialog, f"never-again-{theme}")
+    dialog.table.setCurrentCell(0, 3)
+    dialog.table.setFocus()
+    QTest.keyClick(dialog.table, Qt.Key.Key_Return)
+    seat.wait(lambda: page.shown is not None and page.shown.trace.id == result.trace_id)
+    click(dialog.retire)
+    seat.wait(lambda: "(retired)" in dialog.table.item(0, 0).text())
     dialog.close()
