@@ -21,12 +21,14 @@ from studio.ui.evaluate.models_tab import ModelsTab
 from studio.ui.evaluate.page import EvaluatePage
 from studio.workspace import Workspace
 from tests.e2e.seat import Seat
+from trainer.contract.generated import RouteStep, Spent
 from trainer.contract.records import (
     Block,
     BlockKind,
     EvaluationRecord,
     Message,
     Record,
+    RouteRecord,
     Step,
     TraceRecord,
     record_id,
@@ -133,10 +135,52 @@ def of_processbench(uid: str) -> list[Record]:
         scores = ["0.9000", "0.8000" if labelled < 0 or number % 4 == 1 else "0.2000", "0.6000"]
         predicted = next((place for place, score in enumerate(scores) if float(score) < 0.5), -1)
         detail = {"predicted": predicted, "labelled": labelled, "subset": ("gsm8k", "math")[number % 2]}
-        settings = {"suite": "processbench", "model": "judge", "prm": "judge", "compute": "by hand", "budget": None}
+        settings: dict[str, Any] = {
+            "suite": "processbench",
+            "model": "judge",
+            "prm": "judge",
+            "compute": "by hand",
+            "budget": None,
+        }
         settings |= {"detail": {**detail, "scores": " ".join(scores)}, "answer": str(predicted)}
         settings |= {"reference": str(labelled), "problem": f"Is solution {number} right?"}
         found.append(sample(uid, f"processbench:{number}", 0, predicted == labelled, **settings))
+    return found
+
+
+def routed(row: str, fast: bool, reasoning: bool, *, escalated: bool, traces: tuple[str, str]) -> RouteRecord:
+    """A problem that both models were asked: on the way, or for the audit."""
+    tiers = (("fast", fast, 1.0), ("reasoning", reasoning, 10.0))
+    first, second = (
+        RouteStep(
+            tier=tier, model=f"the {tier} one", answer="4" if right else "5", confidence=0.25 + 0.5 * right,
+            why="asked first" if tier == "fast" else "the fast one was not sure", trace=uid, outcome=int(right),
+            spent=Spent(cost=cost, seconds=cost / 2, tokens=int(10 * cost)),
+        )
+        for (tier, right, cost), uid in zip(tiers, traces, strict=True)
+    )  # fmt: skip
+    asked, audited = ((first, second), ()) if escalated else ((first,), (second,))
+    return RouteRecord(
+        id=f"record {row}", row=row, problem=f"What is {row}?", reference="4", task="sums", difficulty=0.25,
+        asked=asked, audited=audited, answer=asked[-1].answer, answered_by=len(asked) - 1, outcome=asked[-1].outcome,
+        spent=Spent(cost=sum(step.spent.cost for step in asked), seconds=sum(step.spent.seconds for step in asked)),
+        settings={"audit": 1.0},
+    )  # fmt: skip
+
+
+def route_of(number: int) -> tuple[bool, bool, bool]:
+    """Whether the fast model is right, the reasoning model is, and both were asked on the way."""
+    return number % 2 == 0, number % 7 != 0, number % 10 in (1, 3, 5, 6)
+
+
+def of_router(uid: str) -> list[Record]:
+    """Twenty problems with the traces of both models."""
+    found: list[Record] = []
+    for number in range(20):
+        fast, reasoning, escalated = route_of(number)
+        made = [trace(uid, f"route{number}", tier, right) for tier, right in enumerate((fast, reasoning))]
+        uids = (made[0].id, made[1].id)
+        found += [*made, routed(f"r{number}", fast, reasoning, escalated=escalated, traces=uids)]
     return found
 
 

@@ -1,8 +1,8 @@
-"""Write the results table as CSV or Markdown, and what is shown as PNG or SVG."""
+"""Write a table as CSV or Markdown, and what is shown as PNG or SVG."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from studio.ui.context import Context
 
 SCALE = 2.0
+Texts = Mapping[str, Callable[[], str]]
+"""What makes the text of a table, by the ending of the file."""
 FORMS = {
     ".csv": "Table, a line a cell (*.csv)",
     ".md": "Table in Markdown (*.md)",
@@ -25,27 +27,30 @@ FORMS = {
 }
 
 
-def ask(context: Context, parent: QWidget, cells: Sequence[Cell], shown: QWidget) -> None:
+def ask(context: Context, parent: QWidget, stem: str, texts: Texts, shown: QWidget) -> None:
     """Ask for a file; its ending says the form."""
-    name, chosen = QFileDialog.getSaveFileName(parent, "Export results", "results.csv", ";;".join(FORMS.values()))
+    name, chosen = QFileDialog.getSaveFileName(parent, "Export", f"{stem}.csv", ";;".join(FORMS.values()))
     if not name:
         return
     ending = next(ending for ending, form in FORMS.items() if form == (chosen or FORMS[".csv"]))
     path = Path(name) if Path(name).suffix in FORMS else Path(f"{name}{ending}")
     try:
-        write(path, cells, shown)
+        write(path, texts, shown)
     except OSError as error:
         context.fail(error)
         return
     context.say(f"{path.name} is written")
 
 
-def write(path: Path, cells: Sequence[Cell], shown: QWidget) -> None:
+def texts_of(cells: Sequence[Cell]) -> Texts:
+    """The results table as CSV and Markdown."""
+    return {".csv": lambda: results.as_csv(cells), ".md": lambda: results.markdown(cells)}
+
+
+def write(path: Path, texts: Texts, shown: QWidget) -> None:
     """Write a file in the form of its ending. Raises OSError."""
-    if path.suffix == ".csv":
-        path.write_text(results.as_csv(cells), "utf-8")
-    elif path.suffix == ".md":
-        path.write_text(results.markdown(cells), "utf-8")
+    if path.suffix in texts:
+        path.write_text(texts[path.suffix](), "utf-8")
     elif path.suffix == ".png":
         _png(path, shown)
     else:

@@ -86,9 +86,7 @@ def sentence(found: Contamination) -> str:
     )
 
 
-def _compared(
-    workspace: Workspace, suite: str, version: str, name: str, tell: Progress
-) -> Contamination | str:
+def _compared(workspace: Workspace, suite: str, version: str, name: str, tell: Progress) -> Contamination | str:
     run = suite_contamination.trained_by(workspace, version)
     if run is None:
         return f"Contamination: {name} was not trained in this workspace, so what it has seen is not known here."

@@ -43,7 +43,7 @@ class ProblemsPanel(QWidget):
         self.model = LinesModel()
         self.title, self.count = heading("Problems", self), Quiet("", self)
         self.wanted = QComboBox(self)
-        self.list = _Rows(self)
+        self.list = Rows(self)
         self.text = QPlainTextEdit(self)
         self.grids = GridsView(context.theme, self)
         self.samples = _Samples(0, len(SAMPLES), self)
@@ -152,19 +152,19 @@ class ProblemsPanel(QWidget):
         self.wanted.setAccessibleName("Which problems")
         self.list.setModel(self.model)
         self.list.setAccessibleName("Problems behind the figure")
-        _dress(self.list)
+        dress(self.list)
         head = self.list.horizontalHeader()
         head.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((0, 44), (2, 110), (3, 90), (4, 72), (5, 150)):
+        for column, width in ((0, 44), (2, 110), (3, 90), (4, 84), (5, 160)):
             self.list.setColumnWidth(column, self._context.theme.px(width))
         self.text.setReadOnly(True)
         self.text.setTabChangesFocus(True)
         self.text.setAccessibleName("The problem")
         self.samples.setHorizontalHeaderLabels(SAMPLES)
         self.samples.setAccessibleName("Samples of the problem")
-        _dress(self.samples)
+        dress(self.samples)
         self.samples.horizontalHeader().setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((0, 92), (1, 34), (3, 56), (4, 62), (5, 70), (6, 76), (7, 160)):
+        for column, width in ((0, 92), (1, 34), (3, 62), (4, 76), (5, 84), (6, 90), (7, 200)):
             self.samples.setColumnWidth(column, self._context.theme.px(width))
         top = QHBoxLayout()
         for widget, stretch in ((self.title, 0), (self.count, 1), (self.wanted, 0)):
@@ -194,7 +194,7 @@ class ProblemsPanel(QWidget):
         whole.addWidget(split, 1)
 
 
-class _Rows(QTableView):
+class Rows(QTableView):
     """Enter goes on with the row.
 
     Signals:
@@ -228,7 +228,8 @@ class _Samples(QTableWidget):
             super().keyPressEvent(event)
 
 
-def _dress(table: QTableView) -> None:
+def dress(table: QTableView) -> None:
+    """The look that lists of this page share."""
     table.verticalHeader().hide()
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

@@ -54,6 +54,7 @@ class ModelsTab(QWidget):
         self.export_button = button("Export…", self.export, tip="The table, or the plot that is shown", parent=self)
         self.empty = EmptyState(NOTHING, HINT, "New evaluation…", self.new_evaluation, self)
         self._lay_out()
+        self.setFocusProxy(self.table)
         self._connect()
 
     def reload(self) -> None:
@@ -63,6 +64,8 @@ class ModelsTab(QWidget):
     def enable(self, on: bool) -> None:
         """Whether the commands of this tab mean something now."""
         self._on = on
+        if on:
+            self._context.actions.on("export_results", self.export)
         for id in COMMANDS:
             self._context.actions.enable(id, on and (bool(self.cells) or id not in NEEDS_RESULTS))
 
@@ -83,7 +86,7 @@ class ModelsTab(QWidget):
     def export(self) -> None:
         """Ask for a file and write the table, or the plot that is shown."""
         chart = self.curves.chart if self.sides.currentWidget() is self.curves else None
-        models_export.ask(self._context, self, self.cells, chart or self.table)
+        models_export.ask(self._context, self, "results", models_export.texts_of(self.cells), chart or self.table)
 
     def show_problems(self, key: Key) -> None:
         """Read the problems behind a cell and bring them to the front."""
@@ -146,7 +149,6 @@ class ModelsTab(QWidget):
     def _connect(self) -> None:
         on = self._context.actions.on
         on("new_evaluation", self.new_evaluation)
-        on("export_results", self.export)
         on("open_result", self.problems.open_trace)
         on("show_problems", partial(self._show_side, self.problems, self.problems.list))
         on("plot_results", partial(self._show_side, self.curves, self.curves.chart))

@@ -12,6 +12,7 @@ from studio.domain import Changes, Topic
 from studio.ui.evaluate.models_tab import ModelsTab
 from studio.ui.evaluate.monitors_tab import MonitorsTab
 from studio.ui.evaluate.review_tab import ReviewTab
+from studio.ui.evaluate.routing_tab import RoutingTab
 from studio.ui.widgets.parts import GAP, MARGIN
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 TABS: tuple[tuple[str, Callable[[Context], QWidget]], ...] = (
     # A tab is one line here: its name and its class, which is made with the context and has the methods of `Tab`.
     ("Models", ModelsTab),
+    ("Routing", RoutingTab),
     ("Monitors", MonitorsTab),
     ("Review", ReviewTab),
 )
@@ -66,6 +68,7 @@ class EvaluatePage(QWidget):
         on("undo_verdict", lambda: self._tab().undo())
         on("redo_verdict", lambda: self._tab().redo())
         on("show_models", lambda: self.show_tab("Models"))
+        on("show_routing", lambda: self.show_tab("Routing"))
         on("show_monitors", lambda: self.show_tab("Monitors"))
         on("show_review", lambda: self.show_tab("Review"))
         column = QVBoxLayout(self)
@@ -79,6 +82,11 @@ class EvaluatePage(QWidget):
     def models(self) -> ModelsTab:
         """The results table."""
         return cast(ModelsTab, self.parts["Models"])
+
+    @property
+    def routing(self) -> RoutingTab:
+        """The ledger of routers."""
+        return cast(RoutingTab, self.parts["Routing"])
 
     @property
     def monitors(self) -> MonitorsTab:
@@ -110,8 +118,11 @@ class EvaluatePage(QWidget):
         self.parts[self.tabs.tabText(self.tabs.currentIndex())].setFocus()
 
     def _enable(self) -> None:
+        shown = self._stack.currentWidget()
         for widget in self.parts.values():
-            cast(Tab, widget).enable(widget is self._stack.currentWidget())
+            if widget is not shown:
+                cast(Tab, widget).enable(False)
+        cast(Tab, shown).enable(True)  # last: tabs share commands
 
     def _on_changed(self, changes: Changes) -> None:
         if changes.touches(Topic.FLAGS, Topic.MONITORS, Topic.MODELS, Topic.TRACES) and self.isVisible():

@@ -1,0 +1,190 @@
+"""The Routing tab: what a router gains and costs, against chance and the oracle, and every route behind a figure."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QSplitter,
+    QStackedLayout,
+    QTableWidget,
+    QTableWidgetItem,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from studio.ui.actions import Page
+from studio.ui.evaluate import models_export, routing_desk
+from studio.ui.evaluate.models_chart import NOTHING, ChartView
+from studio.ui.evaluate.models_problems import dress
+from studio.ui.evaluate.routing_cache import CachePanel
+from studio.ui.evaluate.routing_desk import Desk, read_desk
+from studio.ui.evaluate.routing_list import RoutesPanel
+from studio.ui.widgets.parts import EmptyState, button
+
+if TYPE_CHECKING:
+    from studio.ui.context import Context
+
+COMMANDS = ("export_results", "forget_answers")
+NO_AUDIT = (
+    "Nothing to compare with: set `audit` of a router to a share of the problems, and both models are asked for these."
+)
+TITLE = "Nothing was routed yet"
+HINT = (
+    "A router sends each problem to a fast model or to a reasoning model. Start one on the Train page, or answer with "
+    "it on the Play page; the ledger of all that it did stands here."
+)
+
+
+class RoutingTab(QWidget):
+    """The ledger above; routes, lines and the cache below."""
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._context = context
+        self.desk: Desk | None = None
+        self.runs = QComboBox(self)
+        self.runs.setAccessibleName("Routes of")
+        self.table = QTableWidget(0, len(routing_desk.HEADS), self)
+        self.list = RoutesPanel(context, self)
+        self.chart, self.told = ChartView(context.theme, self), QLabel("", self)
+        self.cache = CachePanel(context, self)
+        self.sides = QTabWidget(self)
+        self.export_button = button("Export…", self.export, tip="The ledger, or what is shown", parent=self)
+        self.empty = EmptyState(TITLE, HINT, "To the Train page", lambda: context.show_page(Page.TRAIN), self)
+        self._lay_out()
+        self.setFocusProxy(self.table)
+        self.runs.currentIndexChanged.connect(lambda _index: self.reload())
+        self.table.currentCellChanged.connect(lambda *_: self._on_row())
+        context.actions.on("forget_answers", self.forget)
+
+    def reload(self) -> None:
+        """Read it anew."""
+        self._context.background.read(self, partial(read_desk, run_id=self.runs.currentData()), self._on_desk)
+        self.cache.reload()
+
+    def enable(self, on: bool) -> None:
+        """Whether the commands of this tab mean something now."""
+        if on:
+            self._context.actions.on("export_results", self.export)
+        for id in COMMANDS:
+            self._context.actions.enable(id, on)
+
+    def undo(self) -> None:
+        """Nothing here is changed by hand."""
+        self._context.say("nothing to undo on this tab")
+
+    def redo(self) -> None:
+        """Nothing here is changed by hand."""
+        self._context.say("nothing to do again on this tab")
+
+    def forget(self) -> None:
+        """Invalidate cached answers."""
+        self._stack.setCurrentIndex(1)
+        self.sides.setCurrentWidget(self.cache)
+        self.cache.forget()
+
+    def export(self) -> None:
+        """Write the ledger, or what is shown."""
+        cells = () if self.desk is None else self.desk.ledger.cells
+        shown = self.chart if self.sides.currentIndex() == 1 else self.table
+        made = {".csv": lambda: routing_desk.as_csv(cells), ".md": lambda: routing_desk.as_markdown(cells)}
+        models_export.ask(self._context, self, "routing", made, shown)
+
+    # -- showing ------------------------------------------------------------------------------------------------------
+
+    def _on_desk(self, desk: Desk) -> None:
+        self.desk = desk
+        self._show_runs(desk)
+        self._stack.setCurrentIndex(1 if desk.runs or self.cache.found else 0)
+        before = self.table.currentRow()
+        cells = desk.ledger.cells
+        self.table.blockSignals(True)
+        self.table.setRowCount(len(cells))
+        for row, cell in enumerate(cells):
+            texts = routing_desk.texts(cell)
+            for column, text in enumerate(texts):
+                item = QTableWidgetItem(text)
+                if column > 1:
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                if column == 0:
+                    said = ", ".join(f"{h} {t}" for h, t in zip(routing_desk.HEADS, texts, strict=True))
+                    item.setData(Qt.ItemDataRole.AccessibleTextRole, said)
+                self.table.setItem(row, column, item)
+        if cells:
+            self.table.setCurrentCell(max(0, min(before, len(cells) - 1)), 0)
+        self.table.blockSignals(False)
+        lines = desk.ledger.lines
+        self.chart.show_drawing(NOTHING if lines is None else routing_desk.drawing(lines))
+        self.told.setText(NO_AUDIT if lines is None else routing_desk.lines_told(lines))
+        self._on_row()
+
+    def _show_runs(self, desk: Desk) -> None:
+        chosen = self.runs.currentData()
+        self.runs.blockSignals(True)
+        self.runs.clear()
+        self.runs.addItem("All routers", None)
+        for run in desk.runs:
+            self.runs.addItem(f"{run.name}, {run.routes:,} problems", run.id)
+        self.runs.setCurrentIndex(max(0, self.runs.findData(chosen)) if chosen is not None else 0)
+        self.runs.blockSignals(False)
+
+    def _on_row(self) -> None:
+        desk, row = self.desk, self.table.currentRow()
+        if desk is None or not 0 <= row < len(desk.ledger.cells):
+            self.list.show_routes(())
+            return
+        self.list.show_routes(routing_desk.behind(desk.routes, desk.ledger.cells[row]))
+
+    def _on_point(self) -> None:
+        """A point of the lines stands for all routes."""
+        if self.desk is not None:
+            self.list.show_routes(self.desk.routes)
+            self.sides.setCurrentWidget(self.list)
+            self.list.list.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _lay_out(self) -> None:
+        self.table.setHorizontalHeaderLabels(routing_desk.HEADS)
+        self.table.setAccessibleName("Ledger by type of task and model")
+        dress(self.table)
+        head = self.table.horizontalHeader()
+        head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.told.setWordWrap(True)
+        self.chart.opened.connect(lambda *_: self._on_point())
+        plot = QWidget(self)
+        inside = QVBoxLayout(plot)
+        inside.setContentsMargins(10, 8, 10, 8)
+        inside.addWidget(self.told)
+        inside.addWidget(self.chart, 1)
+        self.sides.setDocumentMode(True)
+        self.sides.tabBar().setDrawBase(False)
+        for name, widget in (("Routes", self.list), ("Against chance and oracle", plot), ("Cache", self.cache)):
+            self.sides.addTab(widget, name)
+        full = QWidget(self)
+        top = QHBoxLayout()
+        top.addWidget(self.runs)
+        top.addWidget(self.export_button)
+        top.addStretch(1)
+        split = QSplitter(Qt.Orientation.Vertical, full)
+        split.setHandleWidth(10)
+        split.setChildrenCollapsible(False)
+        split.addWidget(self.table)
+        split.addWidget(self.sides)
+        split.setStretchFactor(1, 1)
+        split.setSizes([240, 470])
+        column = QVBoxLayout(full)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(10)
+        column.addLayout(top)
+        column.addWidget(split, 1)
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self.empty)
+        self._stack.addWidget(full)
