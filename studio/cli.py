@@ -196,7 +196,12 @@ def _add_ask(verbs: Verbs) -> None:
     about = "Ask a model; its answer is written out while it comes. Exit code 0 with an answer, 1 without."
     made = _verb(verbs, "ask", "studio.jobs.asking_verb:ask", about)
     made.add_argument("problem", metavar="PROBLEM", help="the text; - reads it from stdin")
-    made.add_argument("--model", default="", metavar="MODEL", help="the policy; with --router the fast one")
+    made.add_argument(
+        "--model",
+        default="",
+        metavar="MODEL",
+        help="the policy; with --router the fast one (default: one that travels with the app)",
+    )
     made.add_argument("--prm", default="", metavar="MODEL", help="scores steps, for all strategies but the first two")
     made.add_argument(
         "--strategy",

@@ -15,15 +15,21 @@ from studio.errors import RunError
 from studio.store import conversations, routes, runs, searches, traces
 from studio.store import schema as s
 from trainer.contract.records import InputRow, record_id
-from trainer.contract.requests import AnyRequest, GenerateRequest, RouteRequest, SearchRequest
-from trainer.contract.spec import Value
-from trainer.contract.specs.route import OF_A_REQUEST, ROUTE_INDEX
+from trainer.contract.requests import (
+    AnyRequest,
+    CancelRequest,
+    GenerateRequest,
+    RouteRequest,
+    ScoreRequest,
+    SearchRequest,
+)
+from trainer.contract.spec import Value, build
+from trainer.contract.specs.route import OF_A_REQUEST, ROUTE_INDEX, RouteSpec
 from trainer.contract.specs.search import Strategy
 from trainer.reasoning.response import read_response
 
 OF_A_RUN = {"threads", "batch_rows", "resident", "idle_minutes", "classifier"}
 """Settings that belong to the run that answers, not to the question."""
-FAST_SAMPLES = 3
 
 
 class Way(StrEnum):
@@ -115,7 +121,17 @@ class Answered:
 
 
 def asking_of(question: Question) -> Asking:
-    """Which recipe answers, with which models and settings. Raises RunError for what does not go together."""
+    """Which recipe answers, with which models and settings.
+
+    Raises RunError for what does not go together, SpecError for a setting that the recipe does not know or take.
+    """
+    asking = _asking(question)
+    if not isinstance(asking.request, CancelRequest | ScoreRequest):
+        build(asking.recipe, {**asking.settings, **asking.models, **asking.request.settings})
+    return asking
+
+
+def _asking(question: Question) -> Asking:
     _check(question)
     row = row_of(question.problem, question.reference)
     given: dict[str, Value] = dict(question.settings)
@@ -141,9 +157,10 @@ def _routed(question: Question, row: InputRow, given: dict[str, Value], models: 
     more = {"reasoning": question.reasoning, "router": question.router}
     models = {name: value for name, value in {**models, **more}.items() if value}
     run = {name: given.pop(name) for name in list(given) if name not in OF_A_REQUEST}
-    samples = int(given.get("n", FAST_SAMPLES))
     request = RouteRequest(id=new_uid(), row=row, settings=given)
-    return Asking("route", models, run, request, {0: "the fast model", samples: "the reasoning model"})
+    spec = build("route", {**run, **models, **given})
+    assert isinstance(spec, RouteSpec)
+    return Asking("route", models, run, request, {0: "the fast model", spec.n: "the reasoning model"})
 
 
 def _check(question: Question) -> None:

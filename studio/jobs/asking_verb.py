@@ -7,13 +7,14 @@ import queue
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from studio.errors import RunError
 from studio.exchange.telling import CANCELLED, Stop, cancellable
-from studio.jobs.asking import Answered, Asking, Question, Way, answer_of, asking_of
+from studio.jobs import shipped
+from studio.jobs.asking import SEARCHES, Answered, Asking, Question, Way, answer_of, asking_of
 from studio.jobs.service import Jobs
 from studio.jobs.streams import Streamed
 from studio.jobs.values import Reply, Stage
@@ -29,11 +30,11 @@ Said = Reply | Streamed
 def ask(args: argparse.Namespace) -> int:
     """Answer a problem; 0 with an answer, 1 without one, 130 when it was cancelled."""
     question = _question(args)
-    with Workspace.open(args.workspace) as workspace, cancellable() as stop:
+    with Workspace.open(args.workspace, create=True) as workspace, cancellable() as stop:
         jobs = Jobs(workspace, interpreter=Settings.load().interpreter or None)
         jobs.start()
         try:
-            asking = asking_of(question)
+            asking = asking_of(_with_shipped(workspace, question))
             shown = None if args.json else Shown(asking.watched)
             began = time.monotonic()
             reply = _wait(jobs, asking, args.device, shown, stop)
@@ -142,6 +143,20 @@ def _tell(answered: Answered, shown: Shown | None) -> None:
     parts += list(answered.why)
     parts += [f"note: {answered.marked}"] if answered.marked else []
     sys.stderr.write("".join(f"{part}\n" for part in parts))
+
+
+def _with_shipped(workspace: Workspace, question: Question) -> Question:
+    """Where no model is named the policy that travels with the app answers, led by its own PRM; that is said."""
+    if question.model or (question.routed and "fast_url" in question.settings):
+        return question
+    models = shipped.ensure(workspace)
+    found = replace(question, model=models.policy.uid)
+    names = models.policy.name
+    if not question.prm and (question.way in SEARCHES and SEARCHES[question.way].needs_prm):
+        found, names = replace(found, prm=models.prm.uid), f"{names}, led by {models.prm.name}"
+    like = shipped.EXAMPLES[0].problem
+    sys.stderr.write(f'steplens: no --model is named, so {names} answers; it knows problems like "{like}" alone\n')
+    return found
 
 
 def _question(args: argparse.Namespace) -> Question:

@@ -13,7 +13,8 @@ import pytest
 from studio import cli
 from studio.errors import RunError
 from studio.jobs.asking import Question, Way, asking_of
-from studio.jobs.asking_verb import Shown, _wait
+from studio.jobs.asking_verb import Shown, _wait, _with_shipped
+from studio.jobs.shipped import ensure
 from studio.jobs.streams import Streamed
 from studio.jobs.values import Reply, Stage
 from studio.store import routes, runs
@@ -24,7 +25,7 @@ from trainer.contract.events import Grew, Wrote
 from trainer.contract.generated import Spent
 from trainer.contract.requests import GenerateRequest, RouteRequest, SearchRequest
 from trainer.contract.run_folder import RunFolder
-from trainer.contract.spec import build
+from trainer.contract.spec import SpecError, build
 
 
 def test_each_way_of_answering_is_a_recipe_with_settings_that_it_knows():
@@ -69,6 +70,17 @@ def test_what_does_not_go_together_is_said(given: dict[str, Any], words: str):
         asking_of(Question(**{"problem": "2 + 2?", "model": "policy"} | given))
 
 
+@pytest.mark.parametrize(("given", "words"), [
+    ({"routed": True, "settings": {"n": "abc"}}, "route.n"),
+    ({"settings": {"foo": "1"}}, "generate has no parameter foo"),
+    ({"difficulty": 3.0}, "difficulty = 3.0 is outside"),
+    ({"way": Way.MAJORITY, "n": 0}, "search.n = 0"),
+])  # fmt: skip
+def test_a_setting_that_cannot_be_is_said_before_anything_is_started(given: dict[str, Any], words: str):
+    with pytest.raises(SpecError, match=words):
+        asking_of(Question(**{"problem": "2 + 2?", "model": "policy"} | given))
+
+
 def wrote(trace: int, text: str, *, dropped: int = 0, attempt: int = 1) -> Streamed:
     event = Wrote(
         attempt=attempt, sequence=1, step=0, at=0.0, request="r", trace=trace, text=text, dropped=dropped
@@ -89,6 +101,22 @@ def test_the_text_is_written_as_it_comes():
         "[the fast model]\n1234\n[2 characters taken back]\n5\n\n[the reasoning model]\n99\n[begun anew]\n"
         "[the reasoning model]\n1"
     )
+
+
+def test_where_no_model_is_named_those_that_travel_with_the_app_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    with Workspace.open(tmp_path / "new", create=True) as workspace:
+        beam = _with_shipped(workspace, Question("2 + 2?", "", Way.BEAM))
+        shown = capsys.readouterr().err
+        made = ensure(workspace)
+        assert (beam.model, beam.prm) == (made.policy.uid, made.prm.uid)
+        assert "Tiny policy, led by Tiny PRM" in shown
+        assert "--model" in shown
+        majority = _with_shipped(workspace, Question("2 + 2?", "", Way.MAJORITY))
+        assert (majority.model, majority.prm) == (made.policy.uid, "")
+        for named in (Question("2?", "mine", Way.BEAM), Question("2?", "", routed=True, settings={"fast_url": "x"})):
+            assert _with_shipped(workspace, named) == named
 
 
 @pytest.fixture
