@@ -177,6 +177,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("diff_traces", "&Diff with another trace…", ("D",), page=Page.INSPECT, menu="Inspect"),
     Action("candidate_tree", "T&ree of candidates", ("T",), page=Page.INSPECT, menu="Inspect"),
     Action("bisect_thought", "&Bisect this thought…", ("B",), "", Page.INSPECT, "Inspect", "Which step decided it"),
+    Action(
+        "fork_thought", "For&k at this step…", ("X",), "", Page.INSPECT, "Inspect", "Edit it, continue both versions"
+    ),
     Action("never_again", "Ne&ver again…", ("A",), "", Page.INSPECT, "Inspect", "Make a test of this step"),
     Action(
         "never_again_tests", "Tests of never again…", ("Shift+A",), "", Page.INSPECT, "Inspect", "And their results"

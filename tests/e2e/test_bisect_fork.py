@@ -17,7 +17,10 @@ from studio.store import batches, evaluations, machine_labels, projects, regress
 from studio.store.traces import NewTrace
 from studio.ui.actions import Page
 from studio.ui.inspect.bisect_dialog import BisectDialog
+from studio.ui.inspect.diff_dialog import DiffDialog
+from studio.ui.inspect.fork_dialog import ForkDialog
 from studio.ui.inspect.never_again_dialog import NeverAgainDialog, NewTestDialog
+from studio.ui.inspect.tree_dialog import TreeDialog
 from studio.workspace import Workspace
 from tests.e2e.data_desk import click
 from tests.e2e.inspecting import go_to_inspect
@@ -154,4 +157,73 @@ def test_a_failing_step_becomes_a_test_that_models_are_run_on(seat: Seat) -> Non
     seat.wait(lambda: page.shown is not None and page.shown.trace.id == result.trace_id)
     click(dialog.retire)
     seat.wait(lambda: "(retired)" in dialog.table.item(0, 0).text())
+    dialog.close()
+
+
+def test_an_edited_step_is_continued_beside_the_step_as_it_was(seat: Seat) -> None:
+    page = go_to_inspect(seat)
+    page.show_trace(1, SLIP)
+    seat.wait(lambda: page.shown is not None and page.shown.trace.id == 1 and page.step == SLIP and page.gate.is_open)
+    seat.press("x", page.steps)
+    seat.wait(lambda: bool(page.findChildren(ForkDialog)))
+    dialog = page.findChildren(ForkDialog)[0]
+    seat.wait(lambda: dialog.go.isEnabled())
+    dialog.thinking.setValue(60)
+    dialog.answer.setValue(16)
+    dialog.edit.setPlainText("8 * 2 = 16")
+    dialog.edit.document().setModified(True)
+    click(dialog.go)
+    seat.wait(lambda: bool(dialog.verdict.text()))
+    work = dialog.work
+    assert work is not None
+    first, second = work.share(0), work.share(1)
+    assert first is not None
+    assert second is not None
+    assert second.hits > first.hits  # once the slip is gone, 12 is ruled out
+    assert "share of right answers by +" in dialog.verdict.text()
+    with seat.context.workspace.database.read() as c:
+        found = [traces.load_many(c, [one.trace_id for one in branch]) for branch in work.branches]
+        places = c.exec_driver_sql("SELECT extra FROM trace WHERE id = ?", (found[1][0].id,)).scalar_one()
+    for branch, prefix, share in zip(found, work.prefixes, (first, second), strict=True):
+        assert all(one.text.startswith(prefix) for one in branch)
+        assert sum(one.outcome == 1 for one in branch) == share.hits
+    assert f'"forked_at": {len(work.prefixes[1])}' in places
+    assert work.start.uid in places
+    for theme in ("light", "dark"):
+        seat.context.actions.run(f"theme_{theme}")
+        picture(dialog, f"fork-{theme}")
+    click(dialog.diff)
+    seat.wait(lambda: bool(page.findChildren(DiffDialog)))
+    shown = page.findChildren(DiffDialog)[0]
+    seat.wait(lambda: shown.made is not None)
+    assert (shown.made.left.id, shown.made.right.id) == (found[0][0].id, found[1][0].id)
+    shown.close()
+    click(dialog.tree)
+    seat.wait(lambda: bool(page.findChildren(TreeDialog)))
+    tree = page.findChildren(TreeDialog)[0]
+    seat.wait(lambda: tree.made is not None)
+    assert {one.id for branch in found for one in branch} <= {branch.trace_id for branch in tree.made.branches}
+    tree.close()
+    dialog.close()
+
+
+def test_without_a_reference_the_step_that_settled_the_answer_is_looked_for_and_cancel_holds(seat: Seat) -> None:
+    dialog = open_bisect(seat, 2)
+    assert "agree with the trace's own answer 12" in dialog.about.text()
+    dialog.number.setValue(4)
+    click(dialog.go)
+    seat.wait(lambda: dialog.asker.is_busy)
+    click(dialog.stop)
+    assert dialog.state.text().startswith("cancelled")
+    assert dialog.go.isEnabled()
+    click(dialog.go)
+    seat.wait(lambda: bool(dialog.verdict.text()))
+    work = dialog.work
+    assert work is not None
+    assert not work.by_reference
+    assert dialog.verdict.text().startswith("The answer is settled in step")
+    for count, found in work.traces.items():
+        assert [one.right for one in found] == [one.answer == "12" for one in found], count
+    with seat.context.workspace.database.read() as c:
+        assert machine_labels.of_trace(c, 2) == ()  # agreement is no correctness
     dialog.close()

@@ -265,6 +265,7 @@ class BisectDialog(QDialog):
         align_labels(form)
         for label in (self.about, self.cost, self.state, self.verdict, self.head):
             label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         for label in (self.cost, self.state, self.head):
             set_role(label, "caption")

@@ -144,6 +144,7 @@ class NeverAgainDialog(QDialog):
         self.table.currentCellChanged.connect(lambda *_place: self._on_row())
         self.table.cellActivated.connect(self._open)
         context.background.changed.connect(self._on_changed)
+        context.theme.switched.connect(self._read)
         self._read()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

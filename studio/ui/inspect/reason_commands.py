@@ -9,13 +9,14 @@ from PySide6.QtCore import QObject
 
 from studio.ui.actions import Page
 from studio.ui.inspect.bisect_dialog import BisectDialog
+from studio.ui.inspect.fork_dialog import ForkDialog
 from studio.ui.inspect.never_again_dialog import NeverAgainDialog, NewTestDialog
 from trainer.reasoning.segment import Span
 
 if TYPE_CHECKING:
     from studio.ui.inspect.page import InspectPage
 
-COMMANDS = ("bisect_thought", "never_again")
+COMMANDS = ("bisect_thought", "fork_thought", "never_again")
 
 
 class ReasonCommands(QObject):
@@ -27,6 +28,7 @@ class ReasonCommands(QObject):
         self._marked: tuple[int, int, int] | None = None  # trace, start, end: shown when the trace is
         page.opened.connect(self._on_opened)
         self._context.actions.on("bisect_thought", self._bisect)
+        self._context.actions.on("fork_thought", self._fork)
         self._context.actions.on("never_again", self._never_again)
         self._context.actions.on("never_again_tests", self._tests)
 
@@ -42,6 +44,15 @@ class ReasonCommands(QObject):
         dialog = BisectDialog(self._context, opened.trace.id, self._page)
         dialog.stepWanted.connect(partial(self._context.open_trace, Page.INSPECT))
         dialog.located.connect(self._show)
+        dialog.show()
+
+    def _fork(self) -> None:
+        opened, step = self._page.shown, self._page.step
+        if opened is None or step is None:
+            self._context.say("choose the step to edit first")
+            return
+        dialog = ForkDialog(self._context, opened.trace.id, step, self._page)
+        dialog.stepWanted.connect(partial(self._context.open_trace, Page.INSPECT))
         dialog.show()
 
     def _never_again(self) -> None:
