@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -26,8 +27,11 @@ from studio.store import runs as run_store
 from studio.store.rows import Origin, Resolution, Selection
 from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
+from trainer.contract import events
+from trainer.contract.events import Level
 from trainer.contract.launch import Launch, Share
 from trainer.contract.records import RunState
+from trainer.contract.run_folder import RunFolder, last_attempt, read_events
 from trainer.contract.spec import SpecError
 
 POLL_SECONDS = 0.2
@@ -233,9 +237,25 @@ def wait(workspace: Workspace, run_id: int, teller: Teller, stop: Stop) -> int:
                 continue
             teller(view.phase or view.state.value, view.done, view.total, view.message)
             if _is_over(view):
+                with workspace.database.read() as c:
+                    folder = RunFolder(workspace.path / run_store.get(c, run_id).folder)
+                sys.stderr.write("".join(f"{line}\n" for line in warnings_of(folder)))
                 return _last_word(view, teller, asked)
     finally:
         jobs.stop()
+
+
+def warnings_of(folder: RunFolder) -> list[str]:
+    """What the last attempt warned of: one line for each kind, the first of its kind, and how many more there are."""
+    attempt = last_attempt(folder.events)
+    first: dict[str, events.Notice] = {}
+    count = Counter[str]()
+    for event in read_events(folder.events)[0]:
+        if isinstance(event, events.Notice) and event.level is not Level.INFO and event.attempt == attempt:
+            first.setdefault(event.code, event)
+            count[event.code] += 1
+    more = {code: f" ({many - 1} more like this)" if many > 1 else "" for code, many in count.items()}
+    return [f"{notice.level.value}: {notice.message}{more[code]}" for code, notice in first.items()]
 
 
 def _is_over(view: RunView) -> bool:

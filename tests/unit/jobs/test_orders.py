@@ -14,6 +14,7 @@ from studio.cli import main
 from studio.errors import RunError
 from studio.jobs import checks, headless
 from studio.jobs.estimate import estimate
+from studio.jobs.headless import warnings_of
 from studio.jobs.prepare import checked, create_run
 from studio.jobs.roles import find_models, kind_of_folder
 from studio.jobs.user_code import codes_of
@@ -23,6 +24,8 @@ from studio.store import schema as s
 from studio.store.rows import Counts, Origin, Selection
 from studio.workspace import Workspace
 from tests.unit.jobs.making import stories
+from trainer.contract import events
+from trainer.contract.events import Level
 from trainer.contract.launch import Launch
 from trainer.contract.records import InputRow
 from trainer.contract.run_folder import RunFolder, sha256_of_folder
@@ -247,3 +250,22 @@ def test_estimates_of_reinforcement_name_their_bound(tmp_path: Path) -> None:
         assert needs(kl_weight=0.1)[1] > needs()[1]
         with pytest.raises(SpecError):
             needs(updates=0)
+
+
+def test_what_a_run_warned_of_is_said_once_a_kind_and_counted(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+
+    def notice(level: Level, code: str, message: str, attempt: int = 2) -> bytes:
+        made = events.Notice(attempt=attempt, sequence=1, step=0, at=0.0, level=level, code=code, message=message)
+        return events.encoder.encode(made) + b"\n"
+
+    lines = [
+        notice(Level.WARNING, "old", "of an attempt before", 1),
+        notice(Level.WARNING, "samples_equal", "raise the temperature"),
+        notice(Level.INFO, "loaded", "all is well"),
+        *(notice(Level.ERROR, "problem_refused", f"row {n} is not asked") for n in range(3)),
+    ]
+    folder.events.write_bytes(b"".join(lines))
+    assert warnings_of(folder) == [
+        "warning: raise the temperature", "error: row 0 is not asked (2 more like this)",
+    ]  # fmt: skip
