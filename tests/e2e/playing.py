@@ -24,6 +24,11 @@ def played(seat: Seat, page: PlayPage) -> None:
     seat.wait(lambda: not page.race.is_running)
 
 
+def lane_texts(page: PlayPage) -> list[str]:
+    """What stands in every lane."""
+    return ["" if lane.text.opened is None else lane.text.opened.trace.text for lane in page.lanes]
+
+
 def end_workers(workspace: Path) -> None:
     """Cancel what stays, as nobody waits for its idle end here."""
     import psutil

@@ -1,31 +1,205 @@
-"""I ask the policy that travels with the app, watch it think, and see its answer."""
+"""I ask the policy that travels with the app, watch it think, let strategies race, cancel, and send what I find on."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
+from sqlalchemy import func, select
 
-from tests.e2e.playing import end_workers, go_to_play, played
+from studio.jobs.shipped import EXAMPLES, POLICY, PRM
+from studio.store import projects
+from studio.store.schema import trace
+from studio.ui.actions import Page
+from studio.ui.inspect.heat import Heat
+from studio.ui.inspect.page import InspectPage
+from studio.ui.play.page import PlayPage
+from tests.e2e.playing import end_workers, go_to_play, lane_texts, played
 from tests.e2e.seat import Seat, fill_workspace
+
+pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One workspace for all stories, so that the worker that has the models answers them all."""
+    path = tmp_path_factory.mktemp("play") / "workspace"
+    fill_workspace(path)
+    yield path
+    end_workers(path)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "workspace"
-    fill_workspace(path)
-    return path
+def seat(qtbot: QtBot, folder: Path) -> Iterator[Seat]:
+    with Seat(qtbot, folder) as sat:
+        sat.window.resize(1360, 860)
+        yield sat
 
 
-def test_a_problem_is_thought_about_and_answered(qtbot: QtBot, folder: Path) -> None:
-    try:
-        with Seat(qtbot, folder) as seat:
-            page = go_to_play(seat)
+@pytest.fixture
+def page(seat: Seat) -> PlayPage:
+    return go_to_play(seat)
+
+
+def kept(seat: Seat) -> int:
+    """How many traces there are."""
+    with seat.context.workspace.database.read() as c:
+        return int(c.execute(select(func.count()).select_from(trace)).scalar_one())
+
+
+def test_a_problem_is_thought_about_and_answered(seat: Seat, page: PlayPage) -> None:
+    assert (page.form.policy.currentText(), page.form.prm.currentText()) == (POLICY, PRM)
+    seat.picture("play-empty")
+    told: list[str] = []
+    page.race.streamed.connect(lambda _lane, _events: told.append(page.lanes[0].text.opened.trace.text))
+    QTest.keyClick(page.form.problem, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    seat.wait(lambda: not page.race.is_running)
+    (lane,) = page.lanes
+    assert lane.outcome is not None, lane.state.text()
+    opened, answered = lane.outcome.opened, lane.outcome.answered
+    assert opened is not None
+    assert told
+    assert opened.trace.text == told[-1], "what was streamed is what is stored"
+    assert opened.tokens is not None
+    budget = opened.conversation.budget
+    assert budget.thinking is not None
+    assert budget.thinking <= page.played.budgets.thinking == 65
+    assert answered.answer == opened.trace.answer
+    assert answered.outcome == int(answered.answer == EXAMPLES[0].reference)
+    assert lane.judged is not None
+    assert page.ledger.row_texts(0)["Drawn"] == f"{answered.tokens:,}"
+    seat.context.actions.run("play_heat")
+    assert lane.text.text.heat is Heat.LOGPROB
+    shown = len(lane.text.lines)
+    seat.context.actions.run("play_fold")
+    assert len(lane.text.lines) < shown
+    seat.picture("play-one")
+
+
+def test_the_same_seed_gives_the_same_trace_and_the_next_one_another(seat: Seat, page: PlayPage) -> None:
+    page.form.set_problem(EXAMPLES[1])
+    texts = []
+    for again in (None, "play_again", "play_next_seed"):
+        if again is None:
             played(seat, page)
-            (lane,) = page.lanes
-            assert lane.outcome is not None
-            assert lane.text.opened is not None
-            assert lane.text.opened.trace.text == lane.live.transcript.traces[0].text
-    finally:
-        end_workers(folder)
+        else:
+            seat.context.actions.run(again)
+            seat.wait(lambda: not page.race.is_running)
+        texts.append(lane_texts(page)[0])
+    assert texts[0] == texts[1] != texts[2]
+    assert page.form.seed.number() == 1
+    assert page.ledger.rowCount() == 3
+
+
+def test_strategies_race_side_by_side(seat: Seat, page: PlayPage) -> None:
+    page.form.choose("One trace", "Best-of-n", "Beam", "MCTS")
+    grown: dict[int, list[int]] = {}
+    page.race.streamed.connect(lambda lane, _e: grown.setdefault(lane, []).append(len(page.lanes[lane].live.nodes)))
+    played(seat, page)
+    assert [lane.outcome is not None for lane in page.lanes] == [True] * 4
+    for place in (2, 3):
+        assert grown[place] == sorted(grown[place]), "the tree only grows"
+    for lane in page.lanes:
+        assert lane.outcome is not None
+        tree, details = lane.outcome.tree, lane.outcome.answered.details
+        assert tree is not None
+        assert tree.sought is not None
+        assert details is not None
+        assert len(tree.sought.nodes) == details["nodes"]
+        assert sum(node.tokens for node in tree.sought.nodes) == lane.outcome.answered.tokens
+    seat.picture("play-race")
+    seat.context.actions.run("theme_dark")
+    seat.picture("play-race-dark")
+    seat.context.actions.run("theme_light")
+    best = page.lanes[1].outcome
+    assert best is not None
+    seat.context.actions.run("play_next_lane")
+    seat.context.actions.run("play_inspect")
+    inspect = seat.window.page_widget(Page.INSPECT)
+    assert isinstance(inspect, InspectPage)
+    seat.wait(lambda: inspect.shown is not None and inspect.shown.trace.id == best.answered.trace)
+
+
+def test_escape_cancels_at_once_and_nothing_is_kept(seat: Seat, page: PlayPage) -> None:
+    before = kept(seat)
+    page.form.choose("MCTS")
+    page.form.compute.setCurrentIndex(2)
+    page.ask()
+    seat.wait(lambda: bool(page.lanes[0].live.nodes))
+    assert seat.window.isActiveWindow(), "no part of the page is a window of its own"
+    QTest.keyClick(page.form.problem, Qt.Key.Key_Escape)
+    assert not page.race.is_running
+    assert page.lanes[0].state.text() == "cancelled"
+    assert not seat.context.actions.is_enabled("play_cancel")
+    page.form.choose("One trace")
+    page.form.compute.setCurrentIndex(0)
+    played(seat, page)
+    assert page.lanes[0].outcome is not None
+    assert kept(seat) == before + 1
+
+
+def test_a_trace_goes_to_a_labelling_project(seat: Seat, page: PlayPage) -> None:
+    played(seat, page)
+    outcome = page.lanes[0].outcome
+    assert outcome is not None
+    with seat.context.workspace.database.read() as c:
+        (project, *_) = projects.all_projects(c)
+    page.commands.put(project, outcome.answered.trace or 0)
+    seat.wait(lambda: seat.window.page is Page.LABEL)
+    with seat.context.workspace.database.read() as c:
+        assert project.id in projects.of_trace(c, outcome.answered.trace or 0)
+
+
+def test_best_of_n_is_compared_with_one_pass(seat: Seat, page: PlayPage) -> None:
+    seat.context.actions.run("play_contest")
+    dialog = page.commands.dialog
+    assert dialog is not None
+    dialog.n.set_number(4)
+    dialog.start()
+    seat.wait(lambda: dialog.made is not None or not dialog.run.is_running)
+    made = dialog.made
+    assert made is not None, dialog.state.text()
+    assert [point.n for point in made.small] == [1, 2, 4]
+    assert made.small[0].accuracy.value == made.large.accuracy.value, "the first of n is the one of one"
+    costs = [point.cost for point in made.small]
+    assert costs == sorted(costs)
+    places = [dialog.chart.place(point, point.accuracy.value) for point in made.small]
+    assert [place.x() for place in places] == sorted(place.x() for place in places)
+    assert dialog.table.rowCount() == 4
+    dialog.accept()
+
+
+def test_what_is_missing_is_said(seat: Seat, page: PlayPage) -> None:
+    page.form.problem.setPlainText("  ")
+    assert not page.ask_button.isEnabled()
+    assert "Write a problem" in page.missing.text()
+    page.form.set_problem(EXAMPLES[0])
+    page.form.choose("Beam")
+    page.form.prm.setCurrentIndex(page.form.prm.findData(""))
+    assert "choose a PRM" in page.missing.text()
+    page.form.choose("Router")
+    assert "reasoning model" in page.missing.text()
+    page.form.choose()
+    assert "at least one" in page.missing.text()
+    page.form.choose(*(each.title for each in page.form.ways))
+    assert "At most 4" in page.missing.text()
+    page.form.choose("One trace")
+    page.form.thinking.setText("many")
+    page.form.thinking.changed.emit()
+    assert "not a whole number" in page.missing.text()
+
+
+def test_the_slider_splits_all_tokens(page: PlayPage) -> None:
+    form = page.form
+    for value, thinking in ((0, 32), (10, 65), (20, 97)):
+        form.difficulty.setValue(value)
+        assert (form.thinking.number(), form.answer.number()) == (thinking, 108 - thinking)
+        assert form.budgets().difficulty == value / 20
+    form.thinking.set_number(50)
+    form.thinking.changed.emit()
+    assert form.budgets().difficulty is None
+    assert form.total.number() == 50 + (form.answer.number() or 0)

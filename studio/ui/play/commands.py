@@ -113,12 +113,14 @@ class PlayCommands(QObject):
         menu.addSection("Send to the project")
         menu.aboutToHide.connect(menu.deleteLater)
         for project in known:
-            menu.addAction(project.name).triggered.connect(partial(self._put, project, trace))
+            menu.addAction(project.name).triggered.connect(partial(self.put, project, trace))
         menu.setActiveAction(menu.actions()[1])
         place = self._page.lane or self._page.ledger
         menu.popup(place.mapToGlobal(QPoint(self._context.theme.px(40), self._context.theme.px(40))))
 
-    def _put(self, project: Project, trace: int, _checked: bool = False) -> None:
+    def put(self, project: Project, trace: int, _checked: bool = False) -> None:
+        """Put the trace into the project, and show it there."""
+
         def done(_changes: Changes) -> None:
             self._context.settings.update(last_project=project.id)
             self._context.open_trace(Page.LABEL, trace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from PySide6.QtCore import QElapsedTimer, Qt
+from PySide6.QtCore import QElapsedTimer, Qt, QTimer
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSplitter, QVBoxLayout, QWidget
 
 from studio.store.trace_tree import TraceTree
@@ -26,6 +26,7 @@ from trainer.contract.events import Grew, Wrote
 from trainer.contract.records import BlockKind
 from trainer.reasoning.response import read_response
 
+GROW_MS = 120  # between two drawings of a tree that grows
 JUDGE_MS = 400  # between two looks of the exact checks at a text that grows
 SIGNS = {1: "✓ right", 0: "✗ wrong", None: ""}
 
@@ -49,10 +50,11 @@ class Lane(QFrame):
         self.grade, self.verdict, self.why = QLabel(), Quiet(), Quiet()
         self.tree = TreeView(context.theme)
         self.place = Cursor(self)
+        self.growth = QTimer(self, singleShot=True, interval=GROW_MS)
+        self.growth.timeout.connect(self.show_growth)
         self._judging = False
         self._since_judged = QElapsedTimer()
         self._since_judged.start()
-        self._follow = True
         self._lay_out(alone=alone)
         self.place.moved.connect(self._on_moved)
         self.text.stepActivated.connect(self.place.go_step)
@@ -70,13 +72,18 @@ class Lane(QFrame):
         for event in events:
             self.live.take(event)
         self._show(self.live.opened())
-        if any(isinstance(event, Grew) for event in events):
-            self._grow(self.live.tree())
+        if any(isinstance(event, Grew) for event in events) and not self.growth.isActive():
+            self.growth.start()
         tried = f" · {plural(len(self.live.nodes) - 1, 'step')} tried" if len(self.live.nodes) > 1 else ""
         traces = f"trace {self._number()} of {self.live.traces} · " if self.live.traces > 1 else ""
         self.say(f"{traces}{plural(self.live.tokens, 'token')}{tried}")
         if self._since_judged.elapsed() > JUDGE_MS:
             self._judge()
+
+    def show_growth(self) -> None:
+        """Draw the tree as it is now, in a turn of its own."""
+        if self.outcome is None:
+            self._grow(self.live.tree())
 
     def end(self, outcome: Outcome) -> None:
         """It has its answer."""
@@ -128,7 +135,7 @@ class Lane(QFrame):
         return next((number for number, each in traces.items() if each is watched), 0) + 1
 
     def _show(self, opened: Opened) -> None:
-        at_end = self._is_at_end()
+        at_end = self.text.is_at_end  # then it stays so
         before = self.text.opened
         longer = before is not None and opened.trace.text.startswith(before.trace.text[:64])
         self.text.set_trace(opened, keep=longer)
@@ -138,11 +145,6 @@ class Lane(QFrame):
         if at_end and self.outcome is None:
             self.text.to_end()
         self.budget.set_budget(opened.conversation.budget)
-
-    def _is_at_end(self) -> bool:
-        """Whether the end is in sight: then it stays so."""
-        seen = self.text.rows_in_sight()
-        return self.text.opened is None or seen.stop >= len(self.text.lines)
 
     def _grow(self, made: TraceTree | None) -> None:
         if made is not None:
@@ -171,7 +173,8 @@ class Lane(QFrame):
     def _lay_out(self, *, alone: bool) -> None:
         self.text.setMinimumHeight(self._context.theme.px(140))
         self.tree.setMinimumHeight(self._context.theme.px(120))
-        self.tree.setVisible(self.entrant.has_tree)
+        if not self.entrant.has_tree:
+            self.tree.hide()  # `setVisible(True)` here, without a parent yet, would open a window
         self.tree.setAccessibleName(f"Tree of {self.entrant.title}")
         self.text.setAccessibleName(f"Text of {self.entrant.title}")
         self.why.hide()

@@ -124,6 +124,11 @@ class LazyRows(QAbstractScrollArea):
         self._walk(pixels)
         self._settle()
 
+    @property
+    def is_at_end(self) -> bool:
+        """Whether something of the last row can be seen, or there is none."""
+        return self.rows_in_sight().stop >= len(self._heights)
+
     def to_end(self) -> None:
         """Show the end of the last row."""
         if len(self._heights):
