@@ -11,11 +11,13 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from studio.errors import NotFoundError
-from studio.store import find, find_spans, projects, trace_diff
+from studio.errors import FindError, NotFoundError
+from studio.store import find, find_spans, projects, saved_filters, trace_diff, trace_list
 from studio.store.find_pattern import Mode
 from studio.store.find_spans import EVERYWHERE, Place, Query, Results
 from studio.store.trace_diff import Group, GroupDiff, TraceDiff
+from studio.store.trace_filter import Filter, parsed
+from studio.store.trace_list import OutcomeFilter, TraceQuery
 from studio.workspace import Workspace
 from trainer.reasoning.alignment import Change
 
@@ -25,6 +27,8 @@ MARKS = {Change.SAME: " ", Change.CHANGED: "~", Change.LEFT: "<", Change.RIGHT: 
 def find_(args: argparse.Namespace) -> int:
     """`steplens find`: 0 when something was found, 1 when not."""
     with Workspace.open(args.workspace) as workspace, workspace.database.read() as c:
+        if not args.text:
+            return _list(c, args)
         results = find_spans.search(c, _query(c, args), limit=args.limit)
     if args.json:
         _write(_found(results))
@@ -51,6 +55,44 @@ def diff(args: argparse.Namespace) -> int:
     return 0 if made.diverges is None else 1
 
 
+def _list(c: Connection, args: argparse.Namespace) -> int:
+    """Traces that no text, only filters, ask for."""
+    query = _query(c, args)
+    if args.regex or args.places or args.role or args.flag or args.score_below is not None:
+        raise FindError("without TEXT only --filter, --saved, --any, --model, --project and --outcome can be asked")
+    if not (query.filter or query.model or query.outcome is not None or query.project is not None):
+        raise FindError("say what to find: TEXT, or a condition such as --filter 'tokens used from 4000'")
+    judged = {1: OutcomeFilter.RIGHT, 0: OutcomeFilter.WRONG}
+    outcome = OutcomeFilter.ANY if query.outcome is None else judged[query.outcome]
+    wanted = TraceQuery(project=query.project, model=query.model, outcome=outcome, filter=query.filter)
+    found = trace_list.head(c, wanted, limit=args.limit)
+    if args.json:
+        rows = [{"trace": row.id, "title": row.title, "steps": row.steps, "model": row.model} for row in found.rows]
+        for each, row in zip(rows, found.rows, strict=True):
+            each |= {"log": row.log, "sample": row.sample, "epoch": row.epoch, "outcome": row.outcome}
+        _write({"count": found.count, "traces": rows})
+    else:
+        for row in found.rows:
+            judgement = {1: "right", 0: "wrong"}.get(-1 if row.outcome is None else row.outcome, "")
+            title = " ".join(row.title.split())
+            sys.stdout.write(f"{row.id:>8}  {judgement:<5}  {row.steps:>5} steps  {row.model:<16}  {title}\n")
+        if found.count > len(found.rows):
+            sys.stderr.write(f"the first {len(found.rows):,} of {found.count:,}; --limit asks for more\n")
+    return 0 if found.count else 1
+
+
+def _filter(c: Connection, args: argparse.Namespace) -> Filter:
+    conditions = tuple(map(parsed, args.filters))
+    if not args.saved:
+        return Filter(conditions, args.any)
+    kept = {named.name: named.filter for named in saved_filters.filters(c)}
+    if args.saved not in kept:
+        raise NotFoundError(f"no filter is saved as {args.saved!r}; there are: {', '.join(kept) or 'none'}")
+    if conditions:
+        raise FindError("--saved is a filter by itself: give it or --filter")
+    return kept[args.saved]
+
+
 def _query(c: Connection, args: argparse.Namespace) -> Query:
     project = None
     if args.project is not None:
@@ -69,6 +111,7 @@ def _query(c: Connection, args: argparse.Namespace) -> Query:
         outcome=None if args.outcome is None else int(args.outcome == "right"),
         flagged=args.flag,
         score_below=args.score_below,
+        filter=_filter(c, args),
     )
 
 

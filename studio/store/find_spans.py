@@ -20,6 +20,7 @@ from studio.store.find_pattern import Found, Mode, Pattern, compiled
 from studio.store.find_words import Vocabulary
 from studio.store.schema import message, problem, project_trace, score, trace
 from studio.store.schema_inspect import flag
+from studio.store.trace_filter import Filter
 from trainer.contract.records import BlockKind
 from trainer.reasoning.thinking import split_thinking
 
@@ -69,6 +70,7 @@ class Query:
     score_below: float | None = None  # the lowest step score
     trace: int | None = None  # only this one
     stretch: tuple[int, int] | None = None  # only within these code points of its text
+    filter: Filter = Filter()  # only traces of which this holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,8 @@ def _filters(query: Query) -> Iterator[ColumnElement[bool]]:
         yield trace.c.model == query.model
     if query.outcome is not None:
         yield trace.c.outcome == query.outcome
+    if query.filter:
+        yield query.filter.clause
     if query.trace is not None:
         yield trace.c.id == query.trace
     if query.flagged:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -24,6 +25,7 @@ Ints = NDArray[np.int64]
 LANDSCAPE_STEPS = 6_000  # steps that a landscape is made of, evenly taken
 STEP_READ = 600  # characters of a step that count there
 BINS = 10
+MOST_TYPES, TYPE_BINS, FEWEST = 6, 5, 10  # curves in a plot, spots of each, traces that one needs
 LAST_STEP = 20  # steps after it share a bar
 Z = 1.959964  # 95 %
 
@@ -38,6 +40,7 @@ class Kind(StrEnum):
     FLAGS = "flags by model"
     LANDSCAPE = "landscape of steps"
     TOKENS = "accuracy against tokens"
+    TYPES = "accuracy against tokens by source"
 
 
 class Shape(StrEnum):
@@ -98,6 +101,7 @@ def read(c: Connection, kind: Kind, scorer: int | None = None) -> Plot:
         Kind.FLAGS: lambda c, _scorer: _flags(c),
         Kind.LANDSCAPE: lambda c, _scorer: _landscape(c),
         Kind.TOKENS: lambda c, _scorer: _tokens(c),
+        Kind.TYPES: lambda c, _scorer: _types(c),
     }
     return makers[kind](c, scorer)
 
@@ -302,26 +306,71 @@ def _steps() -> Select[Any]:
 
 def _tokens(c: Connection) -> Plot:
     """Share of right traces by tokens of thinking (all tokens, where the source counts no thinking)."""
+    found = _counted(c)
+    members, x, right = _parts(found, BINS)
+    of_all = sum(one.whole for one in found)
+    words = f"{len(found):,} traces with an outcome and counted tokens, in parts of equal size"
+    words += f"; for {of_all:,} all tokens, as thinking is not counted apart" if of_all else ""
+    return _shares(Kind.TOKENS, ("tokens of thinking", "share right"), members, right, words, x=x)
+
+
+def _types(c: Connection) -> Plot:
+    """The same, a curve for each source of problems that has enough traces: of which type more thinking helps."""
+    found = _counted(c)
+    counts = Counter(one.source for one in found)
+    names = [name for name, count in counts.most_common(MOST_TYPES) if count >= FEWEST]
+    members: list[list[tuple[int, int]]] = []
+    xs, rights, groups = [np.zeros(0)], [np.zeros(0)], []
+    for group, name in enumerate(names):
+        parts, x, right = _parts([one for one in found if one.source == name], TYPE_BINS)
+        members += parts
+        xs.append(x)
+        rights.append(right)
+        groups += [group] * len(parts)
+    kept = sum(counts[name] for name in names)
+    words = f"{kept:,} of {len(found):,} traces with an outcome and counted tokens, by the source of their problem"
+    words += f"; sources with fewer than {FEWEST} are left out" if kept < len(found) else ""
+    labels = ("tokens of thinking", "share right")
+    made = _shares(Kind.TYPES, labels, members, np.concatenate(rights), words, x=np.concatenate(xs))
+    told = tuple(f"{name or 'not named'} ({counts[name]:,})" for name in names)
+    return replace(made, groups=np.array(groups, np.int64), names=told)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """A trace with its tokens; `whole`: they are all of its tokens, as thinking is not counted apart."""
+
+    tokens: int
+    trace_id: int
+    right: bool
+    source: str
+    whole: bool
+
+
+def _counted(c: Connection) -> list[_Counted]:
+    """Every trace with an outcome and a count of tokens, the shortest first."""
     t = s.trace.c
-    query = select(t.id, t.outcome, t.budget).where(
-        t.outcome.is_not(None), t.budget.is_not(None), batches.visible(t.batch_id)
+    query = (
+        select(t.id, t.outcome, t.budget, s.problem.c.source)
+        .join(s.problem, s.problem.c.id == t.problem_id)
+        .where(t.outcome.is_not(None), t.budget.is_not(None), batches.visible(t.batch_id))
     )
-    found, of_all = [], 0
+    found = []
     for row in c.execute(query):
         budget = budget_of(row.budget)
         tokens = budget.thinking if budget.thinking is not None else budget.used
         if tokens:
-            of_all += budget.thinking is None
-            found.append((tokens, row.id, int(row.outcome == 1)))
-    found.sort()
-    size = max(1, math.ceil(len(found) / BINS))
+            found.append(_Counted(tokens, row.id, row.outcome == 1, row.source or "", budget.thinking is None))
+    return sorted(found, key=lambda one: (one.tokens, one.trace_id))
+
+
+def _parts(found: Sequence[_Counted], most: int) -> tuple[list[list[tuple[int, int]]], Floats, Floats]:
+    """Parts of equal size: members, mean tokens, how many are right."""
+    size = max(1, math.ceil(len(found) / most))
     parts = [found[start : start + size] for start in range(0, len(found), size)]
-    x = np.array([np.mean([tokens for tokens, _, _ in part]) for part in parts])
-    right = np.array([sum(outcome for _, _, outcome in part) for part in parts], float)
-    members = [[(trace_id, -1) for _, trace_id, _ in part] for part in parts]
-    words = f"{len(found):,} traces with an outcome and counted tokens, in parts of equal size"
-    words += f"; for {of_all:,} all tokens, as thinking is not counted apart" if of_all else ""
-    return _shares(Kind.TOKENS, ("tokens of thinking", "share right"), members, right, words, x=x)
+    x = np.array([np.mean([one.tokens for one in part]) for part in parts])
+    right = np.array([sum(one.right for one in part) for part in parts], float)
+    return [[(one.trace_id, -1) for one in part] for part in parts], x, right
 
 
 def _grouped(

@@ -133,6 +133,28 @@ class Filter:
         return or_(*clauses) if self.any_of else and_(*clauses)
 
 
+def parsed(text: str) -> Condition:
+    """A condition as it prints itself: "tokens used from 4000", "metadata temperature is 0.7". Raises FindError."""
+    said = " ".join(text.split())
+    field = next((f for f in sorted(Field, key=lambda f: -len(f.value)) if f"{said} ".startswith(f"{f.value} ")), None)
+    if field is None:
+        raise FindError(f"{text!r}: begin with a field: {', '.join(each.value for each in Field)}")
+    ways = OPS[kind_of(field)]
+    rest = said[len(field.value) :].strip()
+    key, behind = (rest.partition(" ")[0], rest.partition(" ")[2]) if field is Field.METADATA else ("", rest)
+    meant = [o for o in sorted(ways, key=lambda o: -len(o.value)) if f"{behind} ".startswith(f"{o.value} ")]
+    if not meant:
+        raise FindError(f"{text!r}: after {field.value} comes one of: {', '.join(each.value for each in ways)}")
+    values = {way: behind[len(way.value) :].strip() for way in meant}
+    way = next((o for o in meant if values[o] in RATED), None) if field is Field.RATED else meant[0]
+    if way is None:  # "ratings is not rated" is no "is not"
+        raise FindError(f"{text!r}: ratings are one of: {', '.join(RATED)}")
+    value = values[way]
+    if field is Field.OUTCOME and value not in OUTCOMES:
+        raise FindError(f"{text!r}: an outcome is one of: {', '.join(OUTCOMES)}")
+    return Condition(field, way, value, key)
+
+
 def clause_of(condition: Condition) -> ColumnElement[bool]:
     """One condition over `trace`. Raises FindError for a value that is no number, or a way that the field has not."""
     kind = kind_of(condition.field)

@@ -109,8 +109,10 @@ def is_open(page: InspectPage, trace_id: int) -> bool:
 
 def test_every_plot_opens_traces(sit_down: Callable[[], Seat]) -> None:
     with sit_down() as seat:
-        graded = "UPDATE trace SET outcome = id % 2 WHERE id % 5"
-        seat.context.workspace.database.run(lambda c: c.exec_driver_sql(graded).close())
+        graded = "UPDATE trace SET outcome = id % 2, budget = json_object('thinking', id * 37 % 900 + 9) WHERE id % 5"
+        typed = "UPDATE problem SET source = CASE WHEN id % 2 THEN 'algebra' ELSE 'counting' END"
+        for statement in (graded, typed):
+            seat.context.workspace.database.run(lambda c, said=statement: c.exec_driver_sql(said).close())
         page = go_to_inspect(seat)
         dialog = open_plots(seat, page)
         for number, kind in enumerate(Kind):
@@ -124,9 +126,11 @@ def test_every_plot_opens_traces(sit_down: Callable[[], Seat]) -> None:
                 QApplication.processEvents()
                 PICTURES.mkdir(exist_ok=True)
                 assert dialog.grab().save(str(PICTURES / f"plot-{kind.name.lower().replace('_', '-')}-{theme}.png"))
-            if kind in (Kind.TOKENS, Kind.FLAGS):
-                assert not len(made) or kind is Kind.FLAGS
+            if kind is Kind.FLAGS:
                 continue
+            if kind is Kind.TYPES:
+                assert {name.split(" ")[0] for name in made.names} == {"algebra", "counting"}
+                assert "■ " in dialog.state.text()
             assert len(made) >= (1 if kind is Kind.OUTCOMES else 2)
             spot = next(k for k in range(len(made) - 1, -1, -1) if len(made.of(k)))
             opened: list[tuple[int, int]] = []

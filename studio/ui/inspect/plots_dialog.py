@@ -7,11 +7,11 @@ from PySide6.QtWidgets import QComboBox, QDialog, QHBoxLayout, QLabel, QVBoxLayo
 from sqlalchemy import Connection
 
 from studio.store import plots, scores
-from studio.store.plots import Kind, Plot
+from studio.store.plots import Kind, Plot, Shape
 from studio.store.scores import Scorer
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
-from studio.ui.inspect.plots_view import PlotView
+from studio.ui.inspect.plots_view import SIGNS, PlotView
 from studio.ui.widgets import charts
 from studio.ui.widgets.parts import GAP, MARGIN, button, plural
 
@@ -24,6 +24,7 @@ NOTHING = {
     Kind.FLAGS: "There are no traces.",
     Kind.LANDSCAPE: "There are no steps.",
     Kind.TOKENS: "No trace has both an outcome and a count of tokens.",
+    Kind.TYPES: "No source of problems has ten traces with an outcome and a count of tokens.",
 }
 
 
@@ -109,7 +110,9 @@ class PlotsDialog(QDialog):
         said = made.words if len(made) else NOTHING[made.kind]
         if self.view.is_picture:
             said += "; drawn as a picture of how many lie where, every one can still be chosen"
-        if made.names and len(made):
+        if made.shape is Shape.LINE and len(made):
+            said += "".join(f"  {sign} {name}" for sign, name in zip(SIGNS, made.names, strict=False))
+        elif made.names and len(made):
             said += ". Colour: " + ", ".join(
                 f"{word} {name}" for word, name in zip(("red", "green", "grey"), made.names, strict=False)
             )
@@ -122,7 +125,8 @@ class PlotsDialog(QDialog):
             return
         members = made.of(spot)
         name = made.ticks[spot] if made.ticks else f"{made.x[spot]:,.3g}"
-        words = f"{made.x_label} {name} · {made.y_label} {made.y[spot]:,.3g}"
+        group = "" if made.groups is None or made.shape is not Shape.LINE else f"{made.names[made.groups[spot]]}: "
+        words = f"{group}{made.x_label} {name} · {made.y_label} {made.y[spot]:,.3g}"
         if made.low is not None and made.high is not None:
             words += f" (95 %: {made.low[spot]:.2f} to {made.high[spot]:.2f})"
         if len(members) == 1:

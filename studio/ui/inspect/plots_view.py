@@ -12,10 +12,12 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from studio.store.plots import Kind, Plot, Shape
 from studio.ui.theme import Theme
+from studio.ui.widgets import charts
 from studio.ui.widgets.parts import blend
 
 MOST_POINTS = 5_000  # more are drawn as a picture of how many lie where
 CELLS = (320, 200)
+SYMBOLS, SIGNS = ("o", "s", "t", "d", "+", "x"), "●■▼◆+×"  # of curves, drawn and written: colour is never alone
 GROUP_COLOURS = ("negative", "positive", "neutral")
 
 
@@ -140,10 +142,12 @@ class PlotView(QWidget):
             dashed = pg.mkPen(colours.q("hatch"), width=1, style=Qt.PenStyle.DashLine)
             self.canvas.plot([0, 1], [0, 1], pen=dashed)
         self._interval(plot)
-        accent = colours.q("accent")
-        self.canvas.plot(
-            plot.x, plot.y, pen=pg.mkPen(accent, width=2), symbol="o", symbolSize=8, symbolBrush=accent, symbolPen=None
-        )
+        groups = np.zeros(len(plot), np.int64) if plot.groups is None else plot.groups
+        for group in np.unique(groups).tolist():
+            mine = groups == group
+            colour = colours.q("accent") if plot.groups is None else charts.series_colour(group, self.palette())
+            look = {"symbol": SYMBOLS[group % len(SYMBOLS)], "symbolSize": 9, "symbolBrush": colour, "symbolPen": None}
+            self.canvas.plot(plot.x[mine], plot.y[mine], pen=pg.mkPen(colour, width=2), **look)
 
     def _interval(self, plot: Plot) -> None:
         if plot.low is None or plot.high is None:

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import update
 
 from studio.cli import main
-from studio.store import batches, projects, traces
+from studio.store import batches, bookmarks, projects, saved_filters, traces
 from studio.store import schema as s
+from studio.store.trace_filter import OPS, Condition, Field, Filter, Op, kind_of, parsed
 from studio.workspace import Workspace
 
 STEPS = (
@@ -103,3 +104,51 @@ def test_diff_of_models_is_paired_by_problem(workspace: Path, capsys: pytest.Cap
     assert "McNemar" in call(capsys, "diff", "--workspace", workspace, "--models", "small", "large")[1]
     assert main(["diff", "--workspace", str(workspace), "--models", "small", "none"]) == 1
     assert "no problem in common" in capsys.readouterr().err
+
+
+def test_filters_of_the_window_list_and_narrow(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    at = ("find", "--workspace", workspace)
+    code, out = call(capsys, *at, "--filter", "model is small", "--filter", "outcome is right", "--json")
+    document = json.loads(out)
+    assert (code, document["count"]) == (0, 4)
+    assert {(row["model"], row["outcome"]) for row in document["traces"]} == {("small", 1)}
+    code, out = call(capsys, *at, "--filter", "model is small", "--filter", "steps from 4", "--any", "--limit", "20")
+    assert len(out.splitlines()) == 13
+    code, out = call(capsys, *at, "Done", "--filter", "steps is 4", "--json")
+    assert [hit["trace"] for hit in json.loads(out)["traces"]] == [2]
+    assert call(capsys, *at, "--filter", "steps from 9")[0] == 1
+    kept = Filter((Condition(Field.MODEL, Op.IS, "large"), Condition(Field.OUTCOME, Op.IS, "wrong")))
+    with Workspace.open(workspace) as opened:
+        opened.database.run(lambda c: saved_filters.save_filter(c, "bad large", kept))
+    code, out = call(capsys, *at, "--saved", "bad large", "--json")
+    assert json.loads(out)["count"] == sum(k % 3 == 1 for k in range(12))
+    for wrong, said in (("colour is red", "begin with a field"), ("model near x", "comes one of"), ("", "say what")):
+        asked = (*at, "--filter", wrong) if wrong else at
+        assert main([str(word) for word in asked]) == 1
+        assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("field", Field)
+def test_a_condition_is_read_as_it_prints_itself(field: Field) -> None:
+    value = {Field.RATED: "not rated", Field.OUTCOME: "wrong"}.get(field, "7 of 9")
+    for op in OPS[kind_of(field)]:
+        bare = op in (Op.KNOWN, Op.UNKNOWN)
+        made = Condition(field, op, "" if bare else value, "a.b" if field is Field.METADATA else "")
+        assert parsed(str(made)) == made
+
+
+def test_bookmarks_are_listed_and_carried(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    at = ("bookmarks", "--workspace", workspace)
+    assert call(capsys, *at)[0] == 1
+    with Workspace.open(workspace) as opened, opened.database.write() as c:
+        person = projects.ensure_annotator(c, "Ada").id
+        first = bookmarks.add(c, 1, 0, 3, person, comment="why two?", tags=("odd",)).bookmark
+        second = bookmarks.add(c, 2, 4, 9, person).bookmark
+    code, out = call(capsys, *at, "--tag", "odd")
+    assert (code, out) == (0, "       1         0  “Let”  why two? #odd\n")
+    code, out = call(capsys, *at, "--json")
+    assert [mark["uid"] for mark in json.loads(out)["bookmarks"]] == [second.uid, first.uid]
+    path = tmp_path / "marks.json"
+    assert call(capsys, *at, "--trace", "1", "--export", path)[0] == 0
+    code, out = call(capsys, *at, "--import", path, "--json")
+    assert (code, json.loads(out)) == (0, {"new": 0, "known": 1, "left_out": []})

@@ -101,15 +101,25 @@ def test_accuracy_by_tokens(tmp_path: Path) -> None:
             project = projects.create(c, "Here").id
             batch = batches.begin(c, "sample", project)
             for number in range(100):
-                added = traces.add(c, traces.from_steps("?", ["a"]), batch_id=batch, project_id=project)
+                source = "sums" if number % 5 < 3 else "words"
+                new = traces.from_steps("?", ["a"], source=source)
+                added = traces.add(c, new, batch_id=batch, project_id=project)
                 values = {"outcome": int(number % 3 == 0), "budget": {"thinking": 10 * (number + 1)}}
                 c.execute(update(s.trace).where(s.trace.c.id == added.trace_id).values(**values))
             batches.publish(c, batch, {})
         with opened.database.read() as c:
             made = plots.read(c, Kind.TOKENS)
+            by_source = plots.read(c, Kind.TYPES)
             empty = plots.read(c, Kind.LENGTH)
     assert made.x.tolist() == [10 * (10 * part + 5.5) for part in range(10)]
     assert made.y.tolist() == [sum(n % 3 == 0 for n in range(10 * p, 10 * p + 10)) / 10 for p in range(10)]
+    assert by_source.names == ("sums (60)", "words (40)")
+    for group, mine in enumerate(([n for n in range(100) if n % 5 < 3], [n for n in range(100) if n % 5 > 2])):
+        spots = np.flatnonzero(by_source.groups == group).tolist()
+        size = len(mine) // 5
+        cut = [mine[k * size : (k + 1) * size] for k in range(5)]
+        assert by_source.y[spots].tolist() == pytest.approx([sum(n % 3 == 0 for n in p) / size for p in cut])
+        assert by_source.x[spots].tolist() == pytest.approx([sum(10 * (n + 1) for n in p) / size for p in cut])
     assert len(empty) == 0
     assert empty.nearest(0, 0, 1, 1) is None
 
