@@ -39,6 +39,7 @@ ORDER = {
     "shipped": "The tiny policy and PRM that travel with the app",
     "decoding": "Decoding beside Hugging Face, and scores of beam prefixes",
     "answering": "A policy that stands ready: first token, next request",
+    "play": "The Play page: first token painted, frames while strategies race",
     "inspect_page": "The Inspect page: a million words, 10,000 steps, 100,000 traces",
     "find": "Find, diff and tree on 121 MB of traces",
     "monitor": "The safety monitor: thresholds over 100,000 traces, learning from 5,000",
