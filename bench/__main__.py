@@ -34,6 +34,7 @@ ORDER = {
     "sft_step": "One SFT step beside TRL 1.16",
     "grpo_step": "One RL update beside TRL 1.16",
     "loop": "The whole loop with the tiny model",
+    "undertrained": "RL from a policy that was merely taught too little",
     "budgets": "Thinking budgets with the tiny model",
     "search": "Beam search with kept prefixes; best-of-n against a larger model",
     "shipped": "The tiny policy and PRM that travel with the app",
