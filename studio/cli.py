@@ -8,9 +8,12 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from studio import cli_finding
+from studio.cli_reason import add_continuing
 from studio.errors import SteplensError
 
 Handler = Callable[[argparse.Namespace], int]
@@ -45,15 +48,13 @@ def parser() -> argparse.ArgumentParser:
     _add_export(verbs)
     _add_run(verbs)
     _add_ask(verbs)
-    _add_continuing(verbs)
+    add_continuing(partial(_verb, verbs))
     _add_cache(verbs)
     _add_steering(verbs)
     _add_lists(verbs)
     _add_contamination(verbs)
     _add_evaluate(verbs)
-    _add_find(verbs)
-    _add_bookmarks(verbs)
-    _add_diff(verbs)
+    cli_finding.add(partial(_verb, verbs))
     _add_report(verbs)
     _add_failures(verbs)
     _add_flags(verbs)
@@ -224,23 +225,6 @@ def _add_ask(verbs: Verbs) -> None:
     made.add_argument("--json", action="store_true", help="one JSON document, at the end")
 
 
-def _add_continuing(verbs: Verbs) -> None:
-    about = "Find the step that decided a trace: a policy continues prefixes of it. Exit code 1 when it is no step."
-    bisect = _verb(verbs, "bisect", "studio.jobs.continuing_verb:bisect", about)
-    about = "Let a policy go on from a step of a trace as it was and as edited, with the same seeds."
-    fork = _verb(verbs, "fork", "studio.jobs.continuing_verb:fork", about)
-    fork.add_argument("--step", type=int, required=True, metavar="K", help="from 1")
-    fork.add_argument("--text", metavar="TEXT", help="what the step should have said; empty leaves it out")
-    for made, number in ((bisect, 16), (fork, 8)):
-        made.add_argument("trace", type=int, metavar="TRACE", help="its number in the workspace")
-        made.add_argument("--model", required=True, metavar="MODEL", help="the policy that continues")
-        made.add_argument("--n", type=int, default=number, metavar="N", help=f"continuations each (default: {number})")
-        made.add_argument("--max-thinking-tokens", type=int, metavar="N", help="default: what the trace was granted")
-        made.add_argument("--max-answer-tokens", type=int, metavar="N", help="default: what the trace was granted")
-        made.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
-        made.add_argument("--json", action="store_true", help="one JSON document, at the end")
-
-
 def _add_cache(verbs: Verbs) -> None:
     about = "Say what routers have kept of answers and how often it helped; or remove it."
     made = _verb(verbs, "cache", "studio.jobs.cache_verb:cache", about)
@@ -317,54 +301,6 @@ def _add_contamination(verbs: Verbs) -> None:
     )
     made.add_argument("--json", action="store_true", help="one JSON document with every pair")
     _progress(made)
-
-
-def _add_find(verbs: Verbs) -> None:
-    about = "Find words or an expression in all traces, and where; exit code 1 when nothing is found."
-    made = _verb(verbs, "find", "studio.exchange.finding:find_", about)
-    made.add_argument("text", metavar="TEXT", nargs="?", default="", help="without it --filter lists traces")
-    about = "only traces of which this holds, as in the window: 'tokens used from 4000'; repeatable"
-    made.add_argument("--filter", dest="filters", metavar="CONDITION", action="append", default=[], help=about)
-    made.add_argument("--any", action="store_true", help="any of the conditions suffices (default: all must hold)")
-    made.add_argument("--saved", default="", metavar="NAME", help="the filter that is saved under this name")
-    made.add_argument("--regex", action="store_true", help="TEXT is a regular expression")
-    made.add_argument("--match-case", action="store_true", help="capitals count")
-    made.add_argument(
-        "--in",
-        dest="places",
-        action="append",
-        default=[],
-        choices=("problem", "thinking", "answer", "tool", "other"),
-        help="only there; repeatable",
-    )
-    made.add_argument("--role", default="", help="only what this role said: user, assistant, tool, system")
-    made.add_argument("--model", default="", help="only traces of this model")
-    made.add_argument("--project", metavar="NAME", help="only traces of this project")
-    made.add_argument("--outcome", choices=("right", "wrong"), help="only traces with this outcome")
-    made.add_argument("--flag", default="", metavar="CATEGORY", help="only traces with such a flag")
-    made.add_argument("--score-below", type=float, metavar="P", help="only traces whose lowest step score is below")
-    made.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many traces (default: 50)")
-    made.add_argument("--json", action="store_true", help="one JSON document with every span")
-
-
-def _add_bookmarks(verbs: Verbs) -> None:
-    about = "List bookmarks, or carry them as span annotations of OpenInference; exit code 1 when there are none."
-    made = _verb(verbs, "bookmarks", "studio.exchange.bookmark_verb:bookmarks_", about)
-    made.add_argument("--trace", type=int, metavar="N", help="only those of this trace")
-    made.add_argument("--tag", default="", metavar="NAME", help="only those with this tag")
-    which = made.add_mutually_exclusive_group()
-    which.add_argument("--export", metavar="PATH", help="write them there")
-    which.add_argument("--import", dest="take_in", metavar="PATH", help="take them in from there")
-    made.add_argument("--json", action="store_true", help="one JSON document")
-
-
-def _add_diff(verbs: Verbs) -> None:
-    about = "Put two traces, or the traces of two models, side by side; exit code 1 when they differ."
-    made = _verb(verbs, "diff", "studio.exchange.finding:diff", about)
-    made.add_argument("left", metavar="LEFT", help="a trace by its number, or with --models a model's name")
-    made.add_argument("right", metavar="RIGHT")
-    made.add_argument("--models", action="store_true", help="compare outcomes on the problems that both models tried")
-    made.add_argument("--json", action="store_true", help="one JSON document")
 
 
 def _add_flags(verbs: Verbs) -> None:

@@ -132,6 +132,28 @@ def of_search(c: Connection, search_id: int, trace_id: int) -> TraceTree:
     )
 
 
+def step_of(c: Connection, made: TraceTree, node: int) -> int:
+    """The step of its trace at which a node of a search begins; -1: its text is not there.
+
+    A node is what was drawn at once, which the trace may cut into several steps.
+    """
+    branch = made.branch(node)
+    if branch is None or made.sought is None:
+        return int(made.tree.step[node])
+    chain = [node]
+    while (parent := int(made.tree.parent[chain[-1]])) > 0:
+        chain.append(parent)
+    one = traces.load(c, branch.trace_id)
+    start = end = 0
+    for each in reversed(chain):
+        said = made.sought.nodes[each].text.strip()
+        start = one.text.find(said, end)
+        if start < 0:
+            return -1
+        end = start + len(said)
+    return next((at for at, step in enumerate(one.segmentation.steps) if step.end > start), -1)
+
+
 def _traces_of(c: Connection, read: SearchTree) -> dict[int, int | None]:
     """Outcomes by trace."""
     ids = [one for one in read.trace_ids if one is not None]

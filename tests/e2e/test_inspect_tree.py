@@ -116,6 +116,9 @@ def test_the_tree_of_a_search(sit_down: Callable[[], Seat], folder: Path) -> Non
         branch = made.branch(other)
         assert branch is not None
         seat.wait(lambda: page.shown is not None and page.shown.trace.id == branch.trace_id)
+        seat.wait(lambda: page.shown is not None and page.step == page.shown.count - 1)  # where the answer stands
+        assert page.shown is not None
+        assert page.shown.trace.step_text(page.step or 0) == "Answer: 5"
         dialog.chooser.setCurrentIndex(0)
         seat.wait(lambda: dialog.made is not None and dialog.made.sought is None)
         assert "2 traces" in dialog.state.text()

@@ -95,8 +95,13 @@ class TreeDialog(QDialog):
         self.text.setPlainText(made.text(node))
 
     def _open(self, node: int) -> None:
-        if self.made is not None and node > 0 and (branch := self.made.branch(node)) is not None:
-            self.stepWanted.emit(branch.trace_id, int(self.made.tree.step[node]))
+        made = self.made
+        if made is None or node <= 0 or (branch := made.branch(node)) is None:
+            return
+        trace_id = branch.trace_id
+        self._context.background.read(
+            self, lambda c: trace_tree.step_of(c, made, node), lambda step: self.stepWanted.emit(trace_id, step)
+        )
 
     def _lay_out(self) -> None:
         self.chooser.setAccessibleName("Which tree")

@@ -117,3 +117,20 @@ def test_five_thousand_nodes_are_laid_out_as_the_parents_say() -> None:
             assert laid.tree.depth[at] == laid.tree.depth[parent] + 1
     with pytest.raises(ValueError, match="does not stand before it"):
         lay_out([SearchNode(-1, "?"), SearchNode(2, "a"), SearchNode(0, "b")])
+
+
+def test_a_node_is_found_in_its_trace_however_the_trace_is_cut(database: Database) -> None:
+    nodes = (
+        SearchNode(-1, "What is 2 + 2?", kept=True),
+        SearchNode(0, "Let us see.\nTwo and two.\n", 0.5, 0.5, 1, 9, 1, kept=True),
+        SearchNode(1, "Two and two.\nAnswer: 4", 0.8, 0.8, 1, 4, 2, kept=True, trace=0),
+    )
+    with database.write() as c:
+        add_search(c, nodes=nodes)
+    with database.read() as c:
+        trace_id = int(c.scalar(select(s.trace.c.id)) or 0)
+        known = trace_tree.searches_of(c, trace_id).own
+        assert known is not None
+        made = trace_tree.of_search(c, known.id, trace_id)
+        said = [made.text(node) for node in range(3)]
+        assert [trace_tree.step_of(c, made, said.index(nodes[k].text)) for k in (1, 2)] == [0, 2]
