@@ -41,8 +41,8 @@ class Cost:
     def words(self) -> str:
         """For a person, before Start."""
         return (
-            f"At most {self.prefixes} prefixes, {self.continuations:,} continuations: about {self.about:,} tokens, "
-            f"never more than {self.most:,}."
+            f"At most {self.prefixes} prefixes, {self.continuations:,} continuations: about {self.about:,} tokens if "
+            f"they are as long as the rest of this trace, never more than {self.most:,}."
         )
 
 

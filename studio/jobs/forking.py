@@ -108,6 +108,6 @@ class Forking:
             return f"Nothing says which answer is right. As it was: {self.answers(0)}. As edited: {self.answers(1)}."
         sure = "" if gain.is_sure else " This may be chance; more continuations tell."
         return (
-            f"The edit changes the share of right answers by {gain.value:+.0%} (95 % interval {gain.low:+.0%} to "
-            f"{gain.high:+.0%}).{sure}"
+            f"The edit changes the share of right answers by {100 * gain.value:+.0f} points (95 % interval "
+            f"{100 * gain.low:+.0f} to {100 * gain.high:+.0f}).{sure}"
         )

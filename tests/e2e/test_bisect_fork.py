@@ -168,7 +168,7 @@ def test_an_edited_step_is_continued_beside_the_step_as_it_was(seat: Seat) -> No
     seat.wait(lambda: bool(page.findChildren(ForkDialog)))
     dialog = page.findChildren(ForkDialog)[0]
     seat.wait(lambda: dialog.go.isEnabled())
-    dialog.thinking.setValue(60)
+    dialog.thinking.setValue(50)
     dialog.answer.setValue(16)
     dialog.edit.setPlainText("8 * 2 = 16")
     dialog.edit.document().setModified(True)

@@ -199,7 +199,10 @@ class ForkDialog(QDialog):
         if self._start is not None:
             number, left = 2 * self.number.value(), self._start.left[min(self._step + 1, len(self._start.left) - 1)]
             most = number * (self.thinking.value() + self.answer.value())
-            self.cost.setText(f"{number:,} continuations: about {number * left:,} tokens, never more than {most:,}.")
+            self.cost.setText(
+                f"{number:,} continuations: about {number * left:,} tokens if they are as long as the rest of this "
+                f"trace, never more than {most:,}."
+            )
 
     def _connect(self) -> None:
         for spin in (self.number, self.thinking, self.answer):
