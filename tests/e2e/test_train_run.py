@@ -123,6 +123,8 @@ def _curves_are_those_of_the_run(seat: Seat, page: TrainPage, tmp_path: Path) ->
     by_title = {chart.spec.title: chart for chart in grid.charts}
     seat.wait(lambda: len(by_title["Loss"].drawn(view.id, "train/loss")) == 40)
     assert by_title["Loss"].drawn(view.id, "train/loss").tolist() == pytest.approx([loss[s] for s in sorted(loss)])
+    system = metrics(seat, view, "system", "rss_mb")
+    assert f"worker: {system[max(system)]:,.0f} MB of memory" in curves.hint.text()
     auc = metrics(seat, view, "validation", "auc")
     validation = by_title["Validation AUC"]
     seat.wait(lambda: len(validation.drawn(view.id, "validation/auc")) == len(auc))

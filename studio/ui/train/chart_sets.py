@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from studio.ui.widgets.charts import Baseline, ChartSpec, Line
@@ -181,3 +181,11 @@ def charts_of(recipe: str, names: Iterable[str] = ()) -> ChartSet:
 
 
 _OF_SET = {"rl": ("accuracy", "Right answers"), "sft": ("loss", "Loss")}
+
+
+def taken_by_worker(last: Mapping[str, float]) -> str:
+    """What a run's worker took of its machine when it last told, to stand behind the hint; empty before it told."""
+    memory, processor = last.get("system/rss_mb"), last.get("system/cpu_percent")
+    if memory is None or processor is None:
+        return ""
+    return f" · worker: {memory:,.0f} MB of memory, {processor:.0f} % of a core"

@@ -12,7 +12,7 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.jobs.values import Curve
-from studio.ui.train.chart_sets import REWARD_MODEL, ChartSet, charts_of
+from studio.ui.train.chart_sets import REWARD_MODEL, ChartSet, charts_of, taken_by_worker
 from studio.ui.train.run_table import Ticked
 from studio.ui.widgets.charts import ChartGrid, import_library, series_colour
 from studio.ui.widgets.parts import EmptyState, Quiet, button
@@ -46,7 +46,7 @@ class CurvesTab(QWidget):
         self._legend = QHBoxLayout()
         self._legend.setSpacing(16)
         self._set: ChartSet = REWARD_MODEL
-        self._hint = Quiet(self._set.hint)
+        self.hint = Quiet(self._set.hint)
         self._empty = EmptyState(
             "Nothing to draw yet", "Curves appear when the selected run has taken its first steps.", parent=self
         )
@@ -62,7 +62,7 @@ class CurvesTab(QWidget):
         column.addLayout(top)
         self._charts = QVBoxLayout()
         column.addLayout(self._charts, 1)
-        column.addWidget(self._hint)
+        column.addWidget(self.hint)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._empty)
         self._stack.addWidget(self._page)
@@ -92,7 +92,7 @@ class CurvesTab(QWidget):
             return
         self._set, self._ready = charts, False
         self._on_charts.clear()
-        self._hint.setText(charts.hint)
+        self.hint.setText(charts.hint)
         if self.grid is not None:
             self.grid.hide()
             self.grid.deleteLater()
@@ -113,6 +113,7 @@ class CurvesTab(QWidget):
         if not drawn or self.grid is None:
             return
         baselines = _last_values(next((d for d in drawn if d.run_id == self._chosen), drawn[0]))
+        self.hint.setText(self._set.hint + taken_by_worker(baselines))
         runs = {d.run_id for d in drawn}
         if runs != self._on_charts:  # another choice of runs: news of one of them is not enough
             self._on_charts, fresh = runs, None

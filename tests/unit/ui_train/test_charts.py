@@ -12,7 +12,7 @@ from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from studio.ui.train.chart_sets import REWARD_MODEL, charts_of
+from studio.ui.train.chart_sets import REWARD_MODEL, charts_of, taken_by_worker
 from studio.ui.widgets.charts import Chart, ChartGrid, series_colour
 
 
@@ -135,3 +135,9 @@ def test_a_run_whose_rollouts_a_server_writes_shows_what_they_differ_by() -> Non
     told = ("train/reward", "train/sampling/sampling_logp_difference/mean", "train/sampling/kl")
     assert len(charts_of("rl", told).charts) == len(charts_of("rl").charts) + 1
     assert charts_of("rl", told).keys - charts_of("rl").keys == set(told[1:])
+
+
+def test_what_the_worker_takes_of_its_machine_is_told_once_it_is_known() -> None:
+    last = {"train/loss": 0.5, "system/rss_mb": 1523.4, "system/cpu_percent": 98.6}
+    assert taken_by_worker(last) == " · worker: 1,523 MB of memory, 99 % of a core"
+    assert taken_by_worker({"train/loss": 0.5}) == ""
