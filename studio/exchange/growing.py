@@ -17,7 +17,7 @@ import msgspec
 from studio.domain import Problem, Segmentation, Trace
 from studio.exchange import chat_log, formats
 from studio.exchange.chat_messages import is_message
-from studio.exchange.foreign import ForeignTrace, Json, steps_of
+from studio.exchange.foreign import ForeignMessage, ForeignTrace, Json, steps_of
 from studio.exchange.formats import Told
 from studio.exchange.reading import BrokenRecord, parse
 from studio.store.conversations import Conversation, Turn, budget_of
@@ -179,21 +179,17 @@ def of_foreign(said: ForeignTrace, name: str) -> Grown:
     """A trace of a file that is not imported; its uid is made of `name`, so that it is the same when it has grown."""
     spans = said.steps if said.steps is not None else steps_of(said.text, said.messages)
     steps = tuple(Step(k, span.start, span.end) for k, span in enumerate(spans))
-    turns = tuple(
-        Turn(
-            message.role,
-            message.blocks,
-            str(message.extra.get("name") or ""),
-            str(message.extra.get("at") or ""),
-            str(message.extra.get("until") or ""),
-            *message.extra.get("span", (None, None)),
-            first=str(message.extra.get("first") or ""),
-        )
-        for message in said.messages
-    )
+    turns = tuple(map(_turn, said.messages))
     trace = _trace(name, said.problem, said.reference, said.text, steps, said.model, said.answer, said.outcome)
     conversation = Conversation(turns, said.source, said.sample or "", said.epoch, budget_of(said.budget))
     return Grown(trace, conversation)
+
+
+def _turn(message: ForeignMessage) -> Turn:
+    extra = message.extra
+    start, end = extra.get("span", (None, None))
+    words = {name: str(extra.get(name) or "") for name in ("name", "at", "until", "first")}
+    return Turn(message.role, message.blocks, start=start, end=end, **words)
 
 
 def of_record(record: TraceRecord) -> Grown:

@@ -8,11 +8,10 @@ somebody pressed Cancel.
 from __future__ import annotations
 
 import csv
-import io
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -61,6 +60,33 @@ class TableHelp:
 
 def ask(path: Path, sql: str, *, limit: int, check: Callable[[], None] = lambda: None) -> Answer:
     """Run one SELECT. `check` is asked often and may raise CancelledError. Raises FindError in SQLite's own words."""
+    began = time.perf_counter()
+    with _rows(path, sql, check) as cursor:
+        rows = [tuple(map(_short, row)) for row in cursor.fetchmany(limit + 1)]
+        columns = _names(cursor)
+    return Answer(columns, tuple(rows[:limit]), len(rows) > limit, time.perf_counter() - began)
+
+
+def write_csv(path: Path, sql: str, target: Path, *, check: Callable[[], None] = lambda: None) -> int:
+    """Run one SELECT and write all of its rows, none of them cut; returns how many. Raises as `ask`, and OSError."""
+    count = 0
+    aside = target.with_name(f".{target.name}.part")
+    try:
+        with _rows(path, sql, check) as cursor, aside.open("w", encoding="utf-8", newline="") as out:
+            writer = csv.writer(out)
+            writer.writerow(_names(cursor))
+            for row in cursor:
+                writer.writerow(_plain(row))
+                count += 1
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+    return count
+
+
+@contextmanager
+def _rows(path: Path, sql: str, check: Callable[[], None]) -> Iterator[sqlite3.Cursor]:
+    """A cursor over a SELECT; errors, also those of reading on, are said for a person."""
     stopped: list[BaseException] = []
 
     def look() -> int:
@@ -71,20 +97,21 @@ def ask(path: Path, sql: str, *, limit: int, check: Callable[[], None] = lambda:
             return 1
         return 0
 
-    began = time.perf_counter()
     with closing(_open(path)) as c:
         c.set_progress_handler(look, INSTRUCTIONS)
         try:
             cursor = c.execute(sql)
             if cursor.description is None:
                 raise FindError("that asks for nothing: begin with SELECT or WITH")
-            rows = [tuple(map(_short, row)) for row in cursor.fetchmany(limit + 1)]
+            yield cursor
         except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
             if stopped:
                 raise CancelledError("the query was stopped") from None
             raise FindError(_words(error)) from error
-        columns = tuple(str(each[0]) for each in cursor.description)
-    return Answer(columns, tuple(rows[:limit]), len(rows) > limit, time.perf_counter() - began)
+
+
+def _names(cursor: sqlite3.Cursor) -> tuple[str, ...]:
+    return tuple(str(each[0]) for each in cursor.description)
 
 
 def tables(path: Path) -> tuple[TableHelp, ...]:
@@ -96,15 +123,6 @@ def tables(path: Path) -> tuple[TableHelp, ...]:
             TableHelp(name, tuple((row[1], row[2]) for row in c.execute(f'PRAGMA table_info("{name}")')))
             for name in found
         )
-
-
-def as_csv(answer: Answer) -> str:
-    """RFC 4180, with a line of names; bytes as hexadecimal digits."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(answer.columns)
-    writer.writerows(_plain(row) for row in answer.rows)
-    return out.getvalue()
 
 
 def _plain(row: Sequence[Cell]) -> Iterator[Cell]:

@@ -198,6 +198,7 @@ def test_sql_reads_opens_traces_and_writes_csv(sit_down: Callable[[], Seat], tmp
         dialog.to_trace.click()
         seat.wait(lambda: page.shown is not None and page.shown.trace.id == last)
         dialog.export(tmp_path / "rows.csv")
+        seat.wait(lambda: "12 rows written" in dialog.state.text())
         assert len((tmp_path / "rows.csv").read_text().splitlines()) == 13
         dialog.text.setPlainText("DELETE FROM trace")
         dialog.go.click()

@@ -99,6 +99,7 @@ class SqlDialog(QDialog):
         self._context = context
         self._path = context.workspace.database.path
         self._stop = threading.Event()
+        self._asked = ""  # the query that was run last
         self.setWindowTitle("SQL over this workspace")
         self.setAccessibleName("SQL over this workspace")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -109,7 +110,9 @@ class SqlDialog(QDialog):
         self.go = button("Run", self.run, tip="Ctrl+Return", primary=True, parent=self)
         self.cancel = button("Cancel", self._cancel, tip="Stop this query at once", parent=self)
         self.to_trace = button("Open trace", self._open_current, tip="Of the chosen row", parent=self)
-        self.csv = button("Export CSV…", self._export, tip="The rows below, all columns", parent=self)
+        self.csv = button(
+            "Export CSV…", self._export, tip="Every row of this query, whole, beyond those shown too", parent=self
+        )
         self._lay_out()
         for keys in ("Ctrl+Return", "Ctrl+Enter"):
             QShortcut(QKeySequence(keys), self, self.run)
@@ -127,7 +130,8 @@ class SqlDialog(QDialog):
         if not self.go.isEnabled():
             return
         self._stop = threading.Event()
-        work = partial(_ask, self._path, self.text.toPlainText(), self.limit.value(), self._stop)
+        self._asked = self.text.toPlainText()
+        work = partial(_ask, self._path, self._asked, self.limit.value(), self._stop)
         self._say("running …")
         self._show_running(True)
         self._context.background.call(self, work, self._on_answer, self._on_failed)
@@ -144,13 +148,19 @@ class SqlDialog(QDialog):
         return super().eventFilter(watched, event)
 
     def export(self, path: Path) -> None:
-        """Write the rows that are shown."""
-        try:
-            path.write_text(sql_console.as_csv(self.model.answer), encoding="utf-8", newline="")
-        except OSError as error:
-            self._say(f"{path}: cannot be written: {error.strerror}", wrong=True)
+        """Write all rows of the query that was run last, none of them cut."""
+        if not self.go.isEnabled():
             return
-        self._say(f"{plural(len(self.model.answer.rows), 'row')} written to {path}")
+        self._stop = threading.Event()
+        work = partial(_write, self._path, self._asked, path, self._stop)
+        self._say("writing …")
+        self._show_running(True)
+
+        def done(count: int) -> None:
+            self._show_running(False)
+            self._say(f"{plural(count, 'row')} written to {path}")
+
+        self._context.background.call(self, work, done, self._on_failed)
 
     def open_row(self, row: int) -> None:
         """Open the trace of a row."""
@@ -277,8 +287,16 @@ def shown(cell: Cell) -> str:
 
 
 def _ask(path: Path, sql: str, limit: int, stop: threading.Event) -> Answer:
-    def check() -> None:
-        if stop.is_set():
-            raise CancelledError("the query was stopped")
+    return sql_console.ask(path, sql, limit=limit, check=partial(_check, stop))
 
-    return sql_console.ask(path, sql, limit=limit, check=check)
+
+def _write(path: Path, sql: str, target: Path, stop: threading.Event) -> int:
+    try:
+        return sql_console.write_csv(path, sql, target, check=partial(_check, stop))
+    except OSError as error:
+        raise FindError(f"{target}: cannot be written: {error.strerror}; choose another place") from error
+
+
+def _check(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise CancelledError("the query was stopped")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
 from pathlib import Path
 
 import pytest
 
 from studio.errors import CancelledError, FindError
 from studio.store import sql_console
-from studio.store.sql_console import Answer
 from tests.unit.store.making import Small, small
 
 
@@ -84,10 +82,24 @@ def test_cancel_stops_an_endless_query(made: Small) -> None:
     assert looks == 3
 
 
-def test_csv_reads_back() -> None:
-    answer = Answer(("a", "b,c"), (('say "x"', None), ("line\nbreak", b"\x00\xff")), False, 0.0)
-    rows = list(csv.reader(io.StringIO(sql_console.as_csv(answer))))
-    assert rows == [["a", "b,c"], ['say "x"', ""], ["line\nbreak", "00ff"]]
+def test_csv_reads_back_whole(made: Small, tmp_path: Path) -> None:
+    long = sql_console.LONGEST_CELL + 100
+    sql = (
+        "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r LIMIT 300) "
+        "SELECT 'say \"x\"' || char(10) AS a, "
+        f"CASE n WHEN 1 THEN printf('%0{long}d', 7) WHEN 2 THEN x'00ff' END AS \"b,c\" "
+        "FROM r"
+    )
+    target = tmp_path / "rows.csv"
+    assert sql_console.write_csv(made.database.path, sql, target) == 300
+    with target.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["a", "b,c"]
+    assert rows[1] == ['say "x"\n', "7".rjust(long, "0")]
+    assert [row[1] for row in rows[2:]] == ["00ff", *[""] * 298]
+    with pytest.raises(FindError, match="only SELECT"):
+        sql_console.write_csv(made.database.path, "DELETE FROM trace", tmp_path / "none.csv")
+    assert [path.name for path in tmp_path.glob("*.csv")] == ["rows.csv"]
 
 
 def test_the_schema_is_told(made: Small) -> None:
