@@ -29,9 +29,10 @@ LONG = "<think>" + "wait, " * 1_700_000 + "</think>4"
 NUMBERS = [float("nan"), float("inf"), -1e308, 10**400]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A workspace into which one file of every sort was imported."""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace into which one file of every sort was imported; the tests here only read it."""
+    tmp_path = tmp_path_factory.mktemp("hostile")
     rows = [
         {"id": "<i>1</i>", "prompt": SCRIPT, "response": f"<think>{SCRIPT}\nSo.</think>{SCRIPT}", "model": SCRIPT},
         {"id": "2", "prompt": LINKS, "response": f"{LINKS}\n```\n{SCRIPT}\n```\n# {LINKS}", "model": LINKS},

@@ -16,6 +16,7 @@ import msgspec
 
 from tests.trainer.runs import ended, finish, start, until
 from tests.trainer.test_rl_recipe import here
+from tests.trainer.warm import start_warm
 from trainer.contract.records import EvaluationRecord, InputRow, ModelRef, TraceRecord
 from trainer.contract.run_folder import RunFolder, read_records, sha256_of_folder
 from trainer.contract.spec import RunSpec, build, parameters
@@ -65,7 +66,7 @@ def test_kills_change_nothing(tmp_path: Path) -> None:
     each = PROBLEMS * 5 // (KILLS + 1)
     dice = random.Random(2)
     for kill in range(KILLS):
-        worker = start(killed)
+        worker = start(killed) if FULL else start_warm(killed)
         wanted = each * kill + dice.randrange(1, each)
         assert until(worker, functools.partial(_has_lines, killed, wanted), timeout=240)
         worker.send_signal(signal.SIGKILL)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.runs import all_events, ended, finish, prm_run, story_rows
+from tests.trainer.warm import finish_warm
 from trainer.contract import events
 from trainer.contract.events import Outcome
 from trainer.reasoning.stories import STORY_COUNT, STORY_PRESET, STORY_SEED
@@ -26,7 +27,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> list[events.AnyEvent]:
     """Everything the run said."""
     path: Path = tmp_path_factory.mktemp("tiny") / "run"
     folder = prm_run(path, story_rows(COUNT, STORY_SEED), **(STORY_PRESET | SHORT))
-    assert finish(folder, timeout=900) == 0, folder.tail_of_log()
+    code = finish(folder, timeout=900) if FULL else finish_warm(folder, timeout=900)
+    assert code == 0, folder.tail_of_log()
     assert ended(folder).outcome is Outcome.FINISHED
     return all_events(folder)
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from trainer.contract import events
 from trainer.contract.records import InputRow, ModelRef
@@ -18,6 +18,13 @@ from trainer.reasoning.demonstrations import demonstration_row, make_demonstrati
 from trainer.reasoning.stories import make_stories, story_row
 
 SMALL: dict[str, Any] = {"model": "tiny", "batch_size": 8, "threads": 1, "max_length": 256}
+
+
+class Polled(Protocol):
+    """A process that may have ended."""
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
 
 
 def story_rows(count: int, seed: int = 1) -> list[InputRow]:
@@ -77,7 +84,7 @@ def finish(folder: RunFolder, timeout: float = 240) -> int:
         worker.kill()
 
 
-def until(worker: subprocess.Popen[bytes], happened: Callable[[], bool], timeout: float = 120) -> bool:
+def until(worker: Polled, happened: Callable[[], bool], timeout: float = 120) -> bool:
     """Wait for something; False when the worker ended first."""
     deadline = time.monotonic() + timeout
     while not happened():

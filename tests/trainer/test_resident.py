@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.trainer.runs import all_events, ended, finish, score_run, start, story_rows, until
+from tests.trainer.runs import all_events, ended, finish, score_run, story_rows, until
+from tests.trainer.warm import WarmWorker, finish_warm, start_warm
 from trainer.contract import events, requests
 from trainer.contract.events import Outcome
 from trainer.contract.records import InputRow, ScoreRecord, record_id
@@ -67,17 +67,15 @@ def recorded(folder: RunFolder) -> dict[str, ScoreRecord]:
 
 
 @pytest.fixture
-def working(tmp_path: Path, prm: Path) -> Iterator[tuple[RunFolder, subprocess.Popen[bytes]]]:
+def working(tmp_path: Path, prm: Path) -> Iterator[tuple[RunFolder, WarmWorker]]:
     folder = resident_run(tmp_path / "run", prm)
-    worker = start(folder)
+    worker = start_warm(folder)
     yield folder, worker
     worker.kill()
     worker.wait()
 
 
-def test_requests_are_answered_in_order_with_the_scores_of_the_model(
-    working: tuple[RunFolder, subprocess.Popen[bytes]], prm: Path
-):
+def test_requests_are_answered_in_order_with_the_scores_of_the_model(working: tuple[RunFolder, WarmWorker], prm: Path):
     folder, worker = working
     ask(folder, 3)
     assert until(worker, lambda: folder.events.exists() and "q3" in answers(folder)), folder.tail_of_log()
@@ -101,7 +99,7 @@ def test_requests_are_answered_in_order_with_the_scores_of_the_model(
 
 
 def test_a_torn_request_waits_and_its_rest_or_the_next_writer_completes_the_file(
-    working: tuple[RunFolder, subprocess.Popen[bytes]],
+    working: tuple[RunFolder, WarmWorker],
 ):
     folder, worker = working
     line = requests.encoder.encode(ScoreRequest(id="q0", row=ROWS[0])) + b"\n"
@@ -126,7 +124,7 @@ def test_killed_in_the_middle_and_started_again_each_is_answered_once(tmp_path: 
     folder = resident_run(tmp_path / "run", prm, idle=0.02)
     ask(folder, *range(6))
     said = folder.events.read_bytes
-    worker = start(folder)
+    worker = start_warm(folder)
     assert until(worker, lambda: folder.records.exists() and len(recorded(folder)) >= 2 and b"answered" in said())
     worker.send_signal(signal.SIGKILL)
     worker.wait()
@@ -135,7 +133,7 @@ def test_killed_in_the_middle_and_started_again_each_is_answered_once(tmp_path: 
     folder.events.write_bytes(b"".join(lines[:last]) + lines[last][:30])  # killed between the record and the word of it
     ask(folder, 6, 7)
     assert requests.unanswered(folder)[-2:] == ("q6", "q7")
-    assert finish(folder) == 0, folder.tail_of_log()
+    assert finish_warm(folder) == 0, folder.tail_of_log()
     assert set(answers(folder)) == {f"q{n}" for n in range(8)}
     assert set(recorded(folder)) == {row.id for row in ROWS[:8]}
     assert not any(answer.error for answer in answers(folder).values())

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerFast
 
-from tests.trainer.runs import ended, finish, live_events, metrics, start, until
+from tests.trainer.runs import ended, finish, live_events, metrics, until
+from tests.trainer.warm import finish_warm, start_warm
 from trainer.__main__ import recipe_of
 from trainer.contract import events, rollouts
 from trainer.contract.records import InputRow, ModelRef, Split, TraceRecord
@@ -79,7 +80,7 @@ def rl_run(
 def done(tmp_path_factory: pytest.TempPathFactory, rows: list[InputRow], models: dict[str, Path]) -> RunFolder:
     """A finished run with two optimiser passes of two steps over each batch of rollouts."""
     folder = rl_run(tmp_path_factory.mktemp("rl") / "whole", rows, models, passes=2, parts=2)
-    assert finish(folder) == 0, folder.tail_of_log()
+    assert finish_warm(folder) == 0, folder.tail_of_log()
     return folder
 
 
@@ -154,7 +155,7 @@ def test_two_runs_of_one_spec_are_equal(
     done: RunFolder, rows: list[InputRow], models: dict[str, Path], tmp_path: Path
 ) -> None:
     folder = rl_run(tmp_path / "again", rows, models, passes=2, parts=2)
-    assert finish(folder) == 0
+    assert finish(folder) == 0, folder.tail_of_log()  # started anew
     assert_equal(folder, done)
 
 
@@ -164,7 +165,7 @@ def test_killed_and_resumed_it_ends_as_if_it_had_not_been(
 ) -> None:
     """Step 0: in the first rollouts; 5: between optimiser steps that share rollouts."""
     folder = rl_run(tmp_path / "killed", rows, models, passes=2, parts=2)
-    worker = start(folder)
+    worker = start_warm(folder)
     if step == 0:
         happened = until(
             worker, lambda: b"writing rollouts" in (folder.events.read_bytes() if folder.events.exists() else b"")
@@ -176,7 +177,7 @@ def test_killed_and_resumed_it_ends_as_if_it_had_not_been(
     worker.kill()
     worker.wait()
     assert happened
-    assert finish(folder) == 0, folder.tail_of_log()
+    assert finish_warm(folder) == 0, folder.tail_of_log()
     assert_equal(folder, done)
 
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.trainer.runs import finish, prm_run, score_run, story_rows
+from tests.trainer.runs import prm_run, score_run, story_rows
+from tests.trainer.test_rl_recipe import here
 from trainer.contract.run_folder import read_records, sha256_of_folder
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "trl_reward.py"
@@ -27,7 +28,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "trl_rewar
 def prm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A PRM of four steps of training."""
     folder = prm_run(tmp_path_factory.mktemp("serve") / "prm", story_rows(40), max_steps=4, eval_every=4)
-    assert finish(folder) == 0
+    assert here(folder) == 0, folder.tail_of_log()
     return folder.model
 
 
@@ -73,7 +74,7 @@ def post(address: str, body: bytes, path: str = "/score") -> tuple[int, dict[str
 def test_served_scores_equal_the_score_recipe(address: str, prm: Path, tmp_path: Path) -> None:
     rows = story_rows(12, seed=7)
     folder = score_run(tmp_path / "score", prm, rows)
-    assert finish(folder) == 0
+    assert here(folder) == 0, folder.tail_of_log()
     recorded = {record.row: record.values for record in read_records(folder.records)[0]}
     status, answer = post(
         address, json.dumps({"rows": [{"problem": r.problem, "steps": r.steps} for r in rows]}).encode()

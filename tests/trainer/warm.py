@@ -76,7 +76,11 @@ def _loaded() -> socket.socket:
 
     def end() -> None:
         mine.close()
-        process.wait(60)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:  # a failed test left a worker that goes on
+            process.kill()
+            process.wait()
 
     atexit.register(end)
     return mine
