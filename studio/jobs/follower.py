@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from studio.errors import NotFoundError
+from studio.jobs import remote
 from studio.jobs.launcher import Launched, reap
 from studio.jobs.states import Derived, derive, look
 from studio.jobs.track import PIECE, Track
@@ -71,9 +72,18 @@ class Follower:
                 for run in changed:
                     old = before.get(run.id)
                     if run.state is not StoredState.STARTED or old is None or old.state is not StoredState.STARTED:
-                        self._derived[run.id] = _first(run)
+                        self._derived[run.id] = self._as_stored(run)
         for run in changed:
             self._tell(RunUpdate(run.id, frozenset({RunTopic.STATE})))
+
+    def _as_stored(self, run: StoredRun) -> Derived:
+        """What the table says, and where it ran: whoever sees first that a run is over must not miss its machine."""
+        try:
+            known = remote.read(self.workspace.path / run.folder)
+        except RunFolderError as error:
+            log.warning("%s", error)
+            known = None
+        return replace(_first(run), elsewhere="" if known is None else known.host)
 
     def tick(self) -> None:
         """Read what was appended to runs that are started or wanted, derive, settle, tell."""

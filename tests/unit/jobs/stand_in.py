@@ -8,12 +8,14 @@ rsync copied stands in `FARM/copied`, a line a file.
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -83,11 +85,19 @@ def _excludes(pattern: str, name: str) -> bool:
 def sbatch(args: list[str]) -> int:
     """sbatch --parsable ... < SCRIPT: a process that runs it; the number of the job."""
     options = dict(arg[2:].partition("=")[::2] for arg in args)
-    job = str(1000 + len(list(FARM.glob("job-*"))))
+    job = next(str(number) for number in itertools.count(1000) if _is_mine(number))
     environment = {"SLURM_JOB_NODELIST": "127.0.0.1", "SLURM_NNODES": options["nodes"], "SLURM_JOB_ID": job}
     _start(job, ["sh", "-c", sys.stdin.read()], Path(options["output"]), environment)
     print(f"{job};farm")
     return 0
+
+
+def _is_mine(number: int) -> bool:
+    """Take a number that no other sbatch has, also none at the same moment."""
+    with suppress(FileExistsError):
+        (FARM / f"number-{number}").mkdir()
+        return True
+    return False
 
 
 def squeue(args: list[str]) -> int:
