@@ -203,3 +203,16 @@ def test_the_slider_splits_all_tokens(page: PlayPage) -> None:
     form.thinking.changed.emit()
     assert form.budgets().difficulty is None
     assert form.total.number() == 50 + (form.answer.number() or 0)
+
+
+def test_a_router_says_who_answered_and_its_cache_answers_again(seat: Seat, page: PlayPage) -> None:
+    page.form.choose("Router")
+    page.form.reasoning.setCurrentIndex(0)
+    for cached in (False, True):
+        played(seat, page)
+        outcome = page.lanes[0].outcome
+        assert outcome is not None, page.lanes[0].state.text()
+        assert outcome.answered.cached is cached
+        assert page.ledger.row_texts(0)["Cache"] == ("hit" if cached else "")
+        assert POLICY in page.lanes[0].why.text()
+    seat.picture("play-router")

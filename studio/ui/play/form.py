@@ -248,9 +248,9 @@ class PlayForm(QScrollArea):
         for field in (self.total, self.thinking, self.answer, self.n, self.temperature, self.seed):
             field.setFixedWidth(self._context.theme.px(66))
         for compute in Compute:
-            self.compute.addItem({Compute.BY_HAND: "n by hand"}.get(compute, f"{compute.value} preset"), compute)
+            self.compute.addItem(compute.value, compute)
         for each in Aggregation:
-            self.aggregation.addItem(f"{each.value} step" if each.value in ("min", "last") else each.value, each.value)
+            self.aggregation.addItem(each.value, each.value)
         self.aggregation.setCurrentIndex(self.aggregation.findData(Aggregation.LAST.value))
 
     def _lay_out(self) -> None:

@@ -205,7 +205,8 @@ class PlayPage(QWidget):
         self.ask_button.setEnabled(not running and not missing)
         self.contest_button.setEnabled(not running and self.can_contest)
         for each in (self.again_button, self.next_button):
-            each.setEnabled(not running and self.played is not None)
+            each.setEnabled(self.played is not None)
+            each.setVisible(not running)
         self.commands.enable(running=running, can_ask=not missing)
 
     def _connect(self) -> None:

@@ -152,7 +152,6 @@ class Race(QObject):
         """Tell what has been heard, in order; what is streamed together in one piece."""
         if not self._request:
             return  # the answer to the ask itself is still on its way
-        self._last = time.monotonic()
         events: list[object] = []
         while self._heard:
             heard = self._heard.popleft()
@@ -170,6 +169,7 @@ class Race(QObject):
 
     def _stream(self, events: Sequence[object]) -> None:
         if events:
+            self._last = time.monotonic()
             self.streamed.emit(self._lane, list(events))
 
     def _on_end(self, reply: Reply, seconds: float) -> None:

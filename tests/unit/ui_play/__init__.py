@@ -1,0 +1,1 @@
+"""Tests of studio.ui.play that need no window."""
