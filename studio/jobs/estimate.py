@@ -11,6 +11,7 @@ from datetime import datetime
 from studio.jobs.needs import (
     CHARACTERS_A_TOKEN,
     TINY_WEIGHTS,
+    evaluation,
     longest_trace,
     row_bytes,
     sizes,
@@ -26,7 +27,7 @@ from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
 from trainer.contract.records import Split
 from trainer.contract.run_folder import RunFolder, RunFolderError
-from trainer.contract.spec import SearchSpec, Value, build
+from trainer.contract.spec import EvaluateSpec, SearchSpec, Value, build
 from trainer.contract.specs.autolabel import LabelMethod
 
 CPU_FLOPS = 6.0e10  # fp32 on a few cores; an assumption, and named as one
@@ -50,6 +51,7 @@ _SAME: tuple[str, ...] = (
     "max_rollouts",
 )
 _SAME += ("max_thinking_tokens", "max_answer_tokens", "n")
+_SAME += ("suite", "compute", "budgets", "strategy")
 _SAME += ("by", "judge", "judge_url", "judge_model", "judge_limit")
 
 
@@ -80,6 +82,10 @@ def _work(recipe: str, said: Mapping[str, Value], rows: int, size: int) -> float
         return float(said["updates"]) * int(said["prompts"]) * int(said["traces"])
     if recipe == "generate":
         return float(rows * int(said["n"]))
+    if recipe == "evaluate":
+        spec = build("evaluate", dict(said))
+        assert isinstance(spec, EvaluateSpec)
+        return float(rows if spec.suite.judges_prm else rows * spec.with_preset().n * len(spec.caps()))
     if recipe == "autolabel" and LabelMethod(str(said["method"])).uses_policy:
         return float(size) * int(said["rollouts"])
     return float(size)
@@ -140,6 +146,7 @@ def _assumed(workspace: Workspace, order: RunOrder, counts: Counts, weights: int
     flops = GPU_FLOPS if order.device.startswith("cuda") else CPU_FLOPS
     work = _operations(order, weights, judge)
     writes = order.recipe in ("rl", "autolabel", "search", "generate")
+    writes |= order.recipe == "evaluate" and not evaluation(order).suite.judges_prm
     small = TINY_WRITTEN_A_SECOND if writes else TINY_TOKENS_A_SECOND
     speed = min(flops / max(work, 1), small if weights <= TINY_WEIGHTS else float("inf"))
     if writes:
@@ -168,6 +175,10 @@ def _tokens(order: RunOrder, counts: Counts) -> float:
         return given + (min(rollouts, most) if most else rollouts) * int(said["max_tokens"])
     if order.recipe == "generate":
         return given + _work("generate", said, counts.rows, 0) * written_at_most(order)
+    if order.recipe == "evaluate" and not evaluation(order).suite.judges_prm:
+        made = evaluation(order)
+        each = sum(made.caps()) + len(made.caps()) * made.with_preset().max_answer_tokens
+        return given + float(counts.rows * made.with_preset().n * each)
     if order.recipe == "search":
         spec = build("search", dict(said))
         assert isinstance(spec, SearchSpec)
@@ -183,6 +194,6 @@ def _operations(order: RunOrder, weights: int, judge: int) -> float:
     if order.recipe == "rl":
         compared = 2 if float(order.parameters["kl_weight"]) else 0
         return (2.0 + compared + 6 * int(order.parameters["passes"])) * weights + 2.0 * judge
-    if order.recipe == "search":
+    if order.recipe in ("search", "evaluate"):
         return 2.0 * (weights + judge)
     return 2.0 * weights

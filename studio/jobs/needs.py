@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from studio.jobs.roles import MODEL, PRM, TINY, named, where_is
 from studio.jobs.values import RunOrder
 from studio.store.rows import Counts
 from studio.workspace import Workspace
-from trainer.contract.spec import Adapt, Precision
+from trainer.contract.spec import Adapt, EvaluateSpec, Precision, build
 from trainer.reasoning.estimate import BASE_BYTES as TRAINING_BASE_BYTES
 from trainer.reasoning.estimate import Estimate, ModelShape, estimate_prm, tokens_in_a_pass
 
@@ -67,6 +67,8 @@ def sizes(workspace: Workspace, order: RunOrder, counts: Counts, weights: int) -
             return _of_rollouts(workspace, order, counts, weights)
         case "generate":
             return _of_traces(workspace, order, counts, weights)
+        case "evaluate" if weights and not evaluation(order).suite.judges_prm:
+            return _of_traces(workspace, as_traces(order), counts, weights)
     disk = row_bytes(counts) + RECORD_BYTES * counts.steps
     text = f"memory: from {weights:,} weights in fp32" if weights else "memory: without a model"
     return Sizes(BASE_BYTES + 4 * weights, disk, text)
@@ -121,6 +123,21 @@ def _of_traces(workspace: Workspace, order: RunOrder, counts: Counts, weights: i
     disk = row_bytes(counts) + traces * TRACE_BYTES * written_at_most(order)
     basis = f"memory and disk: from {weights:,} weights, at most, if every trace has {length:,.0f} tokens"
     return Sizes(int(memory + logits), int(disk), basis)
+
+
+def evaluation(order: RunOrder) -> EvaluateSpec:
+    """What an order of the recipe `evaluate` asks for."""
+    spec = build("evaluate", dict(order.parameters))
+    assert isinstance(spec, EvaluateSpec)
+    return spec
+
+
+def as_traces(order: RunOrder) -> RunOrder:
+    """An evaluation as a run that writes its answers, every one under the largest of its caps."""
+    spec = evaluation(order)
+    caps, set_to = spec.caps(), spec.with_preset()
+    budgets = {"max_thinking_tokens": caps[-1], "max_answer_tokens": set_to.max_answer_tokens}
+    return replace(order, parameters={**order.parameters, **budgets, "n": set_to.n * len(caps)})
 
 
 def written_at_most(order: RunOrder) -> int:

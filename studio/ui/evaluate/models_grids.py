@@ -81,7 +81,7 @@ class GridsView(QWidget):
             painter.drawRect(room.adjusted(0, 0, -1, -1))
             painter.drawText(room, Qt.AlignmentFlag.AlignCenter, "no grid")
             return
-        side = min(room.width() / len(grid[0]), room.height() / len(grid), float(self._theme.px(26)))
+        side = min(room.width() / len(grid[0]), room.height() / len(grid), float(self._theme.px(36)))
         painter.setFont(self._theme.font(max(6.0, min(9.0, side * 0.42))))
         for row, line in enumerate(grid):
             for column, cell in enumerate(line):

@@ -67,7 +67,7 @@ class EvaluateDialog(QDialog):
         self._creating = False
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("New evaluation")
-        self.resize(1020, 740)
+        self.resize(1180, 780)
         self.device = QComboBox(self)
         self.device.addItem("cpu")
         self.file = ChoiceField(self)
@@ -158,6 +158,9 @@ class EvaluateDialog(QDialog):
         chosen: dict[str, Value] = {"model": tiny.policy.folder, "prm": tiny.prm.folder}
         self.form.set_values({**models_tiny.VALUES, **chosen})
         self.file.setCurrentText(str(tiny.problems))
+        edit = self.file.lineEdit()
+        assert edit is not None
+        edit.setCursorPosition(0)
 
     # -- counts and start ---------------------------------------------------------------------------------------------
 
@@ -260,12 +263,13 @@ class EvaluateDialog(QDialog):
         self.file.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         files = QHBoxLayout()
         files.addWidget(self.file, 1)
-        for each in (self.choose_file, self.choose_folder, self.tiny):
+        for each in (self.choose_file, self.choose_folder):
             files.addWidget(each)
         top = QFormLayout()
         top.setHorizontalSpacing(14)
         top.addRow("Problems", files)
         top.addRow("", self.file_about)
+        top.addRow("Or begin with", self.tiny)
         top.addRow("Device", self.device)
         align_labels(top)
         left = QWidget(self)
@@ -285,8 +289,8 @@ class EvaluateDialog(QDialog):
         outer = QHBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(MARGIN)
-        outer.addWidget(area, 3)
-        outer.addLayout(self._aside(), 2)
+        outer.addWidget(area, 13)
+        outer.addLayout(self._aside(), 7)
         QWidget.setTabOrder(self.form.last_editor, self.close_)
         QWidget.setTabOrder(self.close_, self.start)
 

@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from studio.store.evaluations import Sample
 from studio.ui.actions import Page
 from studio.ui.evaluate.models_behind import MARKS, WORDS, Behind, Line, LinesModel, Tried, Wanted, graders, kept
 from studio.ui.evaluate.models_grids import GridsView
@@ -118,8 +119,10 @@ class ProblemsPanel(QWidget):
                 if column == 1:
                     item.setData(Qt.ItemDataRole.AccessibleTextRole, WORDS[each.sample.correct])
                 self.samples.setItem(row, column, item)
-        self.samples.setColumnHidden(7, not any(each.sample.why for each in tried))
+        self.samples.setColumnHidden(7, not any(_cells(each)[7] for each in tried))
         self.samples.blockSignals(False)
+        for column in (3, 4, 5, 6):  # a PRM's judgement has no graders and no tokens
+            self.samples.setColumnHidden(column, bool(tried) and all("scores" in each.sample.detail for each in tried))
         is_arc = behind is not None and behind.suite == Suite.ARC
         self.grids.setVisible(is_arc)
         self.text.setVisible(not is_arc)
@@ -237,6 +240,7 @@ def dress(table: QTableView) -> None:
     table.setTabKeyNavigation(False)
     table.setShowGrid(False)
     table.setWordWrap(False)
+    table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 
 
 def _cells(tried: Tried) -> tuple[str, ...]:
@@ -251,5 +255,20 @@ def _cells(tried: Tried) -> tuple[str, ...]:
         MARKS[sample.lenient] + (" ≠" if differ else ""),
         f"{sample.thinking_tokens:,}" + (" cut" if sample.truncated else ""),
         f"{sample.answer_tokens:,}",
-        sample.why,
+        sample.why or judged(sample),
     )
+
+
+def judged(sample: Sample) -> str:
+    """What a PRM said of the steps, counted from 1; nothing where no PRM was measured."""
+    if "scores" not in sample.detail:
+        return ""
+    scores = f"scores {sample.detail['scores']}"
+    if "predicted" not in sample.detail:
+        return scores
+    predicted, labelled = (_place(int(sample.detail[name])) for name in ("predicted", "labelled"))
+    return f"first error {predicted}, labelled {labelled}; {scores}"
+
+
+def _place(step: int) -> str:
+    return "none" if step < 0 else f"in step {step + 1}"

@@ -101,3 +101,23 @@ def test_traces_are_estimated_from_their_budgets(workspace: Workspace, tmp_path:
     assert few.memory_bytes == many.memory_bytes < long.memory_bytes  # type: ignore[operator]
     assert few.disk_bytes < many.disk_bytes == long.disk_bytes  # type: ignore[operator]
     assert said(n=2, batch_rows=8).memory_bytes < said(n=2).memory_bytes  # type: ignore[operator]
+
+
+def test_an_evaluation_is_estimated_from_its_samples_and_every_cap(workspace: Workspace, tmp_path: Path):
+    """As many answers as samples and caps ask for, each as long as its own cap; a preset counts as its figures."""
+    model = str(llama(tmp_path / "m"))
+
+    def said(**given: Value):
+        asked = RunOrder("evaluate", parameters(build("evaluate", {"model": model, **given})), Selection())
+        return estimate(workspace, asked, counts(rows=100, characters=20_000))
+
+    one = said(n=2, max_thinking_tokens=100, max_answer_tokens=28)
+    assert "at most 33,292 tokens" in one.basis  # as the same traces of generate
+    assert "at most 78,892 tokens" in said(n=2, budgets="100,200", max_answer_tokens=28).basis  # 100 x 2 x (128 + 228)
+    low, by_hand = said(compute="low"), said(n=4, max_thinking_tokens=512, max_answer_tokens=256)
+    assert (low.seconds, low.memory_bytes, low.disk_bytes) == (
+        by_hand.seconds,
+        by_hand.memory_bytes,
+        by_hand.disk_bytes,
+    )
+    assert "about 7,692 tokens" in said(suite="processbench", prm=model).basis  # what is read
