@@ -25,7 +25,9 @@ def arguments(text: str | None, trl_variable: str) -> argparse.Namespace:
     parser.add_argument("--trl", default=os.environ.get(trl_variable))
     parser.add_argument("--peers", type=Path, default=ROOT.parent / "shared" / "peers")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--role", choices=["drive", "model", "peer", "ours"], default="drive", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--role", choices=["drive", "model", "peer", "other", "ours"], default="drive", help=argparse.SUPPRESS
+    )
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -35,25 +37,39 @@ Told = Callable[[list[dict[str, Any]], list[dict[str, Any]]], None]
 
 
 def drive(
-    a: argparse.Namespace, script: str, what: str, most_cpu: float, most_memory: float, *, told: Told | None = None
+    a: argparse.Namespace,
+    script: str,
+    what: str,
+    most_cpu: float,
+    most_memory: float,
+    *,
+    told: Told | None = None,
+    other: str = "",
 ) -> int:
-    """Both sides, seed by seed; the figures as JSON lines. `told` prints other figures where losses cannot be equal."""
+    """Both sides, seed by seed; the figures as JSON lines. `told` prints other figures where losses cannot be equal.
+
+    `other` says what a second form of the peer is, which plays the role of that name.
+    """
     if not (a.peers / "trl_trainers.py").is_file():
         print(f"no trl_trainers.py in {a.peers}: the work itself comes from there", file=sys.stderr)
         return 1
     have_peer = bool(a.peer_python and a.trl)
     if not have_peer:
         print("no peer: give --peer-python and --trl to measure TRL beside ours", file=sys.stderr)
-    ours, peer = [], []
+    ours, peer, others = [], [], []
     with tempfile.TemporaryDirectory(prefix="steplens-beside-trl-") as name:
         a.folder = Path(name)
         child(a, script, sys.executable, "model", 0)
         for seed in range(a.seeds):
             if have_peer:
                 peer.append(child(a, script, a.peer_python, "peer", seed))
+            if have_peer and other:
+                others.append(child(a, script, a.peer_python, "other", seed))
             ours.append(child(a, script, sys.executable, "ours", seed))
             print(f"seed {seed}: ours {ours[-1]}  peer {peer[-1] if peer else None}", file=sys.stderr, flush=True)
     kept = report(what, ours, peer, {"cpu": most_cpu, "rss": most_memory})
+    if others:
+        kept = report(f"{what} {other}", ours, others, {"cpu": most_cpu, "rss": most_memory}) and kept
     if told is not None:
         told(ours, peer)
     elif peer:

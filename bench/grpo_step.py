@@ -2,9 +2,9 @@
 
 Both start from the same weights (a 5 M Llama), in fp32, with AdamW at a constant 3e-4 on all weights, gradients cut at
 norm 1, a reference policy kept, one optimiser step a batch of rollouts, two rule rewards weighted 0.3 and 0.7. The
-draws differ, so losses are compared by their size. Ours gives every token a credit of its own
-(which TRL's scalar rewards do not have) and writes events, rollouts and the last checkpoint, which TRL's figures leave
-out. The peer: see bench/sft_step.py.
+draws differ, so losses are compared by their size. Ours gives every token a credit of its own, which TRL's scalar
+rewards do not have: beside them stands a subclass of TRL's with one advantage a token. Ours also writes events,
+rollouts and the last checkpoint, which TRL's figures leave out. The peer: see bench/sft_step.py.
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ def both(trace):
 '''
 
 
-def run_peer(a: argparse.Namespace) -> None:
-    """TRL's script as it is."""
+def run_peer(a: argparse.Namespace, *, by_token: bool = False) -> None:
+    """TRL's script as it is; `by_token`: its trainer replaced by a subclass with (B, T) advantages."""
     sys.path.insert(0, str(a.peers))
     import trl_trainers
 
     trl_trainers.prepare(THREADS, a.trl)
+    if by_token:
+        credit_tokens()
     command = ["grpo", "--steps", str(UPDATES), "--seed", str(a.seed), "--threads", str(THREADS)]
     command += ["--warmup", str(WARMUP), "--model", str(a.folder / "model"), "--trl", a.trl]
     sys.argv = ["trl_trainers.py", *command]
@@ -51,6 +53,32 @@ def run_peer(a: argparse.Namespace) -> None:
     names = {"cpu": "step_cpu_median_s", "wall": "step_median_s", "rss": "rss_peak_mb", "kl": "kl"}
     result = {name: said[key] for name, key in names.items()}
     print(json.dumps(result | {"first": said["loss_first"], "last": said["loss_last"]}))
+
+
+def credit_tokens() -> None:
+    """Each line of a completion gets a credit of its own: 0.3 x its rule reward over the mean of all lines."""
+    import re
+
+    import torch
+    import trl
+
+    class Stepwise(trl.GRPOTrainer):  # type: ignore[misc]
+        def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+            made: dict[str, Any] = super()._generate_and_score_completions(inputs)
+            ids = made["completion_ids"]
+            breaks = torch.zeros_like(ids, dtype=torch.bool)
+            credit = torch.zeros(ids.shape, dtype=made["advantages"].dtype)
+            for row, tokens in enumerate(ids.tolist()):
+                texts = self.processing_class.batch_decode([[token] for token in tokens])
+                breaks[row] = torch.tensor(["\n" in text for text in texts])
+                lines = "".join(texts).split("\n")
+                held = [bool(re.search(r"\d+ [+-] \d+ = -?\d+", line)) for line in lines]
+                of_token = (breaks[row].cumsum(0) - breaks[row].long()).clamp(max=len(held) - 1)
+                credit[row] = torch.tensor(held, dtype=credit.dtype)[of_token]
+            made["advantages"] = made["advantages"][:, None] + 0.3 * (credit - credit.mean()).to(ids.device)
+            return made
+
+    trl.GRPOTrainer = Stepwise
 
 
 def run_ours(a: argparse.Namespace) -> None:
@@ -145,8 +173,11 @@ def main() -> int:
     """Play the role."""
     a = arguments(__doc__, "STEPLENS_PEER_TRL_SFT")
     if a.role == "drive":
-        return drive(a, __file__, "GRPO", 0.5, 0.95, told=tell_kl)
-    {"model": make_model, "peer": run_peer, "ours": run_ours}[a.role](a)
+        return drive(a, __file__, "GRPO", 0.5, 0.95, told=tell_kl, other="beside (B, T) advantages")
+    if a.role == "other":
+        run_peer(a, by_token=True)
+    else:
+        {"model": make_model, "peer": run_peer, "ours": run_ours}[a.role](a)
     return 0
 
 

@@ -1,6 +1,6 @@
 """RL from a policy that was merely taught too little, beside one that was taught a mistake (`bench.loop`).
 
-    python -m bench.undertrained [--steps 300] [--updates 20] [--keep FOLDER]
+    python -m bench.undertrained [--steps 150] [--updates 20] [--keep FOLDER]
 
 The teacher makes no mistake here, but the lessons end early: the policy errs because it lacks facts, not because it
 learned wrong ones. It gets the same RL as in `bench.loop`, with exact step credit and with the outcome alone, so that
@@ -35,7 +35,7 @@ from trainer.reasoning.metrics import bootstrap
 def main() -> int:
     """Teach a little, improve, compare; nothing has to be reached."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=300, help="lessons, where the loop's policy has 900")
+    parser.add_argument("--steps", type=int, default=150, help="lessons, where the loop's policy has 900")
     parser.add_argument("--updates", type=int, default=20, help="updates of each RL run")
     parser.add_argument("--keep", type=Path, help="work in this folder and keep it")
     given = parser.parse_args()
