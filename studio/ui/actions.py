@@ -188,6 +188,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("plot_traces", "&Plots of traces…", ("P",), "", Page.INSPECT, "Inspect", "Every point opens its trace"),
     Action("rubrics", "&Rubrics…", ("R",), "", Page.INSPECT, "Inspect", "What you look for, run over all traces"),
     Action("step_to_label", "S&end to a labelling project…", ("E",), "label", Page.INSPECT, "Inspect"),
+    Action("problem_to_play", "Ask this pr&oblem on Play", ("Shift+P",), "play_page", Page.INSPECT, "Inspect"),
     Action("split_step", "Sp&lit this step…", ("Ctrl+/",), page=Page.INSPECT, menu="Inspect"),
     Action("join_step", "&Join with the next step", ("Ctrl+J",), page=Page.INSPECT, menu="Inspect"),
     Action("steps_by_idea", "Cut this trace anew by idea", page=Page.INSPECT, menu="Inspect"),

@@ -115,3 +115,16 @@ def test_a_step_is_sent_to_a_labelling_project(sit_down: Callable[[], Seat]) -> 
         seat.wait(lambda: seat.page.work is not None and seat.page.work.trace.id == trace_id)
         with seat.context.workspace.database.read() as c:
             assert made.id in projects.of_trace(c, trace_id)
+
+
+def test_a_problem_is_taken_to_play(sit_down: Callable[[], Seat]) -> None:
+    with sit_down() as seat:
+        page = go_to_inspect(seat)
+        assert page.shown is not None
+        problem = page.shown.trace.problem
+        seat.press("Shift+P", page.steps)
+        assert seat.window.page is Page.PLAY
+        play = seat.window.page_widget(Page.PLAY)
+        seat.wait(play.isVisible)
+        assert play.form.problem.toPlainText() == problem.prompt
+        assert play.form.reference.text() == (problem.reference_answer or "")

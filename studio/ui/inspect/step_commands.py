@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QObject, QPoint, QTimer
 from PySide6.QtGui import QAction, QTextCursor
@@ -11,13 +11,16 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QMenu, QPlainTe
 from sqlalchemy import Connection
 
 from studio.domain import Changes, Project
+from studio.jobs.shipped import Example
 from studio.store import projects, segmentations
 from studio.ui.actions import Page
 
 if TYPE_CHECKING:
     from studio.ui.inspect.page import InspectPage
+    from studio.ui.main_window import MainWindow
+    from studio.ui.play.page import PlayPage
 
-COMMANDS = ("split_step", "join_step", "steps_by_idea", "undo_steps", "step_to_label")
+COMMANDS = ("split_step", "join_step", "steps_by_idea", "undo_steps", "step_to_label", "problem_to_play")
 
 
 class SplitDialog(QDialog):
@@ -74,6 +77,7 @@ class StepCommands(QObject):
         on("undo_steps", self._take_back)
         on("step_to_label", self._send)
         on("steps_by_idea", self._by_idea)
+        on("problem_to_play", self._play)
 
     def enable(self, on: bool) -> None:
         """Whether there is a stored trace."""
@@ -115,6 +119,17 @@ class StepCommands(QObject):
             self._write(
                 lambda c: segmentations.take_back(c, opened.trace.id), "the last edit of the steps is taken back"
             )
+
+    def _play(self) -> None:
+        """Put the trace's problem, with its reference answer, into the form of Play."""
+        opened = self._page.shown
+        if opened is None:
+            return
+        problem, window = opened.trace.problem, cast("MainWindow", self._page.window())
+        self._context.show_page(Page.PLAY)
+        page = cast("PlayPage", window.page_widget(Page.PLAY))
+        page.form.set_problem(Example(problem.prompt, problem.reference_answer or ""))
+        self._context.say(f"the problem of trace {opened.trace.id}; Ctrl+Enter asks")
 
     def _send(self) -> None:
         self._context.background.read(self, projects.all_projects, self._on_projects)
