@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from studio.domain import Changes, Topic, changed, new_uid, now
 from studio.errors import ConflictError, NotFoundError
-from studio.store import batches
+from studio.store import batches, conversations
 from studio.store import schema as s
 from studio.store.schema_reason import evaluation as e
 from studio.store.schema_reason import evaluation_problem as p
@@ -55,9 +55,20 @@ CHANGES = changed(Topic.EVALUATIONS)
 def add_from_trace(
     c: Connection, trace_id: int, start: int, end: int, *, must: Must, name: str = "", note: str = ""
 ) -> Regression:
-    """Forbid what stands at [start, end) of a trace to come again after the text before it. Raises ConflictError."""
+    """Forbid what stands at [start, end) of a trace to come again after the text before it.
+
+    Raises NotFoundError, ConflictError.
+    """
     query = select(s.trace.c.text, s.problem.c.prompt, s.problem.c.reference_answer)
-    row = c.execute(query.join(s.problem, s.problem.c.id == s.trace.c.problem_id).where(s.trace.c.id == trace_id)).one()
+    query = query.join(s.problem, s.problem.c.id == s.trace.c.problem_id).where(s.trace.c.id == trace_id)
+    row = c.execute(query).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no trace {trace_id} any more; it may have gone with its import")
+    if len(conversations.read(c, trace_id).turns) > 1:
+        raise ConflictError(
+            f"trace {trace_id} is a conversation: what stands before the step is not one response that a policy could "
+            "go on from; choose a trace that answers its problem in one turn"
+        )
     if not 0 <= start < end <= len(row.text) or not row.text[start:end].strip():
         raise ConflictError(f"[{start}, {end}) of trace {trace_id} holds no text; select the step that failed")
     if must is Must.ANSWER and not (row.reference_answer or "").strip():

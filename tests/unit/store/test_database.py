@@ -10,12 +10,16 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, create_engine, inspect, text
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, insert, inspect, table, text
+from sqlalchemy import column as column_named
 
 from studio.domain import Changes, Topic, changed
 from studio.errors import StoreError, VersionError
 from studio.store import database as module
-from studio.store import projects
+from studio.store import migrate, projects
 from studio.store import schema as s
 from studio.store.database import Database
 from tests.unit.store.making import small
@@ -44,6 +48,32 @@ def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
     s.metadata.create_all(engine)
     engine.dispose()
     assert layout(tmp_path / "a.db") == layout(tmp_path / "b.db")
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_a_workspace_of_an_older_program_keeps_its_rows(tmp_path: Path, revision: str) -> None:
+    path, script = tmp_path / "w.db", ScriptDirectory(str(Path(migrate.__file__).parent / "migrations"))
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as c:
+        steps = {"fn": lambda now, _: script._upgrade_revs(revision, now), "render_as_batch": True}
+        context = MigrationContext.configure(c, opts=steps)
+        with Operations.context(context):
+            context.run_migrations()
+        values = {"uid": "a" * 32, "prompt": "2 + 2?", "hash": "h", "created_at": "2026-01-01T00:00:00Z"}
+        known = {column["name"] for column in inspect(c).get_columns("problem")}
+        given = {name: value for name, value in values.items() if name in known}
+        for column in inspect(c).get_columns("problem"):
+            if not column["nullable"] and column["default"] is None and not column["primary_key"]:
+                given.setdefault(column["name"], "x")
+        c.execute(insert(table("problem", *map(column_named, given))).values(given))
+    engine.dispose()
+    Database.open(path).close()
+    Database.open(tmp_path / "new.db").close()
+    assert layout(path) == layout(tmp_path / "new.db")
+    with closing(sqlite3.connect(path)) as c:
+        assert c.execute("SELECT prompt FROM problem").fetchall() == [("2 + 2?",)]
+        assert c.execute("SELECT count(*) FROM evaluation").fetchone() == (0,)
+    assert path.with_name(f"w.db.before-{s.SCHEMA_REVISION}").exists()
 
 
 def test_a_database_of_a_newer_program_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from studio.errors import ConflictError, NotFoundError
 from studio.store import batches, evaluations, regressions, runs
+from studio.store import schema as s
 from studio.store.database import Database
 from studio.store.evaluation_records import store_records
 from studio.store.evaluations import Key
@@ -242,5 +243,12 @@ def test_a_failing_prefix_becomes_a_test_that_can_be_retired(tmp_path: Path) -> 
             regressions.add_from_trace(c, seat.traces[0], start, start + 7, must=Must.ANSWER)
         with pytest.raises(ConflictError, match="select the step"):
             regressions.add_from_trace(c, seat.traces[0], start, len(text) + 1, must=Must.ABSENT)
+        with pytest.raises(NotFoundError, match="no trace 99999"):
+            regressions.add_from_trace(c, 99999, 0, 1, must=Must.ABSENT)
+        talk = [{"trace_id": seat.traces[0], "ordinal": n, "role": role, "blocks": []} for n, role in enumerate("ua")]
+        c.execute(s.message.delete().where(s.message.c.trace_id == seat.traces[0]))
+        c.execute(s.message.insert(), talk)
+        with pytest.raises(ConflictError, match="is a conversation"):
+            regressions.add_from_trace(c, seat.traces[0], start, start + 7, must=Must.ABSENT)
         with pytest.raises(NotFoundError):
             regressions.retire(c, 99)
