@@ -79,15 +79,15 @@ def open_bisect(seat: Seat, trace_id: int) -> BisectDialog:
     seat.wait(lambda: any(isinstance(child, BisectDialog) for child in page.children()))
     dialog = next(child for child in page.children() if isinstance(child, BisectDialog))
     seat.wait(lambda: dialog.go.isEnabled())
-    dialog.thinking.setValue(50)
-    dialog.answer.setValue(16)
+    dialog.form.thinking.setValue(50)
+    dialog.form.answer.setValue(16)
     return dialog
 
 
 def test_the_step_that_lost_it_is_found_and_marked(seat: Seat) -> None:
     dialog = open_bisect(seat, 1)
     page = go_to_inspect(seat)
-    dialog.number.setValue(8)
+    dialog.form.number.setValue(8)
     assert "never more than 2,640" in dialog.cost.text()  # 5 prefixes, 8 continuations, 66 tokens
     seat.wait(lambda: "At most about" in dialog.cost.text())
     click(dialog.go)
@@ -122,44 +122,6 @@ def test_the_step_that_lost_it_is_found_and_marked(seat: Seat) -> None:
     dialog.close()
 
 
-def test_a_failing_step_becomes_a_test_that_models_are_run_on(seat: Seat) -> None:
-    page = go_to_inspect(seat)
-    page.show_trace(1, SLIP)
-    seat.wait(lambda: page.shown is not None and page.shown.trace.id == 1 and page.step == SLIP and page.gate.is_open)
-    seat.press("a", page.steps)
-    seat.wait(lambda: bool(page.findChildren(NewTestDialog)))
-    asking = page.findChildren(NewTestDialog)[0]
-    assert asking.words.toPlainText() == "8 * 2 = 10"
-    asking.must.setCurrentIndex(asking.must.findData(Must.ABSENT))
-    click(asking.yes)
-    seat.wait(lambda: bool(page.findChildren(NeverAgainDialog)))
-    dialog = page.findChildren(NeverAgainDialog)[0]
-    seat.wait(lambda: dialog.table.rowCount() == 1 and dialog.run_now.isEnabled())
-    with seat.context.workspace.database.read() as c:
-        (made,) = regressions.all_regressions(c)
-    assert (made.prefix + made.span) == WRONG[: WRONG.rindex("8 * 2 = 10") + len("8 * 2 = 10")]
-    click(dialog.run_now)
-    seat.wait(lambda: dialog.table.columnCount() == 4)  # its results have come
-    with seat.context.workspace.database.read() as c:
-        (result,) = regressions.results(c)
-        samples = evaluations.problems(c, evaluations.cells(c, suites=["regressions"])[0].key)[0].samples
-        written = [traces.load(c, one.trace_id).text for one in samples if one.number >= 0 and one.trace_id]
-    back = sum(made.span in text.removeprefix(made.prefix) for text in written)
-    assert len(written) == result.number == never_again.SAMPLES
-    assert result.held == result.number - back
-    assert dialog.table.item(0, 3).text().endswith(f"{result.held} of {result.number}")
-    for theme in ("light", "dark"):
-        seat.context.actions.run(f"theme_{theme}")
-        picture(dialog, f"never-again-{theme}")
-    dialog.table.setCurrentCell(0, 3)
-    dialog.table.setFocus()
-    QTest.keyClick(dialog.table, Qt.Key.Key_Return)
-    seat.wait(lambda: page.shown is not None and page.shown.trace.id == result.trace_id)
-    click(dialog.retire)
-    seat.wait(lambda: "(retired)" in dialog.table.item(0, 0).text())
-    dialog.close()
-
-
 def test_an_edited_step_is_continued_beside_the_step_as_it_was(seat: Seat) -> None:
     page = go_to_inspect(seat)
     page.show_trace(1, SLIP)
@@ -168,8 +130,8 @@ def test_an_edited_step_is_continued_beside_the_step_as_it_was(seat: Seat) -> No
     seat.wait(lambda: bool(page.findChildren(ForkDialog)))
     dialog = page.findChildren(ForkDialog)[0]
     seat.wait(lambda: dialog.go.isEnabled())
-    dialog.thinking.setValue(50)
-    dialog.answer.setValue(16)
+    dialog.form.thinking.setValue(50)
+    dialog.form.answer.setValue(16)
     dialog.edit.setPlainText("8 * 2 = 16")
     dialog.edit.document().setModified(True)
     click(dialog.go)
@@ -210,7 +172,7 @@ def test_an_edited_step_is_continued_beside_the_step_as_it_was(seat: Seat) -> No
 def test_without_a_reference_the_step_that_settled_the_answer_is_looked_for_and_cancel_holds(seat: Seat) -> None:
     dialog = open_bisect(seat, 2)
     assert "agree with the trace's own answer 12" in dialog.about.text()
-    dialog.number.setValue(4)
+    dialog.form.number.setValue(4)
     click(dialog.go)
     seat.wait(lambda: dialog.asker.is_busy)
     click(dialog.stop)
@@ -226,4 +188,42 @@ def test_without_a_reference_the_step_that_settled_the_answer_is_looked_for_and_
         assert [one.right for one in found] == [one.answer == "12" for one in found], count
     with seat.context.workspace.database.read() as c:
         assert machine_labels.of_trace(c, 2) == ()  # agreement is no correctness
+    dialog.close()
+
+
+def test_a_failing_step_becomes_a_test_that_models_are_run_on(seat: Seat) -> None:
+    page = go_to_inspect(seat)
+    page.show_trace(1, SLIP)
+    seat.wait(lambda: page.shown is not None and page.shown.trace.id == 1 and page.step == SLIP and page.gate.is_open)
+    seat.press("a", page.steps)
+    seat.wait(lambda: bool(page.findChildren(NewTestDialog)))
+    asking = page.findChildren(NewTestDialog)[0]
+    assert asking.words.toPlainText() == "8 * 2 = 10"
+    asking.must.setCurrentIndex(asking.must.findData(Must.ABSENT))
+    click(asking.yes)
+    seat.wait(lambda: bool(page.findChildren(NeverAgainDialog)))
+    dialog = page.findChildren(NeverAgainDialog)[0]
+    seat.wait(lambda: dialog.table.rowCount() == 1 and dialog.run_now.isEnabled())
+    with seat.context.workspace.database.read() as c:
+        (made,) = regressions.all_regressions(c)
+    assert (made.prefix + made.span) == WRONG[: WRONG.rindex("8 * 2 = 10") + len("8 * 2 = 10")]
+    click(dialog.run_now)
+    seat.wait(lambda: dialog.table.columnCount() == 4)  # its results have come
+    with seat.context.workspace.database.read() as c:
+        (result,) = regressions.results(c)
+        samples = evaluations.problems(c, evaluations.cells(c, suites=["regressions"])[0].key)[0].samples
+        written = [traces.load(c, one.trace_id).text for one in samples if one.number >= 0 and one.trace_id]
+    back = sum(made.span in text.removeprefix(made.prefix) for text in written)
+    assert len(written) == result.number == never_again.SAMPLES
+    assert result.held == result.number - back
+    assert dialog.table.item(0, 3).text().endswith(f"{result.held} of {result.number}")
+    for theme in ("light", "dark"):
+        seat.context.actions.run(f"theme_{theme}")
+        picture(dialog, f"never-again-{theme}")
+    dialog.table.setCurrentCell(0, 3)
+    dialog.table.setFocus()
+    QTest.keyClick(dialog.table, Qt.Key.Key_Return)
+    seat.wait(lambda: page.shown is not None and page.shown.trace.id == result.trace_id)
+    click(dialog.retire)
+    seat.wait(lambda: "(retired)" in dialog.table.item(0, 0).text())
     dialog.close()

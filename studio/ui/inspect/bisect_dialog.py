@@ -6,14 +6,11 @@ from functools import partial
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QComboBox,
     QDialog,
-    QFormLayout,
     QHBoxLayout,
     QLabel,
     QListWidget,
     QListWidgetItem,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -27,11 +24,11 @@ from studio.store.models import StoredModel
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
 from studio.ui.inspect.bisect_view import BisectView
+from studio.ui.inspect.continue_form import ContinueForm
 from studio.ui.inspect.continuer import Continuer, Judge
-from studio.ui.widgets.parts import GAP, MARGIN, align_labels, button, duration, plural
+from studio.ui.widgets.parts import GAP, MARGIN, button, duration, plural
 
-NUMBER, MOST_NUMBER = 16, 1024
-MOST_TOKENS = 131_072
+NUMBER = 16
 TRACE_ROLE = Qt.ItemDataRole.UserRole
 NO_POLICY = "No policy is here to continue it: teach one on the Train page (recipe sft)."
 GRADES = {True: "right", False: "wrong", None: "not decided"}
@@ -53,14 +50,13 @@ class BisectDialog(QDialog):
         super().__init__(parent)
         self._context, self._trace_id = context, trace_id
         self._start: Start | None = None
-        self._models: tuple[StoredModel, ...] = ()
         self._shown = -1
         self.work: Bisecting | None = None
         self.setWindowTitle(f"Bisect the thought of trace {trace_id}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(820, 720)
         self.about, self.cost, self.state, self.verdict = QLabel("reading …"), QLabel(), QLabel(), QLabel()
-        self.model, self.number, self.thinking, self.answer = QComboBox(), QSpinBox(), QSpinBox(), QSpinBox()
+        self.form = ContinueForm(NUMBER, 2, context.theme.px(160), self)
         self.view = BisectView(context.theme)
         self.head, self.traces = QLabel(), QListWidget()
         self.go = button("Bisect", self.begin, tip="Ask for the first prefix", primary=True, parent=self)
@@ -79,19 +75,14 @@ class BisectDialog(QDialog):
     # -- before Start -------------------------------------------------------------------------------------------------
 
     def _on_read(self, read: Read) -> None:
-        self._start, what_for, self._models = read
+        self._start, what_for, models = read
         start = self._start
-        for model in self._models:
-            self.model.addItem(model.name, model.uid)
-        own = next((at for at, model in enumerate(self._models) if model.name == start.model), 0)
-        self.model.setCurrentIndex(own if self._models else -1)
-        self.thinking.setValue(start.thinking)
-        self.answer.setValue(start.answer_tokens)
+        self.form.fill(start, models)
         reference = "no reference answer" if start.reference is None else f"reference answer {start.reference}"
         said = f"{plural(len(start.steps), 'step')}, answer {start.answer or 'none'}, {reference}. {what_for}"
         self.about.setText(said)
-        self.go.setEnabled(bool(self._models))
-        if not self._models:
+        self.go.setEnabled(bool(models))
+        if not models:
             self.state.setText(NO_POLICY)
         self._price()
         self.go.setFocus()
@@ -100,32 +91,31 @@ class BisectDialog(QDialog):
         self.about.setText(str(error))
 
     def _price(self) -> None:
-        start, model = self._start, self._chosen()
+        start, model = self._start, self.form.chosen
         if start is None:
             return
-        cost = bisecting.cost_of(start, self.number.value(), self.thinking.value(), self.answer.value())
+        cost = bisecting.cost_of(start, *self.form.numbers)
         self.cost.setText(cost.words)
         if model is not None:
-            settings = Bisecting(start, model, self.number.value(), self.thinking.value(), self.answer.value()).settings
+            settings = Bisecting(start, model, *self.form.numbers).settings
             work = partial(bisecting.time_of, self._context.workspace, model, cost, settings)
-            self._context.background.call(self, work, partial(self._on_time, cost), lambda _error: None)
+            self._context.background.call(
+                self, work, partial(self._on_time, cost), lambda error: self.cost.setText(f"{cost.words} {error}")
+            )
 
     def _on_time(self, cost: Cost, seconds: float | None) -> None:
         if self.cost.text() == cost.words:  # nothing was changed meanwhile
             said = "Nobody can say how long that takes." if seconds is None else f"At most about {duration(seconds)}."
             self.cost.setText(f"{cost.words} {said}")
 
-    def _chosen(self) -> StoredModel | None:
-        return next((model for model in self._models if model.uid == self.model.currentData()), None)
-
     # -- at work ------------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Ask for the first prefix."""
-        start, model = self._start, self._chosen()
+        start, model = self._start, self.form.chosen
         if start is None or model is None or self.asker.is_busy:
             return
-        self.work = Bisecting(start, model, self.number.value(), self.thinking.value(), self.answer.value())
+        self.work = Bisecting(start, model, *self.form.numbers)
         self._shown = -1
         self.verdict.clear()
         self.head.clear()
@@ -194,7 +184,7 @@ class BisectDialog(QDialog):
             self.located.emit(work.start.trace_id, step.start, step.end)
 
     def _set_busy(self, busy: bool) -> None:
-        for widget in (self.model, self.number, self.thinking, self.answer, self.go):
+        for widget in (self.form, self.go):
             widget.setEnabled(not busy)
         self.go.setVisible(not busy)
         self.stop.setVisible(busy)
@@ -238,9 +228,7 @@ class BisectDialog(QDialog):
     # -- building -----------------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        for spin in (self.number, self.thinking, self.answer):
-            spin.valueChanged.connect(lambda _value: self._price())
-        self.model.currentIndexChanged.connect(lambda _index: self._price())
+        self.form.edited.connect(self._price)
         self.view.probeChosen.connect(self._on_probe)
         self.traces.itemActivated.connect(self._open)
         self.asker.told.connect(self._told)
@@ -249,20 +237,6 @@ class BisectDialog(QDialog):
         self.asker.failed.connect(self._on_failed)
 
     def _lay_out(self) -> None:
-        self.model.setAccessibleName("The policy that continues")
-        self.number.setRange(2, MOST_NUMBER)
-        self.number.setValue(NUMBER)
-        for spin, low in ((self.thinking, 0), (self.answer, 1)):
-            spin.setRange(low, MOST_TOKENS)
-            spin.setSuffix(" tokens")
-        for spin in (self.number, self.thinking, self.answer):
-            spin.setMaximumWidth(self._context.theme.px(160))
-        form = QFormLayout()
-        form.addRow("&Policy", self.model)
-        form.addRow("Continuations of each &prefix", self.number)
-        form.addRow("Most of &thinking", self.thinking)
-        form.addRow("Most of the &answer", self.answer)
-        align_labels(form)
         for label in (self.about, self.cost, self.state, self.verdict, self.head):
             label.setWordWrap(True)
             label.setTextFormat(Qt.TextFormat.PlainText)
@@ -287,7 +261,7 @@ class BisectDialog(QDialog):
         column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         column.setSpacing(GAP)
         column.addWidget(self.about)
-        column.addLayout(form)
+        column.addWidget(self.form)
         column.addWidget(self.cost)
         column.addWidget(self.view, 1)
         for widget in (self.state, self.verdict, self.head, self.traces):

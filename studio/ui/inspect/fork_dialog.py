@@ -6,15 +6,12 @@ from functools import partial
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QComboBox,
     QDialog,
-    QFormLayout,
     QHBoxLayout,
     QLabel,
     QListWidget,
     QListWidgetItem,
     QPlainTextEdit,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -25,11 +22,12 @@ from studio.jobs.forking import NAMES, Forking
 from studio.store.models import StoredModel
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
-from studio.ui.inspect.bisect_dialog import GRADES, MOST_NUMBER, MOST_TOKENS, NO_POLICY, TRACE_ROLE
+from studio.ui.inspect.bisect_dialog import GRADES, NO_POLICY, TRACE_ROLE
+from studio.ui.inspect.continue_form import ContinueForm
 from studio.ui.inspect.continuer import Continuer
 from studio.ui.inspect.diff_dialog import DiffDialog
 from studio.ui.inspect.tree_dialog import TreeDialog
-from studio.ui.widgets.parts import GAP, MARGIN, align_labels, button, plural
+from studio.ui.widgets.parts import GAP, MARGIN, button, plural
 
 NUMBER = 8
 Read = tuple[Start, tuple[StoredModel, ...]]
@@ -48,14 +46,13 @@ class ForkDialog(QDialog):
         super().__init__(parent)
         self._context, self._trace_id, self._step = context, trace_id, step
         self._start: Start | None = None
-        self._models: tuple[StoredModel, ...] = ()
         self.work: Forking | None = None
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(f"Fork step {step + 1} of trace {trace_id}")
         self.resize(900, 700)
         self.about, self.cost, self.state, self.verdict = QLabel("reading …"), QLabel(), QLabel(), QLabel()
-        self.edit, self.model = QPlainTextEdit(), QComboBox()
-        self.number, self.thinking, self.answer = QSpinBox(), QSpinBox(), QSpinBox()
+        self.edit = QPlainTextEdit()
+        self.form = ContinueForm(NUMBER, 1, context.theme.px(160), self)
         self.heads = (QLabel(), QLabel())
         self.lists = (QListWidget(), QListWidget())
         self.go = button("Continue both", self.begin, primary=True, parent=self)
@@ -74,13 +71,12 @@ class ForkDialog(QDialog):
 
     def begin(self) -> None:
         """Continue the first branch."""
-        start, model = self._start, self._chosen()
+        start, model = self._start, self.form.chosen
         if start is None or model is None or self.asker.is_busy:
             return
-        numbers = (self.number.value(), self.thinking.value(), self.answer.value())
         own = start.steps[self._step].of(start.text)
         words = self.edit.toPlainText() if self.edit.document().isModified() else own  # the field knows no odd blanks
-        self.work = Forking(start, model, self._step, words, *numbers)
+        self.work = Forking(start, model, self._step, words, *self.form.numbers)
         self.verdict.clear()
         for head, rows in zip(self.heads, self.lists, strict=True):
             head.clear()
@@ -93,9 +89,6 @@ class ForkDialog(QDialog):
         self.asker.cancel()
         self._set_busy(False)
         self.state.setText("cancelled")
-
-    def _chosen(self) -> StoredModel | None:
-        return next((model for model in self._models if model.uid == self.model.currentData()), None)
 
     def _ask(self) -> None:
         assert self.work is not None
@@ -144,7 +137,7 @@ class ForkDialog(QDialog):
         rows.setCurrentRow(0)
 
     def _set_busy(self, busy: bool) -> None:
-        for widget in (self.model, self.number, self.thinking, self.answer, self.edit):
+        for widget in (self.form, self.edit):
             widget.setEnabled(not busy)
         self.go.setVisible(not busy)
         self.stop.setVisible(busy)
@@ -164,17 +157,12 @@ class ForkDialog(QDialog):
         dialog.show()
 
     def _on_read(self, read: Read) -> None:
-        self._start, self._models = read
+        self._start, models = read
         start = self._start
         if self._step >= len(start.steps):
             self.about.setText("the steps were cut anew meanwhile; close this and choose the step again")
             return
-        for model in self._models:
-            self.model.addItem(model.name, model.uid)
-        own = next((at for at, model in enumerate(self._models) if model.name == start.model), 0)
-        self.model.setCurrentIndex(own if self._models else -1)
-        self.thinking.setValue(start.thinking)
-        self.answer.setValue(start.answer_tokens)
+        self.form.fill(start, models)
         self.edit.setPlainText(start.steps[self._step].of(start.text))
         reference = (
             "The problem has no reference answer, so answers are listed, not graded; import it with one to see shares."
@@ -185,8 +173,8 @@ class ForkDialog(QDialog):
             "Write what the step should have said. A policy goes on from the step as it was and as edited, with the "
             f"same seeds. Empty leaves the step out; unchanged words make one branch. {reference}"
         )
-        self.go.setEnabled(bool(self._models))
-        if not self._models:
+        self.go.setEnabled(bool(models))
+        if not models:
             self.state.setText(NO_POLICY)
         self._price()
         self.edit.setFocus()
@@ -197,16 +185,18 @@ class ForkDialog(QDialog):
 
     def _price(self) -> None:
         if self._start is not None:
-            number, left = 2 * self.number.value(), self._start.left[min(self._step + 1, len(self._start.left) - 1)]
-            most = number * (self.thinking.value() + self.answer.value())
+            number, left = (
+                2 * self.form.number.value(),
+                self._start.left[min(self._step + 1, len(self._start.left) - 1)],
+            )
+            most = number * sum(self.form.numbers[1:])
             self.cost.setText(
                 f"{number:,} continuations: about {number * left:,} tokens if they are as long as the rest of this "
                 f"trace, never more than {most:,}."
             )
 
     def _connect(self) -> None:
-        for spin in (self.number, self.thinking, self.answer):
-            spin.valueChanged.connect(lambda _value: self._price())
+        self.form.edited.connect(self._price)
         for rows in self.lists:
             rows.itemActivated.connect(lambda item: self.stepWanted.emit(int(item.data(TRACE_ROLE)), self._step))
         self.asker.told.connect(self._told)
@@ -215,24 +205,9 @@ class ForkDialog(QDialog):
         self.asker.failed.connect(self._on_failed)
 
     def _lay_out(self) -> None:
-        px = self._context.theme.px
         self.edit.setAccessibleName("What the step should have said")
         self.edit.setTabChangesFocus(True)
-        self.edit.setMaximumHeight(px(110))
-        self.model.setAccessibleName("The policy that continues")
-        self.number.setRange(1, MOST_NUMBER)
-        self.number.setValue(NUMBER)
-        for spin, low in ((self.thinking, 0), (self.answer, 1)):
-            spin.setRange(low, MOST_TOKENS)
-            spin.setSuffix(" tokens")
-        for spin in (self.number, self.thinking, self.answer):
-            spin.setMaximumWidth(px(160))
-        form = QFormLayout()
-        form.addRow("&Policy", self.model)
-        form.addRow("Continuations of &each", self.number)
-        form.addRow("Most of &thinking", self.thinking)
-        form.addRow("Most of the &answer", self.answer)
-        align_labels(form)
+        self.edit.setMaximumHeight(self._context.theme.px(110))
         for label in (self.about, self.cost, self.state, self.verdict, *self.heads):
             label.setWordWrap(True)
             label.setTextFormat(Qt.TextFormat.PlainText)
@@ -241,6 +216,20 @@ class ForkDialog(QDialog):
         font = self.verdict.font()
         font.setBold(True)
         self.verdict.setFont(font)
+        for one in (self.go, self.diff, self.tree):
+            one.setEnabled(False)
+        self.stop.hide()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
+        column.setSpacing(GAP)
+        for widget in (self.about, self.edit, self.form, self.cost):
+            column.addWidget(widget)
+        column.addLayout(self._sides(), 1)
+        for widget in (self.verdict, self.state):
+            column.addWidget(widget)
+        column.addLayout(self._foot())
+
+    def _sides(self) -> QHBoxLayout:
         sides = QHBoxLayout()
         for head, rows, name in zip(self.heads, self.lists, NAMES, strict=True):
             rows.setAccessibleName(f"Continuations {name}")
@@ -248,26 +237,16 @@ class ForkDialog(QDialog):
             side.addWidget(head)
             side.addWidget(rows, 1)
             sides.addLayout(side, 1)
-        for one in (self.go, self.diff, self.tree):
-            one.setEnabled(False)
-        self.stop.hide()
+        return sides
+
+    def _foot(self) -> QHBoxLayout:
         foot = QHBoxLayout()
         foot.addWidget(self.diff)
         foot.addWidget(self.tree)
         foot.addStretch(1)
         for one in (self.stop, self.go, button("Close", self.accept, parent=self)):
             foot.addWidget(one)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
-        column.setSpacing(GAP)
-        for widget in (self.about, self.edit):
-            column.addWidget(widget)
-        column.addLayout(form)
-        column.addWidget(self.cost)
-        column.addLayout(sides, 1)
-        for widget in (self.verdict, self.state):
-            column.addWidget(widget)
-        column.addLayout(foot)
+        return foot
 
 
 def _read(trace_id: int, c: Connection) -> Read:
