@@ -77,16 +77,19 @@ class BrushBar(QWidget):
 
     def widen(self) -> None:
         """All steps are shown again."""
-        self._narrowed = False
-        self.only.setChecked(False)
+        self._show_narrowed(False)
+
+    def _show_narrowed(self, on: bool) -> None:
+        self._narrowed = on
+        self.only.setChecked(on)
+        self.only.setText("Show all" if on else "Only these")
 
     def _narrow(self) -> None:
         if self._brush.stretch is None:
             self._context.say(NOTHING)
             self.widen()
             return
-        self._narrowed = not self._narrowed
-        self.only.setChecked(self._narrowed)
+        self._show_narrowed(not self._narrowed)
         self.onlyWanted.emit(self._narrowed)
 
     def _toggle(self) -> None:

@@ -7,11 +7,12 @@ from enum import StrEnum
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap, QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
 from studio.ui.theme import Theme
+from studio.ui.widgets.cut_label import CutLabel
 
 HEIGHT = 104
 LEFT, RIGHT = 84, 14  # room for the names of rows, and at the right edge
@@ -155,9 +156,8 @@ class LaneFrame(QWidget):
         super().__init__(parent)
         self._context, self.lane = context, lane
         self._action = ""
-        self.words = QLabel()
+        self.words = CutLabel()
         set_role(self.words, "caption")
-        self.words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.button = QPushButton()
         self.button.setAccessibleName(f"Fill the lane {lane.accessibleName()}")
         self.button.clicked.connect(lambda _checked: context.actions.run(self._action))
@@ -175,7 +175,6 @@ class LaneFrame(QWidget):
     def say(self, says: LaneSays) -> None:
         """Show a state."""
         self.words.setText(says.text)
-        self.words.setToolTip(says.text)
         self._action = says.action
         self.button.setVisible(bool(says.action))
         if says.action:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
 from studio.ui.inspect.lane import LaneSays, LaneState
 from studio.ui.inspect.opened import Opened
 from studio.ui.inspect.scoring import Scoring
+from studio.ui.widgets.cut_label import CutLabel
 from studio.ui.widgets.score_strip import ScoreStrip
 
 NOT_SCORED = "Not scored yet. Press S, or “Score this trace”, to ask a PRM."
@@ -36,8 +37,7 @@ class StripPanel(QWidget):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Scoring")
-        self.words = QLabel()
-        self.note = QLabel()
+        self.words, self.note = CutLabel(), CutLabel()
         set_role(self.words, "caption")
         set_role(self.note, "caption")
         head = QHBoxLayout()
@@ -46,8 +46,6 @@ class StripPanel(QWidget):
         head.addWidget(self.note, 3)
         head.addWidget(self.words, 2)
         self.words.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        for label in (self.note, self.words):
-            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # the words may be cut
         for widget in (self.bar, self.cancel, self.button):
             head.addWidget(widget)
         self.bar.setFixedWidth(context.theme.px(140))
@@ -72,6 +70,7 @@ class StripPanel(QWidget):
         self.note.setToolTip("\n".join(notes) or says.text)
         self.button.setEnabled(opened.trace.id > 0)  # a trace that is not stored cannot be asked about
         self.words.clear()
+        self.words.hide()
         self._show_running(False)
         if scoring is not None:
             self.show_scoring(scoring)
@@ -81,7 +80,7 @@ class StripPanel(QWidget):
         if scoring.running:
             self.note.setText(LaneSays(LaneState.SCORING, "").text)
         self.words.setText(scoring.text)
-        self.words.setToolTip(scoring.text)
+        self.words.setVisible(bool(scoring.text))
         self.bar.setRange(0, scoring.total)
         self.bar.setValue(scoring.done)
         self._show_running(scoring.running)
