@@ -13,7 +13,9 @@ from studio.exchange.sample import COMPETITION, STORIES
 from studio.jobs import runtime
 from studio.jobs.values import RunView
 from studio.store import projects
+from studio.tour import measuring
 from studio.tour.guide import Guide, TourError
+from studio.tour.playing import play
 from studio.ui.actions import Page
 from studio.ui.data.page import DataPage
 from studio.ui.inspect.page import InspectPage
@@ -49,6 +51,8 @@ class Journey:
         self._train()
         self._score()
         self._inspect()
+        play(self.guide, self.window)
+        measuring.evaluate(self)
 
     def _sample(self) -> None:
         with self.guide.stage("Sample workspace") as found:
@@ -65,7 +69,7 @@ class Journey:
         guide = self.guide
         with guide.stage("Import PRM800K, with a dry run") as found:
             guide.press("Ctrl+I")
-            page = self._page(Page.DATA, DataPage)
+            page = self.page(Page.DATA, DataPage)
             guide.wait(lambda: isinstance(QApplication.activeWindow(), QDialog), "the import dialog")
             dialog = page.import_dialog
             assert dialog is not None
@@ -109,7 +113,7 @@ class Journey:
         guide = self.guide
         with guide.stage("Rate steps from the keyboard") as found:
             guide.press("Ctrl+1")
-            page = self._page(Page.LABEL, LabelPage)
+            page = self.page(Page.LABEL, LabelPage)
             guide.press("Ctrl+L")
             guide.rest(0.3)
             guide.type(COMPETITION)
@@ -172,7 +176,7 @@ class Journey:
         out = self.scratch / "export.jsonl"
         with guide.stage("Export PRM800K") as found:
             guide.press("Ctrl+E")
-            page = self._page(Page.DATA, DataPage)
+            page = self.page(Page.DATA, DataPage)
             guide.wait(lambda: isinstance(QApplication.activeWindow(), QDialog), "the export dialog")
             dialog = page.export_dialog
             assert dialog is not None
@@ -199,7 +203,7 @@ class Journey:
         guide = self.guide
         with guide.stage("Training packages") as found:
             guide.press("Ctrl+3")
-            page = self._page(Page.TRAIN, TrainPage)
+            page = self.page(Page.TRAIN, TrainPage)
             guide.picture("train-empty")
             self._wait_for_packages()
             found("there")
@@ -214,11 +218,11 @@ class Journey:
             guide.picture("train-form")
             guide.tab_to("Start")
             guide.press("Space")
-            guide.wait(lambda: self._run("prm") is not None, "the run")
+            guide.wait(lambda: self.run("prm") is not None, "the run")
             guide.face(self.window)
             guide.wait(self._halfway, "curves", TRAINING_PATIENCE)
             guide.picture("train-running")
-            run = self._finished("prm")
+            run = self.finished("prm")
             guide.rest(0.5)
             guide.picture("train")
             guide.command("Theme: dark")
@@ -238,7 +242,7 @@ class Journey:
 
     def _halfway(self) -> bool:
         """The curves have something to show."""
-        run = self._run("prm")
+        run = self.run("prm")
         assert run is not None
         measured = self.context.jobs.curves(run.id).get("validation/auc")
         return run.state.is_final or (measured is not None and len(measured.steps) >= 4)
@@ -246,7 +250,7 @@ class Journey:
     def _score(self) -> None:
         guide = self.guide
         with guide.stage("Score the stories with it") as found:
-            page = self._page(Page.TRAIN, TrainPage)
+            page = self.page(Page.TRAIN, TrainPage)
             guide.press("S")
             guide.wait(lambda: page.dialog is not None and page.dialog.isVisible(), "the form")
             dialog = page.dialog
@@ -255,23 +259,26 @@ class Journey:
             guide.wait(lambda: dialog.start.isEnabled(), "the counts of rows")
             guide.tab_to("Start")
             guide.press("Space")
-            guide.wait(lambda: self._run("score") is not None, "the run")
+            guide.wait(lambda: self.run("score") is not None, "the run")
             guide.face(self.window)
-            run = self._finished("score")
+            run = self.finished("score")
             if not run.records:
                 raise TourError("the run left no scores in the store")
             found(f"{run.records:,} traces scored")
 
-    def _run(self, recipe: str) -> RunView | None:
+    def run(self, recipe: str) -> RunView | None:
+        """The newest run of a recipe."""
         return next((run for run in self.context.jobs.runs() if run.recipe == recipe), None)
 
-    def _finished(self, recipe: str) -> RunView:
+    def finished(self, recipe: str) -> RunView:
+        """The newest run of a recipe, once it has ended and its results are in the store. Raises TourError."""
+
         def over() -> bool:
-            run = self._run(recipe)
+            run = self.run(recipe)
             return run is not None and run.state.is_final
 
         self.guide.wait(over, f"the {recipe} run to end", TRAINING_PATIENCE)
-        run = self._run(recipe)
+        run = self.run(recipe)
         assert run is not None
         return self._taken_in(run)
 
@@ -290,7 +297,7 @@ class Journey:
         guide = self.guide
         with guide.stage("Read scores beside ratings") as found:
             guide.press("Ctrl+2")
-            page = self._page(Page.INSPECT, InspectPage)
+            page = self.page(Page.INSPECT, InspectPage)
             guide.choose("Project", STORIES)
             guide.choose("Sorted by", "lowest score first")
             guide.wait(lambda: page.traces.model.rowCount() > 0, "the list")
@@ -308,7 +315,8 @@ class Journey:
 
     # -- small things -------------------------------------------------------------------------------------------------
 
-    def _page(self, page: Page, kind: type[W]) -> W:
+    def page(self, page: Page, kind: type[W]) -> W:
+        """The widget of a page, once it is shown."""
         self.guide.wait(lambda: self.window.page is page, f"the page {page.value}")
         widget = self.window.page_widget(page)
         assert isinstance(widget, kind)

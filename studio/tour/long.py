@@ -86,7 +86,7 @@ class LongJourney(Journey):
             if failed:
                 raise TourError(str(failed[0]))
             guide.press("Ctrl+4")
-            page = self._page(Page.DATA, DataPage)
+            page = self.page(Page.DATA, DataPage)
             guide.wait(lambda: page.traces.project.findText(PROJECT) >= 0, "the project in the list")
             guide.choose("Project", PROJECT)
             guide.rest(0.5)
@@ -147,7 +147,7 @@ class LongJourney(Journey):
         """Order a run in its form, watch it to its end, photograph both."""
         guide = self.guide
         guide.press("Ctrl+3")
-        page = self._page(Page.TRAIN, TrainPage)
+        page = self.page(Page.TRAIN, TrainPage)
         last = max((run.id for run in self.context.jobs.runs()), default=0)
         guide.press("N")
         guide.wait(lambda: page.dialog is not None and page.dialog.isVisible(), "the form")
@@ -238,7 +238,7 @@ class LongJourney(Journey):
     def _compare(self) -> None:
         guide = self.guide
         with guide.stage("Compare the two") as found:
-            page = self._page(Page.TRAIN, TrainPage)
+            page = self.page(Page.TRAIN, TrainPage)
             runs = {run.name: run.id for run in reversed(self.context.jobs.runs())}
             guide.tab_to("Runs", whole=True)
             # a run that is ticked by hand stays ticked when another is chosen

@@ -32,8 +32,8 @@ plan = Plan(400, few, few, small, 1)
 sys.exit(tour(cli.parser().parse_args(["tour", "--long", "--screenshots", sys.argv[1]]), plan))
 """
 STAGES = (
-    "Sample", "Import", "Rate", "Export", "Training packages", "Train", "Score", "Read", "Demonstrations", "Teach",
-    "Label steps", "Train a PRM on these", "Improve", "The same", "Compare",
+    "Sample", "Import", "Rate", "Export", "Training packages", "Train", "Score", "Read", "Watch", "Evaluate",
+    "Demonstrations", "Teach", "Label steps", "Train a PRM on these", "Improve", "The same", "Compare",
 )  # fmt: skip
 
 
