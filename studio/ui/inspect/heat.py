@@ -42,7 +42,7 @@ class HeatMap:
         share = np.clip(np.nan_to_num(nats, nan=-1.0, posinf=MOST[heat]) / MOST[heat], -1.0, 1.0)
         self.shade = np.where(np.isnan(nats), -1, np.round(share * (SHADES - 1))).astype(np.int64)
         self.forced = mask_of(forced, len(tokens))
-        self._forced = _written(colours.q("accent"))
+        self._forced = _written(colours.q("accent"), colours.q("surface"))
         ink = colours.q("negative" if heat is Heat.LOGPROB else "unsure")
         self._looks = [_look(ink, colours.q("surface"), shade) for shade in range(SHADES)]
 
@@ -98,10 +98,10 @@ def _spelled(token: str) -> str:
     return visible(token.replace("\n", "⏎").replace("\t", "⇥"))
 
 
-def _written(ink: QColor) -> QTextCharFormat:
+def _written(ink: QColor, ground: QColor) -> QTextCharFormat:
     """Hatched and underlined: these letters say nothing of how sure the model was."""
     look = QTextCharFormat()
-    look.setBackground(faces.hatched(ink))
+    look.setBackground(faces.hatched(blend(ink, ground, SHARE)))  # letters stay readable on it
     look.setUnderlineStyle(QTextCharFormat.UnderlineStyle.SingleUnderline)
     look.setUnderlineColor(ink)
     return look
