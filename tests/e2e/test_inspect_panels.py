@@ -443,4 +443,9 @@ def test_no_tab_is_clipped(sit_down: Callable[[], Seat], width: int, scale: int)
                 assert fit.choice.isVisible()  # type: ignore[attr-defined]
                 assert fit.choice.count() == count  # type: ignore[attr-defined]
         seat.picture(f"inspect tabs {scale}")
+        walked: list[QWidget | None] = []
+        for _ in range(60):
+            walked.append(QApplication.focusWidget())
+            QTest.keyClick(walked[-1] or seat.window, Qt.Key.Key_Tab)
+        assert page.traces.project in walked, "Tab goes on over a box of tabs"
         seat.studio.theme.zoom(100)

@@ -60,7 +60,8 @@ def test_the_cap_is_never_exceeded_and_thinking_and_answer_are_counted_apart(tin
             assert "</think>" in text
             forced = trace.ids[trace.forced].tolist()
             assert forced == mark[len(mark) - len(forced) :]
-            assert (trace.thinking_ended is ThinkingEnded.FORCED) == bool(forced)
+            assert (trace.thinking_ended is ThinkingEnded.FORCED) == (forced == mark), "what it began is its own word"
+            assert not forced or trace.thinking_ended in (ThinkingEnded.FORCED, ThinkingEnded.NUDGED)
             before = tiny.tokenizer.decode(trace.ids[: trace.thinking_tokens])
             assert "</think>" not in before
             assert len(trace.ids) - trace.thinking_tokens - 9 in (len(mark), len(mark) + 1)

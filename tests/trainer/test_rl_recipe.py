@@ -299,7 +299,8 @@ def test_a_budget_is_said_counted_and_never_exceeded(
     assert any(one.thinking_ended == "forced" for one in traces)
     for one in traces:
         forced = np.frombuffer(one.forced, np.uint8)
-        assert (one.thinking_ended == "forced") == bool(forced.any())
+        assert one.thinking_ended != "forced" or forced.any()
+        assert not forced.any() or one.thinking_ended in ("forced", "nudged"), "nudged: it had begun the mark itself"
     figures = metrics(folder, "train")[0][1]
     off = np.mean([abs(one.thinking_tokens - (one.budget or 0)) / (one.budget or 1) for one in traces])
     assert figures["budget/deviation"] == pytest.approx(off)

@@ -148,7 +148,7 @@ class Lane:
         if self._marks is None:
             return
         rule = self._marks.rule
-        if self._how in (ThinkingEnded.FORCED, ThinkingEnded.STOPPED) and forced:
+        if self._how is not None and forced:
             return  # the mark itself
         if self._how is not None:
             self._answer += 1
@@ -215,7 +215,7 @@ class Lane:
             return
         begun = self._begun()
         self._thinking -= begun
-        self._how = ThinkingEnded.FORCED
+        self._how = ThinkingEnded.NUDGED if begun else ThinkingEnded.FORCED  # what the model began is its own word
         self._queue.clear()
         self._queue.extend(self._marks.forced[begun:])
 

@@ -132,6 +132,7 @@ class ComparePanel(QWidget):
         grid.setSpacing(8)
         for place, button in enumerate(self.squares):
             button.setAutoDefault(False)
+            button.setAccessibleName("Problems behind a square")
             button.setMinimumHeight(self._context.theme.px(56))
             button.setToolTip("Show these problems")
             button.clicked.connect(partial(self._on_square, place))

@@ -58,4 +58,6 @@ class FitTabs(QWidget):
         bar = self.tabs.tabBar()
         fits = self.needed <= self.width()
         bar.setVisible(fits and bar.count() > 1)
+        # it hands the focus to its bar: with the bar hidden Tab would go no further
+        self.tabs.setFocusPolicy(Qt.FocusPolicy.NoFocus if bar.isHidden() else Qt.FocusPolicy.TabFocus)
         self.choice.setVisible(not fits)
