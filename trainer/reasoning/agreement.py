@@ -75,6 +75,8 @@ def _clash(meant: tuple[Claim, ...], told: Claim, thinking: str, problem: str, a
     if not _COMPUTES.search(thinking) or (problem and not _ASKS.search(problem)):
         return None
     sure = any(claim.kind is not Kind.NUMBER for claim in meant) and told.kind is not Kind.NUMBER
+    if sure and _stands_in(meant[0].text, problem, rounding=rounding):
+        sure = False  # a number that the problem names may be the goal that an answer was put to: a check of it
     if not sure and _stands_in(told.text, thinking, rounding=rounding):
         return None
     return meant[0]
@@ -106,6 +108,6 @@ def _same(a: str, b: str, options: dict[str, str], *, rounding: Rounding) -> boo
     return same(a, b, rounding=rounding)
 
 
-def _stands_in(value: str, thinking: str, *, rounding: Rounding) -> bool:
-    """Whether any number of the thinking is this value."""
-    return any(same(match.group(), value, rounding=rounding) for match in NUMBER.finditer(thinking))
+def _stands_in(value: str, text: str, *, rounding: Rounding) -> bool:
+    """Whether any number of a text is this value."""
+    return any(same(match.group(), value, rounding=rounding) for match in NUMBER.finditer(text))

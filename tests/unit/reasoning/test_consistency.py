@@ -91,6 +91,14 @@ def test_an_answer_that_agrees_is_no_finding(thinking: str, answer: str) -> None
     assert reasons(thinking, answer) == []
 
 
+def test_an_answer_put_to_the_goal_that_the_problem_names_is_a_check_of_it() -> None:
+    problem = "Which of 18, 13, 19, 15 becomes 10? Subtract 9. Add 4."
+    thinking = "Try 15\n15 - 9 = 6\n6 + 4 = 10\nYes"
+    assert reasons(thinking, "Answer: 15", problem) == []
+    assert reasons(thinking, "Answer: 12", problem) != [], "a number that the thinking never looked at"
+    assert reasons(thinking, "Answer: 15", "What is 15 - 9 + 4?") != [], "no goal is named"
+
+
 def test_a_letter_is_compared_with_its_option() -> None:
     problem = "What is 5 times 3? (A) 8 (B) 12 (C) 15"
     assert reasons("5 * 3 = 15.", "Answer: C", problem) == []
