@@ -54,7 +54,10 @@ class Receiving(QObject):
         return f"Spans are taken at {self.receiver.address} (http/json): {so_far}"
 
     def apply(self) -> None:
-        """Listen as the settings say."""
+        """Listen as the settings say; one that does already goes on."""
+        wanted = self._settings.otlp_port if self._settings.otlp_receiver else None
+        if self.receiver is not None and self.receiver.port == wanted:
+            return  # switched on while the services of the window were still being started
         self.close()
         if self._settings.otlp_receiver:
             from studio.jobs.otlp_receiver import Receiver
