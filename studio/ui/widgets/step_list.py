@@ -31,6 +31,7 @@ from studio.ui.widgets.text_style import STEP_POINTS, text_style
 from trainer.contract.records import Rating
 
 SLICE_S = 0.008  # the longest the GUI thread works at a time on rows that are not in sight
+LAID_AT_ONCE = 500  # rows that are laid out anew within a slice
 AT_ONCE_S = 0.012  # laid out before a new trace is first painted; later rows begin with an estimated height
 
 
@@ -61,6 +62,7 @@ class StepListView(QListView):
         self._source = False
         self._heights: list[int] = []
         self._exact = bytearray()
+        self._moved = False  # a height has changed since the rows were laid out
         self._whole: set[int] = set()
         self._told_first = self._told_ready = True
         self._ahead: list[str] = []
@@ -110,6 +112,7 @@ class StepListView(QListView):
         self._model.current = current
         self._heights = [self._guess(row.text) for row in rows]
         self._exact = bytearray(len(rows))
+        self._moved = False
         self._whole.clear()
         self._told_first = self._told_ready = False
         self._model.set_rows(rows)
@@ -333,6 +336,7 @@ class StepListView(QListView):
         """New places for all rows; what is at the top of the view stays there."""
         anchor = self.indexAt(QPoint(4, 0))
         offset = self.visualRect(anchor).top() if anchor.isValid() else 0
+        self._moved = False
         self.doItemsLayout()
         if anchor.isValid() and self.verticalScrollBar().value() > 0:
             self.verticalScrollBar().setValue(self.verticalScrollBar().value() + self.visualRect(anchor).top() - offset)
@@ -341,6 +345,7 @@ class StepListView(QListView):
     def _forget_heights(self) -> None:
         self._heights = [self._guess(row.text) for row in self._model.rows]
         self._exact = bytearray(len(self._heights))
+        self._moved = False
         self._whole.clear()
         self.scheduleDelayedItemsLayout()
         self.viewport().update()
@@ -349,11 +354,10 @@ class StepListView(QListView):
     def _on_spare_time(self) -> None:
         """Exact heights for rows out of sight, then the texts of the next trace, a slice at a time."""
         until = time.perf_counter() + SLICE_S
-        moved = False
         while (place := self._exact.find(0)) >= 0 and time.perf_counter() < until:
-            moved |= self._measure(place)
-        if moved:
-            self._relay()
+            self._moved |= self._measure(place)
+        if self._moved and (0 not in self._exact or len(self._exact) <= LAID_AT_ONCE):
+            self._relay()  # takes as long as there are rows: of a long trace once, at the end
         width = self._text_width()
         while self._ahead and time.perf_counter() < until:
             self._layouts.get(self._ahead.pop(0), width, source=self._source, urgent=False)
