@@ -26,7 +26,7 @@ from bench.stages import Done, Function, Stages
 from bench.tiny_prm import figure
 from trainer.contract import events
 from trainer.contract.records import InputRow, MachineLabelRecord, Split, Votes
-from trainer.contract.run_folder import RunFolder, read_events, read_records
+from trainer.contract.run_folder import RunFolder, all_records, read_events
 from trainer.reasoning.demonstrations import (
     DEMONSTRATION_COUNT,
     DEMONSTRATION_PRESET,
@@ -137,7 +137,7 @@ class Loop:
         labelled = self._stages.do("labels", "autolabel", rows, {"algebra": False, "threads": 1})
         values = {
             record.row: record.values
-            for record in read_records_all(labelled.folder)
+            for record in all_records(labelled.folder.records)
             if isinstance(record, MachineLabelRecord)
         }
         taught = [with_labels(row, values[row.id]) for row in rows if row.steps]
@@ -254,15 +254,6 @@ def with_labels(row: InputRow, values: Sequence[float | None]) -> InputRow:
     place = sha256(row.problem.encode()).digest()[1]
     split = Split.TEST if place < 26 else Split.VALIDATION if place < 52 else Split.TRAIN
     return msgspec.structs.replace(row, votes=votes, split=split)
-
-
-def read_records_all(folder: RunFolder) -> list[Any]:
-    """Every record of a run."""
-    found, offset, more = [], 0, [None]
-    while more:
-        more, offset = read_records(folder.records, offset)  # type: ignore[assignment]
-        found += more
-    return found
 
 
 def curve(folder: RunFolder) -> list[tuple[float, float]]:

@@ -10,9 +10,10 @@ import msgspec
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from bench.loop import read_records_all, with_labels, write_traces
+from bench.loop import with_labels, write_traces
 from bench.stages import Done, Stages
 from trainer.contract.records import InputRow, MachineLabelRecord, SearchRecord, Split, TraceRecord
+from trainer.contract.run_folder import all_records
 from trainer.models.load import load_prm
 from trainer.models.policies import load_policy
 from trainer.models.tiny import make_tokenizer
@@ -82,9 +83,8 @@ def labelled(stages: Stages, policy: Path, rows: list[InputRow]) -> list[InputRo
         kept.write_bytes(b"\n".join(msgspec.json.encode(row) for row in traces) + b"\n")
     written = [msgspec.json.decode(line, type=InputRow) for line in kept.read_bytes().splitlines()]
     done = stages.do("labels", "autolabel", written, ROLLOUTS, {"model": policy})
-    said = {
-        record.row: record.values for record in read_records_all(done.folder) if isinstance(record, MachineLabelRecord)
-    }
+    labels = (one for one in all_records(done.folder.records) if isinstance(one, MachineLabelRecord))
+    said = {one.row: one.values for one in labels}
     return [with_labels(row, said[row.id]) for row in written if row.steps]
 
 
@@ -107,7 +107,7 @@ def make_smaller(folder: Path, rows: list[InputRow]) -> None:
 
 def tries(done: Done) -> list[Attempted]:
     """The searches of a run."""
-    records = list(read_records_all(done.folder))
+    records = list(all_records(done.folder.records))
     traces = {record.id: record for record in records if isinstance(record, TraceRecord)}
     return [
         attempted(

@@ -26,10 +26,11 @@ import torch
 
 from bench.budgets import ANSWER, BUDGETS, MOST, Kept, Study, figure, interval_of, teach
 from bench.line_picture import Line, line_picture
-from bench.loop import answer_of, is_for_prm, read_records_all, with_labels
+from bench.loop import answer_of, is_for_prm, with_labels
 from bench.stages import Stages
 from trainer.contract.forms import BudgetReward
 from trainer.contract.records import InputRow, MachineLabelRecord, Split
+from trainer.contract.run_folder import all_records
 from trainer.models.generate import BudgetRule, Decoder, Sampling
 from trainer.models.load import load_prm
 from trainer.models.policies import load_policy
@@ -105,7 +106,7 @@ def make_prm(stages: Stages, rows: Sequence[InputRow], policy: Path) -> Path:
     ]
     labelled = stages.do("labels", "autolabel", asked, LABELS, {"model": policy})
     figure("the PRM, labels: time", labelled.seconds / 60, "min")
-    found = [one for one in read_records_all(labelled.folder) if isinstance(one, MachineLabelRecord)]
+    found = [one for one in all_records(labelled.folder.records) if isinstance(one, MachineLabelRecord)]
     values = {one.row: one.values for one in found}
     taught = [with_labels(trace, values[trace.id]) for trace in traces if trace.steps]
     done = stages.do("prm", "prm", taught, PRM_SETTINGS, {"model": policy})

@@ -21,6 +21,7 @@ from studio.ui.inspect.diff_dialog import DiffDialog
 from studio.ui.inspect.fork_dialog import ForkDialog
 from studio.ui.inspect.never_again_dialog import NeverAgainDialog, NewTestDialog
 from studio.ui.inspect.tree_dialog import TreeDialog
+from studio.ui.widgets.fields import NumberField
 from studio.workspace import Workspace
 from tests.e2e.data_desk import click
 from tests.e2e.inspecting import go_to_inspect
@@ -70,6 +71,12 @@ def picture(dialog: QDialog, name: str) -> None:
     assert dialog.grab().save(str(PICTURES / f"{name}.png"))
 
 
+def fill(field: NumberField, text: str) -> None:
+    """Type in the place of what stands there."""
+    field.selectAll()
+    QTest.keyClicks(field, text)
+
+
 def open_bisect(seat: Seat, trace_id: int) -> BisectDialog:
     """Show a trace and press B."""
     page = go_to_inspect(seat)
@@ -79,15 +86,18 @@ def open_bisect(seat: Seat, trace_id: int) -> BisectDialog:
     seat.wait(lambda: any(isinstance(child, BisectDialog) for child in page.children()))
     dialog = next(child for child in page.children() if isinstance(child, BisectDialog))
     seat.wait(lambda: dialog.go.isEnabled())
-    dialog.form.thinking.setValue(50)
-    dialog.form.answer.setValue(16)
+    fill(dialog.form.thinking, "50")
+    fill(dialog.form.answer, "16")
     return dialog
 
 
 def test_the_step_that_lost_it_is_found_and_marked(seat: Seat) -> None:
     dialog = open_bisect(seat, 1)
     page = go_to_inspect(seat)
-    dialog.form.number.setValue(8)
+    fill(dialog.form.number, "0")
+    assert "must be 2 to" in dialog.cost.text()
+    assert not dialog.go.isEnabled()
+    fill(dialog.form.number, "8")
     assert "never more than 2,640" in dialog.cost.text()  # 5 prefixes, 8 continuations, 66 tokens
     seat.wait(lambda: "At most about" in dialog.cost.text())
     click(dialog.go)
@@ -130,8 +140,8 @@ def test_an_edited_step_is_continued_beside_the_step_as_it_was(seat: Seat) -> No
     seat.wait(lambda: bool(page.findChildren(ForkDialog)))
     dialog = page.findChildren(ForkDialog)[0]
     seat.wait(lambda: dialog.go.isEnabled())
-    dialog.form.thinking.setValue(50)
-    dialog.form.answer.setValue(16)
+    fill(dialog.form.thinking, "50")
+    fill(dialog.form.answer, "16")
     dialog.edit.setPlainText("8 * 2 = 16")
     dialog.edit.document().setModified(True)
     click(dialog.go)
@@ -172,7 +182,7 @@ def test_an_edited_step_is_continued_beside_the_step_as_it_was(seat: Seat) -> No
 def test_without_a_reference_the_step_that_settled_the_answer_is_looked_for_and_cancel_holds(seat: Seat) -> None:
     dialog = open_bisect(seat, 2)
     assert "agree with the trace's own answer 12" in dialog.about.text()
-    dialog.form.number.setValue(4)
+    fill(dialog.form.number, "4")
     click(dialog.go)
     seat.wait(lambda: dialog.asker.is_busy)
     click(dialog.stop)

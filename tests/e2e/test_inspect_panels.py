@@ -200,6 +200,10 @@ def test_sql_reads_opens_traces_and_writes_csv(sit_down: Callable[[], Seat], tmp
         dialog.export(tmp_path / "rows.csv")
         seat.wait(lambda: "12 rows written" in dialog.state.text())
         assert len((tmp_path / "rows.csv").read_text().splitlines()) == 13
+        dialog.limit.setText("none")
+        dialog.go.click()
+        assert "not a whole number" in dialog.state.text()
+        dialog.limit.setText("10")
         dialog.text.setPlainText("DELETE FROM trace")
         dialog.go.click()
         seat.wait(lambda: "only SELECT" in dialog.state.text())

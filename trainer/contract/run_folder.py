@@ -201,6 +201,19 @@ def read_records(path: Path, offset: int = 0) -> tuple[list[Record], int]:
     return [record_decoder.decode(line) for line in lines if line.strip()], behind
 
 
+def all_records(path: Path) -> Iterator[Record]:
+    """Every whole record of a file, in order, a piece of the file at a time."""
+    offset, lines = 0, [b""]
+    while lines:
+        lines, offset = complete_lines(path, offset)
+        yield from (record_decoder.decode(line) for line in lines if line.strip())
+
+
+def known_records(path: Path) -> set[str]:
+    """The ids of all records of a file: what earlier attempts made."""
+    return {record.id for record in all_records(path)}
+
+
 def cut_torn_line(path: Path) -> int:
     """Cut an append-only file behind its last newline; returns the bytes cut."""
     if not path.exists():

@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from trainer.contract import events
 from trainer.contract.events import Level
 from trainer.contract.records import InputRow, MachineLabelRecord, record_id
-from trainer.contract.run_folder import complete_lines, read_events, record_decoder
+from trainer.contract.run_folder import known_records, read_events
 from trainer.contract.specs.autolabel import AutolabelSpec, Hardness, LabelMethod
 from trainer.models.generate import Decoder, Prefix, PromptError, Sampling
 from trainer.models.load import ModelError
@@ -41,7 +41,7 @@ def run(worker: Worker) -> dict[str, float]:
     assert isinstance(spec, AutolabelSpec)
     torch.set_num_threads(spec.threads or torch.get_num_threads())
     rows = list(worker.folder.read_input())
-    known = known_records(worker)
+    known = known_records(worker.folder.records)
     last = CONSENSUS if spec.method is LabelMethod.CONSENSUS else ROLLOUTS if spec.method.uses_policy else RULE
     done = {row.id for row in rows if record_id(worker.spec.run, row.id, last) in known}
     worker.resume(len(done) or -1)
@@ -59,16 +59,6 @@ def run(worker: Worker) -> dict[str, float]:
         labeller.label([row for row in rows if row.id not in done], len(rows))
     worker.flush()
     return labeller.tally.summary()
-
-
-def known_records(worker: Worker) -> set[str]:
-    """Ids that earlier attempts wrote."""
-    known: set[str] = set()
-    offset, lines = 0, [b""]
-    while lines:
-        lines, offset = complete_lines(worker.folder.records, offset)
-        known |= {record_decoder.decode(line).id for line in lines}
-    return known
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from trainer.contract.events import Level
 from trainer.contract.forms import Pick
 from trainer.contract.generated import Spent, TraceBudget
 from trainer.contract.records import EvaluationRecord, InputRow, Split, TraceRecord, record_id
-from trainer.contract.run_folder import complete_lines, record_decoder
+from trainer.contract.run_folder import all_records
 from trainer.contract.specs.evaluate import Chosen, EvaluateSpec, Suite
 from trainer.contract.specs.setting import SpecError
 from trainer.models.answering import Asked, Manner, Writer, WrittenTrace, record, seed_of
@@ -65,14 +65,11 @@ class Earlier:
 
 def earlier(worker: Worker) -> Earlier:
     """Read once, at the start."""
-    found, offset, lines = Earlier(), 0, [b""]
-    while lines:
-        lines, offset = complete_lines(worker.folder.records, offset)
-        for line in lines:
-            made = record_decoder.decode(line)
-            found.known.add(made.id)
-            if isinstance(made, TraceRecord):
-                found.texts[made.id] = made
+    found = Earlier()
+    for made in all_records(worker.folder.records):
+        found.known.add(made.id)
+        if isinstance(made, TraceRecord):
+            found.texts[made.id] = made
     return found
 
 

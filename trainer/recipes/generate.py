@@ -18,7 +18,7 @@ from trainer.contract.events import Level
 from trainer.contract.generated import Settings
 from trainer.contract.records import InputRow, Split, record_id
 from trainer.contract.requests import AnyRequest, GenerateRequest, answered
-from trainer.contract.run_folder import complete_lines, record_decoder
+from trainer.contract.run_folder import known_records
 from trainer.contract.spec import SpecError, build
 from trainer.contract.specs.generate import GenerateSpec
 from trainer.models.answering import Asked, AskingError, Manner, Writer, WrittenTrace, record, seed_of
@@ -43,7 +43,7 @@ def run(worker: Worker) -> dict[str, float]:
     """Write every trace that has no record yet, then, if it stays, what is asked. Raises Stopped, RunFailed."""
     spec = worker.spec.typed()
     assert isinstance(spec, GenerateSpec)
-    known = known_records(worker)
+    known = known_records(worker.folder.records)
     rows = list(worker.folder.read_input())
     left = [row for row in rows if record_id(worker.spec.run, row.id, spec.n - 1) not in known]
     done = len(rows) - len(left)
@@ -68,16 +68,6 @@ def run(worker: Worker) -> dict[str, float]:
         if spec.resident:
             generating.stay()
     return generating.tally.summary()
-
-
-def known_records(worker: Worker) -> set[str]:
-    """Ids that earlier attempts wrote."""
-    known: set[str] = set()
-    offset, lines = 0, [b""]
-    while lines:
-        lines, offset = complete_lines(worker.folder.records, offset)
-        known |= {record_decoder.decode(line).id for line in lines}
-    return known
 
 
 @dataclass(slots=True)

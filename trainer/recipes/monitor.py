@@ -16,7 +16,7 @@ import numpy as np
 from trainer.contract import events
 from trainer.contract.records import FlagRecord, InputRow, MonitorRecord, MonitorRef, Split, record_id
 from trainer.contract.requests import AnyRequest, ScoreRequest, answered
-from trainer.contract.run_folder import complete_lines, record_decoder
+from trainer.contract.run_folder import known_records
 from trainer.contract.specs.monitor import MonitorSpec, MonitorTask
 from trainer.reasoning import consistency
 from trainer.reasoning.monitor_looks import Look, Looked, classifier_look, rules_look
@@ -62,7 +62,7 @@ class Tally:
 def look(worker: Worker, spec: MonitorSpec) -> dict[str, float]:
     """Look at every row that has no record yet, then, if it stays, at those that are asked for."""
     watchers = watchers_of(worker, spec)
-    known = known_records(worker)
+    known = known_records(worker.folder.records)
     rows = [row for row in worker.folder.read_input() if not _is_done(worker, row, watchers, known)]
     done = worker.spec.input_rows - len(rows)
     worker.resume(done + len(answered(worker.folder.events)) or -1)
@@ -131,16 +131,6 @@ def watch(worker: Worker, watchers: Sequence[Watcher], row: InputRow, known: set
         worker.record(_scores(last, row, watcher.ref, looked))
         known.add(last)
         tally.not_assessable += watcher.place == 0 and bool(looked.gap)
-
-
-def known_records(worker: Worker) -> set[str]:
-    """Ids that earlier attempts wrote."""
-    known: set[str] = set()
-    offset, lines = 0, [b""]
-    while lines:
-        lines, offset = complete_lines(worker.folder.records, offset)
-        known |= {record_decoder.decode(line).id for line in lines}
-    return known
 
 
 def _stay(worker: Worker, spec: MonitorSpec, watchers: Sequence[Watcher], known: set[str], tally: Tally) -> None:

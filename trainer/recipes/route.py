@@ -19,7 +19,7 @@ from trainer.contract.events import Level
 from trainer.contract.generated import RouteStep, Settings
 from trainer.contract.records import InputRow, RouteRecord, Split, TraceRecord, record_id
 from trainer.contract.requests import AnyRequest, RouteRequest, answered
-from trainer.contract.run_folder import complete_lines, record_decoder
+from trainer.contract.run_folder import all_records
 from trainer.contract.spec import SpecError, build
 from trainer.contract.specs.route import OF_A_REQUEST, ROUTE_INDEX, RouteSpec, RouteTask
 from trainer.reasoning.grader import GradeForm, Grader, Pair
@@ -78,15 +78,12 @@ class Earlier:
 def earlier(worker: Worker) -> Earlier:
     """Read once, at the start."""
     found = Earlier()
-    offset, lines = 0, [b""]
-    while lines:
-        lines, offset = complete_lines(worker.folder.records, offset)
-        for record in (record_decoder.decode(line) for line in lines if line.strip()):
-            if isinstance(record, TraceRecord):
-                found.orphans[record.id] = record.text
-            elif isinstance(record, RouteRecord):  # stands behind its traces
-                found.routes[record.id] = record
-                found.orphans.clear()
+    for record in all_records(worker.folder.records):
+        if isinstance(record, TraceRecord):
+            found.orphans[record.id] = record.text
+        elif isinstance(record, RouteRecord):  # stands behind its traces
+            found.routes[record.id] = record
+            found.orphans.clear()
     return found
 
 

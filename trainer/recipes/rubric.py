@@ -18,13 +18,13 @@ from trainer.contract import events
 from trainer.contract.events import Level
 from trainer.contract.records import InputRow, Split, record_id
 from trainer.contract.rubrics import RubricCard, RubricFileError, RubricQuote, RubricRecord, read_card
+from trainer.contract.run_folder import known_records
 from trainer.contract.specs.rubric import RubricBy, RubricSpec
 from trainer.models.endpoint import EndpointError
 from trainer.models.rubric_judge import RubricJudge
 from trainer.models.rubric_learn import Options, RubricClassifier, TooFewError
 from trainer.reasoning.monitor_looks import text_of
 from trainer.reasoning.monitor_units import Unit, locate, units_of
-from trainer.recipes.monitor import known_records
 from trainer.runtime.worker import RunFailed, Worker
 
 DRAWN_FROM = 4000  # rows whose steps may be drawn as background
@@ -51,7 +51,7 @@ def run(worker: Worker) -> dict[str, float]:
         card = read_card(worker.folder.inputs)
     except RubricFileError as error:
         raise RunFailed(str(error)) from error
-    known = known_records(worker)
+    known = known_records(worker.folder.records)
     total = worker.spec.input_rows
     limit = spec.judge_limit if spec.by is RubricBy.JUDGE and spec.judge_limit else total
     rows = [row for row in worker.folder.read_input() if record_id(worker.spec.run, row.id, 0) not in known]

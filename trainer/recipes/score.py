@@ -16,7 +16,7 @@ from trainer.contract import events
 from trainer.contract.events import Level
 from trainer.contract.records import InputRow, ScoreRecord, ScorerRef, record_id
 from trainer.contract.requests import AnyRequest, ScoreRequest, answered
-from trainer.contract.run_folder import complete_lines, record_decoder, sha256_of_folder
+from trainer.contract.run_folder import known_records, sha256_of_folder
 from trainer.contract.spec import Precision, ScoreSpec
 from trainer.contract.specs.setting import Convention
 from trainer.data import split_by_tokens
@@ -46,7 +46,7 @@ def run(worker: Worker) -> dict[str, float]:
     spec = worker.spec.typed()
     assert isinstance(spec, ScoreSpec)
     began = time.monotonic()
-    known = known_records(worker)
+    known = known_records(worker.folder.records)
     rows = [row for row in worker.folder.read_input() if record_id(worker.spec.run, row.id, 0) not in known]
     scored = worker.spec.input_rows - len(rows)
     worker.resume(scored + len(answered(worker.folder.events)) or -1)
@@ -68,7 +68,7 @@ def run(worker: Worker) -> dict[str, float]:
     worker.flush()
     if cut:
         tell_cut(worker, judge, cut)
-    requests = stay(worker, spec, judge, known_records(worker)) if spec.resident else 0
+    requests = stay(worker, spec, judge, known_records(worker.folder.records)) if spec.resident else 0
     return {
         "rows": float(worker.spec.input_rows + requests),
         "steps_cut": float(cut),
@@ -104,16 +104,6 @@ def tell_cut(worker: Worker, judge: Judge, cut: int) -> None:
     """Some steps got no score; `max_length` would bring them in."""
     text = f"{cut} steps lie beyond {judge.limit} tokens and got no score; raise max_length"
     worker.notice(Level.WARNING, "steps_cut", text, steps=cut)
-
-
-def known_records(worker: Worker) -> set[str]:
-    """Ids that earlier attempts wrote."""
-    known: set[str] = set()
-    offset, lines = 0, [b""]
-    while lines:
-        lines, offset = complete_lines(worker.folder.records, offset)
-        known |= {record_decoder.decode(line).id for line in lines}
-    return known
 
 
 def load(worker: Worker, spec: ScoreSpec) -> Judge:

@@ -19,7 +19,7 @@ from trainer.contract.events import Level
 from trainer.contract.generated import Settings, Spent
 from trainer.contract.records import InputRow, Record, ScoreRecord, ScorerRef, SearchRecord, Split, record_id
 from trainer.contract.requests import AnyRequest, SearchRequest, answered
-from trainer.contract.run_folder import complete_lines, record_decoder, sha256_of_folder
+from trainer.contract.run_folder import known_records, sha256_of_folder
 from trainer.contract.spec import SpecError, build
 from trainer.contract.specs.search import SearchSpec
 from trainer.models.answering import Asked, Manner, record, seed_of
@@ -39,7 +39,7 @@ def run(worker: Worker) -> dict[str, float]:
     """Search for every row that has no record yet, then, if it stays, for what is asked. Raises Stopped, RunFailed."""
     spec = worker.spec.typed()
     assert isinstance(spec, SearchSpec)
-    known = known_records(worker)
+    known = known_records(worker.folder.records)
     rows = list(worker.folder.read_input())
     left = [row for row in rows if record_id(worker.spec.run, row.id, 0) not in known]
     done = len(rows) - len(left)
@@ -63,16 +63,6 @@ def run(worker: Worker) -> dict[str, float]:
         if spec.resident:
             searching.stay()
     return searching.tally.summary()
-
-
-def known_records(worker: Worker) -> set[str]:
-    """Ids that earlier attempts wrote."""
-    known: set[str] = set()
-    offset, lines = 0, [b""]
-    while lines:
-        lines, offset = complete_lines(worker.folder.records, offset)
-        known |= {record_decoder.decode(line).id for line in lines}
-    return known
 
 
 @dataclass(slots=True)

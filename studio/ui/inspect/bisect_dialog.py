@@ -56,7 +56,7 @@ class BisectDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(820, 720)
         self.about, self.cost, self.state, self.verdict = QLabel("reading …"), QLabel(), QLabel(), QLabel()
-        self.form = ContinueForm(NUMBER, 2, context.theme.px(160), self)
+        self.form = ContinueForm(NUMBER, 2, self)
         self.view = BisectView(context.theme)
         self.head, self.traces = QLabel(), QListWidget()
         self.go = button("Bisect", self.begin, tip="Ask for the first prefix", primary=True, parent=self)
@@ -81,7 +81,6 @@ class BisectDialog(QDialog):
         reference = "no reference answer" if start.reference is None else f"reference answer {start.reference}"
         said = f"{plural(len(start.steps), 'step')}, answer {start.answer or 'none'}, {reference}. {what_for}"
         self.about.setText(said)
-        self.go.setEnabled(bool(models))
         if not models:
             self.state.setText(NO_POLICY)
         self._price()
@@ -91,13 +90,17 @@ class BisectDialog(QDialog):
         self.about.setText(str(error))
 
     def _price(self) -> None:
-        start, model = self._start, self.form.chosen
+        start, model, numbers = self._start, self.form.chosen, self.form.numbers
+        self.go.setEnabled(model is not None and numbers is not None)
         if start is None:
             return
-        cost = bisecting.cost_of(start, *self.form.numbers)
+        if numbers is None:
+            self.cost.setText(self.form.problem)
+            return
+        cost = bisecting.cost_of(start, *numbers)
         self.cost.setText(cost.words)
         if model is not None:
-            settings = Bisecting(start, model, *self.form.numbers).settings
+            settings = Bisecting(start, model, *numbers).settings
             work = partial(bisecting.time_of, self._context.workspace, model, cost, settings)
             self._context.background.call(
                 self, work, partial(self._on_time, cost), lambda error: self.cost.setText(f"{cost.words} {error}")
@@ -112,10 +115,10 @@ class BisectDialog(QDialog):
 
     def begin(self) -> None:
         """Ask for the first prefix."""
-        start, model = self._start, self.form.chosen
-        if start is None or model is None or self.asker.is_busy:
+        start, model, numbers = self._start, self.form.chosen, self.form.numbers
+        if start is None or model is None or numbers is None or self.asker.is_busy:
             return
-        self.work = Bisecting(start, model, *self.form.numbers)
+        self.work = Bisecting(start, model, *numbers)
         self._shown = -1
         self.verdict.clear()
         self.head.clear()

@@ -52,7 +52,7 @@ class ForkDialog(QDialog):
         self.resize(900, 700)
         self.about, self.cost, self.state, self.verdict = QLabel("reading …"), QLabel(), QLabel(), QLabel()
         self.edit = QPlainTextEdit()
-        self.form = ContinueForm(NUMBER, 1, context.theme.px(160), self)
+        self.form = ContinueForm(NUMBER, 1, self)
         self.heads = (QLabel(), QLabel())
         self.lists = (QListWidget(), QListWidget())
         self.go = button("Continue both", self.begin, primary=True, parent=self)
@@ -71,12 +71,12 @@ class ForkDialog(QDialog):
 
     def begin(self) -> None:
         """Continue the first branch."""
-        start, model = self._start, self.form.chosen
-        if start is None or model is None or self.asker.is_busy:
+        start, model, numbers = self._start, self.form.chosen, self.form.numbers
+        if start is None or model is None or numbers is None or self.asker.is_busy:
             return
         own = start.steps[self._step].of(start.text)
         words = self.edit.toPlainText() if self.edit.document().isModified() else own  # the field knows no odd blanks
-        self.work = Forking(start, model, self._step, words, *self.form.numbers)
+        self.work = Forking(start, model, self._step, words, *numbers)
         self.verdict.clear()
         for head, rows in zip(self.heads, self.lists, strict=True):
             head.clear()
@@ -173,7 +173,6 @@ class ForkDialog(QDialog):
             "Write what the step should have said. A policy goes on from the step as it was and as edited, with the "
             f"same seeds. Empty leaves the step out; unchanged words make one branch. {reference}"
         )
-        self.go.setEnabled(bool(models))
         if not models:
             self.state.setText(NO_POLICY)
         self._price()
@@ -184,16 +183,18 @@ class ForkDialog(QDialog):
         self.about.setText(str(error))
 
     def _price(self) -> None:
-        if self._start is not None:
-            number, left = (
-                2 * self.form.number.value(),
-                self._start.left[min(self._step + 1, len(self._start.left) - 1)],
-            )
-            most = number * sum(self.form.numbers[1:])
-            self.cost.setText(
-                f"{number:,} continuations: about {number * left:,} tokens if they are as long as the rest of this "
-                f"trace, never more than {most:,}."
-            )
+        numbers = self.form.numbers
+        self.go.setEnabled(self.form.chosen is not None and numbers is not None)
+        if self._start is None:
+            return
+        if numbers is None:
+            self.cost.setText(self.form.problem)
+            return
+        number, left = 2 * numbers[0], self._start.left[min(self._step + 1, len(self._start.left) - 1)]
+        self.cost.setText(
+            f"{number:,} continuations: about {number * left:,} tokens if they are as long as the rest of this "
+            f"trace, never more than {number * sum(numbers[1:]):,}."
+        )
 
     def _connect(self) -> None:
         self.form.edited.connect(self._price)

@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPlainTextEdit,
-    QSpinBox,
     QSplitter,
     QTableView,
     QTreeWidget,
@@ -30,6 +29,7 @@ from studio.store import sql_console
 from studio.store.sql_console import Answer, Cell, TableHelp
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
+from studio.ui.widgets.fields import NumberField, mark_invalid
 from studio.ui.widgets.parts import GAP, MARGIN, Quiet, button, plural
 
 Index = QModelIndex | QPersistentModelIndex
@@ -106,7 +106,7 @@ class SqlDialog(QDialog):
         self.resize(1080, 680)
         self.text, self.tables, self.table = QPlainTextEdit(FIRST), QTreeWidget(), QTableView()
         self.model = AnswerModel(self)
-        self.limit, self.state = QSpinBox(), QLabel()
+        self.limit, self.state = NumberField(LIMIT, whole=True, low=1, high=MOST_ROWS), QLabel()
         self.go = button("Run", self.run, tip="Ctrl+Return", primary=True, parent=self)
         self.cancel = button("Cancel", self._cancel, tip="Stop this query at once", parent=self)
         self.to_trace = button("Open trace", self._open_current, tip="Of the chosen row", parent=self)
@@ -129,9 +129,14 @@ class SqlDialog(QDialog):
         """Run what is written."""
         if not self.go.isEnabled():
             return
+        wrong = self.limit.problem()
+        mark_invalid(self.limit, bool(wrong))
+        if wrong:
+            self._say(f"most rows: {wrong}", wrong=True)
+            return
         self._stop = threading.Event()
         self._asked = self.text.toPlainText()
-        work = partial(_ask, self._path, self._asked, self.limit.value(), self._stop)
+        work = partial(_ask, self._path, self._asked, int(self.limit.text_value()), self._stop)
         self._say("running …")
         self._show_running(True)
         self._context.background.call(self, work, self._on_answer, self._on_failed)
@@ -233,10 +238,6 @@ class SqlDialog(QDialog):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setWordWrap(False)
         self.state.setWordWrap(True)
-        self.limit.setRange(1, MOST_ROWS)
-        self.limit.setValue(LIMIT)
-        self.limit.setPrefix("at most ")
-        self.limit.setSuffix(" rows")
         self.limit.setAccessibleName("Most rows")
         for off in (self.csv, self.to_trace):
             off.setEnabled(False)
@@ -256,6 +257,7 @@ class SqlDialog(QDialog):
         head.addWidget(self.go)
         head.addWidget(self.cancel)
         head.addStretch(1)
+        head.addWidget(Quiet("most rows", self))
         head.addWidget(self.limit)
         above = QWidget()
         asking = QVBoxLayout(above)
