@@ -161,6 +161,15 @@ def test_a_fork_bomb_has_no_second_process_and_touches_no_other(walls: set[Wall]
                 attempt("user", lambda: os.setuid(1))
                 attempt("root", lambda: os.chroot("."))
                 attempt("mount", lambda: libc.unshare(0x20000))
+                import fcntl, struct
+                ear, mouth = os.pipe()
+                attempt("owner", lambda: fcntl.fcntl(ear, 8, {bystander.pid}))  # F_SETOWN: who gets the signals of
+                attempt("owners", lambda: fcntl.fcntl(ear, 15, struct.pack("ii", 1, {bystander.pid})))  # a pipe,
+                attempt("which", lambda: fcntl.fcntl(ear, 10, signal.SIGKILL))  # and which one
+                fcntl.fcntl(ear, fcntl.F_SETFL, os.O_ASYNC)
+                os.write(mouth, b"x")
+                attempt("outlive", lambda: libc.prctl(1, 0, 0, 0, 0))
+                attempt("open up", lambda: libc.prctl(4, 1, 0, 0, 0))
                 """,
                 walls,
             )
@@ -169,9 +178,10 @@ def test_a_fork_bomb_has_no_second_process_and_touches_no_other(walls: set[Wall]
     finally:
         bystander.communicate(b"\n")
     refused = dict.fromkeys(
-        ("fork", "run", "kill", "kill all", "group", "leave", "limits", "user", "root"), "PermissionError"
-    )
-    assert found == refused | {"exec": found["exec"], "vfork": "-1", "ptrace": "-1", "mount": "-1"}
+        ("fork", "run", "kill", "kill all", "group", "leave", "limits", "user", "root", "owner", "owners", "which"),
+        "PermissionError",
+    ) | dict.fromkeys(("vfork", "ptrace", "mount", "outlive", "open up"), "-1")
+    assert found == refused | {"exec": found["exec"]}
     assert found["exec"] in ("PermissionError", "FileNotFoundError")
 
 
@@ -229,11 +239,36 @@ for n in range(100_000):
     os.mkdir(str(n)); os.symlink("/etc/passwd", str(n) + "l")
 import time; time.sleep(60)
 """
+GONE = """
+import os
+held = []
+while True:
+    held.append(open("a", "wb", buffering=0)); os.remove("a"); held[-1].write(b"x" * (1 << 20))
+"""
+RENAMED = """
+import os
+open("a", "wb"); open("b", "wb"); os.replace("a", "b")
+"""
+NAMELESS = """
+import os
+os.open(".", os.O_TMPFILE | os.O_WRONLY)
+"""
+THREADS = """
+import ctypes, time
+libc, stack = ctypes.CDLL(None), ctypes.create_string_buffer(4096 * 2001)
+for n in range(1, 2000):  # far smaller than those of threading: all fit into the memory that it may have
+    libc.clone(libc.pause, ctypes.c_void_p(ctypes.addressof(stack) + 4096 * n & ~15), 0x10F00, None)
+time.sleep(60)
+"""
 
 
 @pytest.mark.parametrize(
     ("program", "why"),
     [
+        pytest.param(GONE, "PermissionError: [Errno 1] Operation not permitted: 'a'", id="files removed while open"),
+        pytest.param(RENAMED, "PermissionError: [Errno 1] Operation not permitted: 'a' -> 'b'", id="files replaced"),
+        pytest.param(NAMELESS, "PermissionError: [Errno 1] Operation not permitted: '.'", id="files without a name"),
+        pytest.param(THREADS, "started more than 64 threads", id="threads"),
         pytest.param(FLOOD, "wrote more than 1 MiB", id="the pipe of its walls"),
         pytest.param(NEST, "made folders more than 64 deep", id="folders in folders"),
         pytest.param(CROWD, "kept more than 4 MiB in files", id="empty folders and links"),

@@ -46,13 +46,15 @@ class Wall(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one program: seconds of wall-clock time, MiB of memory, of a file, of its folder, and of its output."""
+    """Bounds of one program: seconds of wall-clock time, MiB of memory, of a file, of its folder, and of its output;
+    threads."""
 
     seconds: float = 10.0
     memory: int = 512
     file: int = 16
     folder: int = 64
     output: int = 1
+    threads: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,7 @@ class _Run:
                 if now - looked >= LOOK_SECONDS:
                     looked = now
                     self._check()
-                    if why := self._too_much(now - began):
+                    if why := self._too_much(child.pid, now - began):
                         return why
                 if self._heard.size > self._limits.output * MIB:
                     return f"wrote more than {self._limits.output} MiB"
@@ -214,16 +216,18 @@ class _Run:
     def _last_wait(self, child: subprocess.Popen[bytes], began: float) -> str:
         """A program that has closed its pipes may still be at work."""
         while child.poll() is None:
-            if why := self._too_much(time.monotonic() - began):
+            if why := self._too_much(child.pid, time.monotonic() - began):
                 return why
             self._check()
             time.sleep(LOOK_SECONDS / 10)
         return ""
 
-    def _too_much(self, seconds: float) -> str:
+    def _too_much(self, child: int, seconds: float) -> str:
         limits = self._limits
         if seconds > limits.seconds:
             return f"took longer than {limits.seconds:g} s"
+        if _threads(child) > limits.threads:
+            return f"started more than {limits.threads} threads"
         return _too_full(self._folder, limits.folder)
 
     def _result(self, status: int, too_much: str, seconds: float) -> Ran:
@@ -250,6 +254,14 @@ def _write(selector: selectors.BaseSelector, pipe: IO[bytes], left: memoryview) 
         selector.unregister(pipe)
         pipe.close()
     return left
+
+
+def _threads(child: int) -> int:
+    """How many threads a child has; 0 once it has ended."""
+    try:
+        return len(os.listdir(f"/proc/{child}/task"))
+    except FileNotFoundError:
+        return 0
 
 
 def _too_full(folder: Path, most: int) -> str:

@@ -1,7 +1,8 @@
 """A seccomp filter for programs nobody has read: no network, no other processes, no new privileges. Standard library.
 
-What is refused returns EPERM, so that a program sees an exception and not its death. Calls that are newer than this
-list answer ENOSYS. Numbers are those of the kernel's tables for x86_64 and aarch64.
+Nor can files be removed or renamed, or be made without a name: one that is gone and still open takes room that nobody
+sees. What is refused returns EPERM, so that a program sees an exception and not its death. Calls that are newer than
+this list answer ENOSYS. Numbers are those of the kernel's tables for x86_64 and aarch64.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ctypes
 import errno
 import platform
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _NEWEST = 424  # the first call that both architectures number alike; what is newer is refused but for _HARMLESS
@@ -18,7 +20,11 @@ _CLONE_THREAD = 0x00010000
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _MODE_FILTER = 38, 22, 2
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # BPF: ld abs, jeq, jge, jset, ret
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_NUMBER, _ARCH, _FIRST = 0, 4, 16  # offsets in struct seccomp_data; arguments are 8 bytes, low half first
+_NUMBER, _ARCH = 0, 4  # offsets in struct seccomp_data; arguments are 8 bytes, low half first
+_FIRST, _SECOND, _THIRD = 16, 24, 32
+_OWNERS = (8, 10, 15)  # fcntl: F_SETOWN, F_SETSIG, F_SETOWN_EX, by which a pipe sends any signal to any process
+_TIES = (1, 4)  # prctl: PR_SET_PDEATHSIG, PR_SET_DUMPABLE, which the walls have set
+_NAMELESS, _REMOVE_FOLDER = 0x400000, 0x200  # open: O_TMPFILE without O_DIRECTORY; unlinkat: AT_REMOVEDIR
 
 
 class NoFilter(OSError):
@@ -32,6 +38,10 @@ class _Machine:
     audit: int
     clone: int
     to_own_process: tuple[int, ...]  # kill, tgkill, prlimit64: the first argument must be the caller
+    fcntl: int
+    prctl: int
+    opens: tuple[tuple[int, int], ...]  # open, openat, and where their flags stand
+    unlinkat: int  # for folders alone
     refused: tuple[int, ...]
 
 
@@ -39,6 +49,10 @@ _X86_64 = _Machine(
     audit=0xC000003E,
     clone=56,
     to_own_process=(62, 234, 302),
+    fcntl=72,
+    prctl=157,
+    opens=((2, _SECOND), (257, _THIRD)),
+    unlinkat=263,
     refused=(
         # socket connect accept sendto sendmsg bind listen socketpair accept4 sendmmsg
         *(41, 42, 43, 44, 46, 49, 50, 53, 288, 307),
@@ -48,6 +62,8 @@ _X86_64 = _Machine(
         *(29, 30, 31, 64, 68, 240, 319),
         # truncate chmod fchmod chown fchown lchown utime mknod utimes mknodat fchownat futimesat fchmodat utimensat
         *(76, 90, 91, 92, 93, 94, 132, 133, 235, 259, 260, 261, 268, 280),
+        # rename renameat renameat2 unlink
+        *(82, 264, 316, 87),
         # setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr name_to_handle_at open_by_handle_at
         *(188, 189, 190, 197, 198, 199, 303, 304),
         # setuid setgid setreuid setregid setgroups setresuid setresgid setfsuid setfsgid capset
@@ -71,6 +87,10 @@ _AARCH64 = _Machine(
     audit=0xC00000B7,
     clone=220,
     to_own_process=(129, 131, 261),
+    fcntl=25,
+    prctl=167,
+    opens=((56, _THIRD),),
+    unlinkat=35,
     refused=(
         # socket socketpair bind listen accept connect sendto sendmsg accept4 sendmmsg
         *(198, 199, 200, 201, 202, 203, 206, 211, 242, 269),
@@ -80,6 +100,8 @@ _AARCH64 = _Machine(
         *(194, 195, 196, 190, 186, 180, 279),
         # truncate fchmod fchmodat fchownat fchown mknodat utimensat
         *(45, 52, 53, 54, 55, 33, 88),
+        # renameat renameat2
+        *(38, 276),
         # setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr name_to_handle_at open_by_handle_at
         *(5, 6, 7, 14, 15, 16, 264, 265),
         # setregid setgid setreuid setuid setresuid setresgid setfsuid setfsgid setgroups capset
@@ -128,22 +150,24 @@ def _program(machine: _Machine, own: int) -> list[bytes]:
         *_when(_AT_LEAST, _NEWEST, enosys),
         *(line for number in machine.refused for line in _when(_EQUAL, number, eperm)),
     ]
-    looked = [
-        _op(_LOAD, _FIRST),
-        *_when(_ANY_BIT, _CLONE_THREAD, _ALLOW),
-        _op(_RETURN, eperm),
-    ]
-    out += [_op(_EQUAL, machine.clone, 0, len(looked)), *looked]
-    mine = [
-        _op(_LOAD, _FIRST),
-        *_when(_EQUAL, own, _ALLOW),
-        _op(_RETURN, eperm),
-    ]
+    out += _of(machine.clone, _FIRST, _when(_ANY_BIT, _CLONE_THREAD, _ALLOW), eperm)
+    out += _of(machine.unlinkat, _THIRD, _when(_ANY_BIT, _REMOVE_FOLDER, _ALLOW), eperm)
+    for number, flags in machine.opens:
+        out += _of(number, flags, _when(_ANY_BIT, _NAMELESS, eperm), _ALLOW)
+    for number, offset, values in ((machine.fcntl, _SECOND, _OWNERS), (machine.prctl, _FIRST, _TIES)):
+        out += _of(number, offset, [line for value in values for line in _when(_EQUAL, value, eperm)], _ALLOW)
+    mine = _when(_EQUAL, own, _ALLOW)
     *others, prlimit = machine.to_own_process
     for number in others:
-        out += [_op(_EQUAL, number, 0, len(mine)), *mine]
-    mine[1:1] = _when(_EQUAL, 0, _ALLOW)  # of prlimit64, 0 is the caller
-    return [*out, _op(_EQUAL, prlimit, 0, len(mine)), *mine, _op(_RETURN, _ALLOW)]
+        out += _of(number, _FIRST, mine, eperm)
+    out += _of(prlimit, _FIRST, [*_when(_EQUAL, 0, _ALLOW), *mine], eperm)  # of prlimit64, 0 is the caller
+    return [*out, _op(_RETURN, _ALLOW)]
+
+
+def _of(number: int, argument: int, lines: Sequence[bytes], otherwise: int) -> list[bytes]:
+    """Of one call, the lines that look at one of its arguments, and the answer where none of them gave one."""
+    looked = [_op(_LOAD, argument), *lines, _op(_RETURN, otherwise)]
+    return [_op(_EQUAL, number, 0, len(looked)), *looked]
 
 
 def _op(code: int, value: int, when: int = 0, otherwise: int = 0) -> bytes:
