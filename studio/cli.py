@@ -129,7 +129,7 @@ def _add_open(verbs: Verbs) -> None:
 
 
 def _add_receive(verbs: Verbs) -> None:
-    about = "Take spans that programs on this machine send over OTLP/HTTP as JSON, until Ctrl+C."
+    about = "Take spans that programs on this machine send over OTLP/HTTP, until Ctrl+C."
     made = _verb(verbs, "receive", "studio.jobs.otlp_receiver:receive", about)
     made.add_argument("--port", type=int, default=4318, metavar="N", help="of 127.0.0.1; 0: any (default: 4318)")
 

@@ -50,6 +50,7 @@ class Archive:
     def __init__(self, path: Path, *, read: bool = True) -> None:
         self.path = path
         self.members: dict[str, Member] = {}
+        self.twice: list[str] = []  # names that more than one member has: the last one counts
         self._file: BinaryIO = path.open("rb")
         try:
             self._size = self._file.seek(0, 2)
@@ -59,7 +60,10 @@ class Archive:
             if not read:
                 return
             members = self._walk() if directory is None else _entries(directory)
-            self.members = {member.name: member for member in members}
+            for member in members:
+                if member.name in self.members:
+                    self.twice.append(member.name)
+                self.members[member.name] = member
             total = sum(member.size for member in self.members.values())
             if total > max(LARGEST_TOTAL, self._size * HIGHEST_RATIO):
                 what = f"{self._size:,} bytes would unpack to {total:,}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -14,6 +16,8 @@ from studio.exchange.foreign_writer import ReadyRecord, ReadyTrace, ready_trace
 from studio.exchange.formats import Told
 from studio.exchange.inspect_log import MOST_TOGETHER, joined
 from studio.exchange.reading import BrokenRecord, Read, parse, text_of
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 def nothing(_: object) -> None:
@@ -103,11 +107,7 @@ def _read_stream(place: Place) -> list[Result]:
     traps: list[str] = []
     events: list[Any] = []
     refused: list[Result] = []
-    try:
-        text = text_of(place.data)
-    except BrokenRecord as error:
-        return [Refusal(1, "", error.what, error.remedy)]
-    found = [] if text.lstrip()[:1] == "[" else list(_events(text, traps))
+    found = [] if _is_list(place.data) else list(_events(place.data, traps))
     if not found:
         try:
             found = [(1, "", value) for value in parse(place.data)]
@@ -127,19 +127,30 @@ def _read_stream(place: Place) -> list[Result]:
 
 def events_of(data: bytes) -> list[Any]:
     """The events of a stream that can be read. Raises BrokenRecord."""
-    text = text_of(data)
-    found = [] if text.lstrip()[:1] == "[" else [value for _, _, value in _events(text, [])]
+    found = [] if _is_list(data) else [value for _, _, value in _events(data, [])]
     if not found:
         value = parse(data)
         found = value if isinstance(value, list) else [value]
     return found
 
 
-def _events(text: str, traps: list[str]) -> Iterator[tuple[int, str, Any]]:
-    """The events of a stream: lines `data: JSON` with their name before, or one JSON value a line."""
+def _is_list(data: bytes) -> bool:
+    """Whether the events stand in one JSON list, not line by line."""
+    return data.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"["
+
+
+def _events(data: bytes, traps: list[str]) -> Iterator[tuple[int, str, Any]]:
+    """The events of a stream: lines `data: JSON` with their name before, or one JSON value a line.
+
+    A line ends at CR, LF or both; the other characters that Unicode counts as ends may stand within a string.
+    """
     name = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        said = line.strip()
+    for number, line in enumerate(_LINE_END.split(data.removeprefix(codecs.BOM_UTF8)), 1):
+        try:
+            said = text_of(line).strip()
+        except BrokenRecord as error:
+            yield number, name, error
+            continue
         if said.startswith("event:"):
             name = said[6:].strip()
             continue

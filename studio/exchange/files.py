@@ -18,7 +18,7 @@ from studio.exchange.archive import Member
 from studio.exchange.foreign import Json
 from studio.exchange.foreign_writer import ReadyRecord
 from studio.exchange.formats import Told
-from studio.exchange.inspect_log import InspectLog
+from studio.exchange.inspect_log import InspectLog, is_sample
 from studio.exchange.reading import BrokenRecord, parse
 
 HEAD = 256 * 1024
@@ -27,6 +27,7 @@ LARGEST_DOCUMENT = 1 << 30
 PIECE_BYTES = 512 * 1024
 LOOKED_AT = 20
 LINES = (".jsonl", ".ndjson")
+TWICE = "an earlier member of the archive with this name is left out: the last one counts"
 BOM = b"\xef\xbb\xbf"
 
 
@@ -77,7 +78,7 @@ class Piece:
     places: tuple[Place, ...]
     told: Told
     size: int = 0
-    refused: tuple[Refusal, ...] = ()
+    refused: tuple[Refusal | Trap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +239,12 @@ def _of_archive(source: Source, digest: hashlib._Hash) -> Iterator[Piece]:
         samples = log.members()
         inner = {name for each in samples for name in log.parts_of(each)}
         around = [name for name in opened.members if name not in inner]
+        twice = [
+            Refusal(0, name, TWICE, "unpack the log by another program to see it") if is_sample(name) else Trap(TWICE)
+            for name in opened.twice
+        ]
+        if twice:
+            yield Piece(str(source.path), source.kind, (), source.told, 0, tuple(twice))
         places, size = list[Place](), 0
         files = [*((name, log.parts_of(name)) for name in samples), *((name, (name,)) for name in around)]
         for ordinal, (name, parts) in enumerate(files, 1):

@@ -19,6 +19,7 @@ from zstandard import ZstdDecompressor
 from studio.errors import NotFoundError, StoreError
 from studio.exchange import skeleton
 from studio.exchange.files import Kind
+from studio.exchange.inspect_log import is_sample
 from studio.store import batches
 from studio.store import schema as s
 from studio.store.schema_inspect import source_record
@@ -143,14 +144,15 @@ def _archive(c: Connection, records: list[Row[Any]]) -> bytes:
     target = BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for row, (_, value) in zip(records, _values(c, records), strict=True):
-            if row.member.endswith("/"):
+            if is_sample(row.member):
+                archive.writestr(row.member, _encoded(value))
+            elif "bytes" in value:  # of what is no JSON, and of a folder that has an entry of its own
+                archive.writestr(row.member, base64.b64decode(value["bytes"]))
+            elif row.member.endswith("/"):
                 for name, part in value.items():
                     archive.writestr(name, _encoded(part))
-            elif row.member.startswith("samples/"):
-                archive.writestr(row.member, _encoded(value))
             else:
-                kept = value.get("bytes")
-                archive.writestr(row.member, base64.b64decode(kept) if kept else _encoded(value["json"]))
+                archive.writestr(row.member, _encoded(value["json"]))
     return target.getvalue()
 
 

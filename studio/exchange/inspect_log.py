@@ -17,9 +17,15 @@ from studio.exchange.foreign import Json
 from studio.exchange.inspect_sample import title_of
 from studio.exchange.reading import BrokenRecord, object_of, outcome_of, parse
 
-_SAMPLE = re.compile(r"samples/(?P<id>[^/]+)_epoch_(?P<epoch>\d+)(?:\.json|/(?P<part>.+)\.json)")
+_SAMPLE = re.compile(r"samples/(?P<id>.+)_epoch_(?P<epoch>\d+)(?:\.json|/(?P<part>.+)\.json)")
 _CHUNK = re.compile(r"(?P<list>messages|events|calls|attachments)/(?P<start>\d+)")
 MOST_TOGETHER = 1 << 30  # bytes of all chunks of one sample
+
+
+def is_sample(member: str) -> bool:
+    """Whether this member of a log is a whole sample; its name may hold slashes, as the sample's id does."""
+    found = _SAMPLE.fullmatch(member)
+    return found is not None and found["part"] is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +89,7 @@ class InspectLog:
 
     def members(self) -> list[str]:
         """Every sample's file or folder, in the order of the archive."""
-        whole = [name for name in self.archive.members if (m := _SAMPLE.fullmatch(name)) and m["part"] is None]
-        return [*whole, *self._chunks]
+        return [*filter(is_sample, self.archive.members), *self._chunks]
 
     def rows(self) -> list[SampleRow]:
         """The list of samples from the summaries; a sample without one is known by its name alone."""

@@ -15,6 +15,7 @@ from trainer.contract.records import BlockKind
 from trainer.reasoning.answers import extract
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+EXPECTED = "one JSON value is expected here"
 _YES, _NO = {"c", "correct", "true", "yes", "pass", "passed"}, {"i", "incorrect", "false", "no", "fail", "failed"}
 
 
@@ -42,7 +43,7 @@ def text_of(data: bytes) -> str:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         what = f"byte {error.start} is not {encoding.upper()}"
-        raise BrokenRecord(what, "save the file as UTF-8; its other records have been read") from error
+        raise BrokenRecord(what, "save it as UTF-8") from error
 
 
 def parse(data: bytes | str, twice: Callable[[str], None] | None = None) -> Any:  # noqa: ANN401
@@ -61,9 +62,11 @@ def parse(data: bytes | str, twice: Callable[[str], None] | None = None) -> Any:
     except RecursionError as error:
         raise BrokenRecord("it is nested too deeply", "is it a record of traces?") from error
     except json.JSONDecodeError as error:
-        raise BrokenRecord(f"{error.msg} at character {error.pos}", "one JSON value is expected here") from error
+        several = error.msg == "Extra data"  # of an editor's or a shell's UTF-16, too
+        remedy = "write several values one a line as UTF-8 (.jsonl), or as one list" if several else EXPECTED
+        raise BrokenRecord(f"{error.msg} at character {error.pos}", remedy) from error
     except ValueError as error:
-        raise BrokenRecord(str(error)[:200], "one JSON value is expected here") from error
+        raise BrokenRecord(str(error)[:200], EXPECTED) from error
 
 
 def embedded(taken: Taken, container: Any, key: object) -> Any:  # noqa: ANN401

@@ -1,8 +1,9 @@
 """Receiving spans over OTLP/HTTP from programs on this machine: a post is read whole, or refused and not stored.
 
 What comes in is kept byte by byte in the folder `received` of the workspace and imported from there as any file of
-spans is: a trace a call of a model, published at once. The same post sent twice adds nothing. Spans of one trace id
-that come in several posts stand together in the log of the first.
+spans is, a request in protobuf as the same request in JSON that is put beside it: a trace a call of a model, published
+at once. The same post sent twice adds nothing. Spans of one trace id that come in several posts stand together in the
+log of the first.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from sqlalchemy import Connection, func, select, update
 from sqlalchemy.exc import DBAPIError
 
 from studio.errors import ImportFormatError, SteplensError
-from studio.exchange import file_records, otel_spans
+from studio.exchange import file_records, otel_spans, otlp_protobuf
 from studio.exchange.files import Kind, Piece, Refusal, Result, Source
 from studio.exchange.foreign import Json
 from studio.exchange.foreign_import import ForeignImporter
@@ -46,7 +47,8 @@ LARGEST_BODY = 32 << 20  # bytes, as sent and unpacked
 DISCARDED = 4 * LARGEST_BODY  # of a body that is too large: a client that still writes does not read the answer
 SECONDS_OF_SILENCE = 30.0
 FOLDER = "received"
-USE_JSON = "set OTEL_EXPORTER_OTLP_PROTOCOL=http/json"
+JSON, PROTOBUF = "application/json", "application/x-protobuf"
+USE_HTTP = "set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf or http/json"
 SHAPE = 'send {"resourceSpans": [{"scopeSpans": [{"spans": [...]}]}]}'
 log = logging.getLogger(__name__)
 
@@ -119,16 +121,18 @@ class Receiver:
         """What OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set to."""
         return f"http://{HOST}:{self.port}{PATH}"
 
-    def take(self, body: bytes) -> Received:
+    def take(self, body: bytes, kind: str = JSON) -> Received:
         """Store one post. Raises Refused, with nothing of it stored."""
         try:
-            spans = _spans_in(parse(body))
+            document = otlp_protobuf.request_of(body) if kind == PROTOBUF else parse(body)
+            spans = _spans_in(document)
         except BrokenRecord as error:
             raise Refused(400, f"{error.what}; {error.remedy}") from error
+        said = json.dumps(document, separators=(",", ":")).encode() if kind == PROTOBUF else body
         with self._lock:  # one after the other: a slow disk is no reason to mix two batches
             if self._closed:
                 raise Refused(503, "the receiver is being closed; send it again later")
-            report = self._store(body) if spans else ImportReport("")
+            report = self._store(body, said) if spans else ImportReport("")
             here = report.imported + report.known
             came = Received(1, spans, report.imported, report.known, spans - here)
             self.total = self.total.plus(came)
@@ -149,7 +153,8 @@ class Receiver:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _store(self, body: bytes) -> ImportReport:
+    def _store(self, body: bytes, said: bytes) -> ImportReport:
+        """Import `said`, the JSON of a post; the post itself stands beside it where it is something else."""
         folder = self._workspace.path / FOLDER
         path = folder / f"otlp-{hashlib.sha256(body).hexdigest()[:16]}.json"
         was_here = path.exists()
@@ -157,8 +162,10 @@ class Receiver:
         done = False
         try:
             folder.mkdir(exist_ok=True)
-            write_atomic(path, body)
-            source = Source(path, Kind.DOCUMENT, otel_spans.FORMAT, Told({}), len(body))
+            if said is not body:
+                write_atomic(path.with_suffix(".pb"), body)
+            write_atomic(path, said)
+            source = Source(path, Kind.DOCUMENT, otel_spans.FORMAT, Told({}), len(said))
             together = partial(_put_together, f"{folder.resolve()}{os.sep}")
             ForeignImporter(self._workspace.database, None, report, spread=_whole, publishing=together).run(source)
             done = True
@@ -170,6 +177,7 @@ class Receiver:
         finally:
             if not done and not was_here:
                 path.unlink(missing_ok=True)
+                path.with_suffix(".pb").unlink(missing_ok=True)
         return report
 
 
@@ -199,15 +207,19 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Take a post, or say why not."""
         try:
-            self.server.receiver.take(_unpacked(self._body(), self.headers.get("Content-Encoding", "")))
+            body = _unpacked(self._body(), self.headers.get("Content-Encoding", ""))
+            self.server.receiver.take(body, self._kind())
         except Refused as error:
-            self._answer(error.status, {"code": 3 if error.status < 500 else 14, "message": str(error)})  # as gRPC
+            self._answer(error.status, 3 if error.status < 500 else 14, str(error))  # the codes of gRPC
         else:
-            self._answer(200, {})
+            self._answer(200)
 
     def do_GET(self) -> None:
         """Say what it is here for."""
-        self._answer(405, {"code": 12, "message": f"POST spans as JSON to {self.server.receiver.address}"})
+        self._answer(405, 12, f"POST spans as JSON or protobuf to {self.server.receiver.address}")
+
+    def _kind(self) -> str:
+        return self.headers.get("Content-Type", "").split(";")[0].strip().lower()
 
     def _body(self) -> bytes:
         """The bytes of a post that may be sent. A page of a browser may neither name this host nor skip asking."""
@@ -224,9 +236,9 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(403, f"only posts to {self.server.receiver.address} are taken")
         if self.path.split("?")[0] != PATH:
             raise Refused(404, f"there is nothing at {self.path[:80]}; post to {PATH}")
-        kind = self.headers.get("Content-Type", "").split(";")[0].strip().lower()
-        if kind != "application/json":
-            raise Refused(415, f"{kind or 'no Content-Type'} is not read here, only application/json; {USE_JSON}")
+        kind = self._kind()
+        if kind not in (JSON, PROTOBUF):
+            raise Refused(415, f"{kind or 'no Content-Type'} is not read here, only {JSON} and {PROTOBUF}; {USE_HTTP}")
         if len(body) < int(length):
             raise Refused(400, f"the post ended after {len(body):,} of {int(length):,} bytes; send it again")
         return body
@@ -235,10 +247,15 @@ class _Handler(BaseHTTPRequestHandler):
         while left > 0 and (data := self.rfile.read(min(left, 1 << 20))):
             left -= len(data)
 
-    def _answer(self, status: int, said: Json) -> None:
-        data = json.dumps(said).encode()
+    def _answer(self, status: int, code: int = 0, message: str = "") -> None:
+        """Answer in the encoding of the post; nothing is said of one that was taken."""
+        binary = self._kind() == PROTOBUF
+        if binary:
+            data = otlp_protobuf.status(code, message) if message else b""
+        else:
+            data = json.dumps({"code": code, "message": message} if message else {}).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", PROTOBUF if binary else JSON)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -306,7 +323,7 @@ def receive(args: argparse.Namespace) -> int:
         Workspace.open(path, create=True) as workspace,
         Receiver(workspace, args.port, lambda total: _say(total.sentence())) as receiver,
     ):
-        _say(f"spans are taken at {receiver.address}; {USE_JSON}; Ctrl+C ends")
+        _say(f"spans are taken at {receiver.address}; {USE_HTTP}; Ctrl+C ends")
         pause = threading.Event()
         while not stop():
             pause.wait(0.2)

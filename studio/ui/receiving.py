@@ -51,7 +51,7 @@ class Receiving(QObject):
         if self.trouble or self.receiver is None:
             return self.trouble or "Off: no other program can send anything"
         so_far = "nothing has come yet" if self._total is None else self._total.sentence()
-        return f"Spans are taken at {self.receiver.address} (http/json): {so_far}"
+        return f"Spans are taken at {self.receiver.address} (http/protobuf or http/json): {so_far}"
 
     def apply(self) -> None:
         """Listen as the settings say; one that does already goes on."""

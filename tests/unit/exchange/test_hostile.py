@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from sqlalchemy import select
 
 from studio.errors import ImportFormatError
 from studio.exchange import archive as zips
-from studio.exchange import opening
+from studio.exchange import foreign_export, opening
 from studio.exchange.report import ImportReport
 from studio.exchange.transfer import import_files
 from studio.store import schema as s
@@ -50,8 +52,6 @@ def test_scripts_and_bidi_text_are_kept_as_they_are(workspace: Workspace, tmp_pa
 
 
 def test_half_characters_are_marked_in_the_text_and_kept_in_the_record(workspace: Workspace, tmp_path: Path) -> None:
-    from studio.exchange import foreign_export
-
     path = tmp_path / "a.jsonl"
     lines(workspace, path, [b'{"prompt": "p", "response": "a\\ud800b"}'])
     assert texts(workspace)[0].endswith("a\ufffdb")
@@ -171,6 +171,50 @@ def test_names_that_lead_out_of_an_archive_lead_nowhere(workspace: Workspace, tm
     assert not outside.exists()
     assert "Problem 2\n\n4" in texts(workspace)
     assert report.broken == 0
+
+
+def test_ids_with_slashes_and_folders_of_their_own_come_back(workspace: Workspace, tmp_path: Path) -> None:
+    members = {
+        "samples/": b"",
+        "samples/repo/issue_epoch_2.json": sample(1, "four") | {"id": "repo/issue", "epoch": 2},
+        "samples/a_epoch_3/messages/0.json": sample(2, "four")["messages"],
+        "samples/a_epoch_3/sample.json": {"id": "a", "epoch": 3, "input": "Problem 2", "target": "4"},
+    }
+    path = log(tmp_path / "slashes.eval", members)
+    assert [(row.sample, row.epoch) for row in opening.open_file(path).rows] == [("repo/issue", 2), ("a", 3)]
+    report = import_files(workspace, [path])
+    assert (report.imported, report.broken) == (2, 0)
+    with workspace.database.read() as c:
+        again = b"".join(foreign_export.rebuilt(c, foreign_export.by_name(c, "slashes.eval")))
+    with zipfile.ZipFile(io.BytesIO(again)) as opened:
+        found = {name: opened.read(name) for name in opened.namelist()}
+    assert {name: json.loads(found[name]) if found[name] else b"" for name in members} == members
+    assert len(found) == len(members) + 2
+
+
+def test_a_sample_that_stands_twice_in_an_archive_is_said(workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "twice.eval"
+    other = {"samples/1_epoch_1.jsoN": sample(1, "new"), "header.jsoN": {"version": 2}}
+    data = archive({"samples/1_epoch_1.json": sample(1, "old"), "header.json": {"version": 2}, **other})
+    path.write_bytes(data.replace(b".jsoN", b".json"))
+    report = import_files(workspace, [path])
+    assert [text.split()[-1] for text in texts(workspace)] == ["new"]
+    assert (report.imported, report.broken, sum(report.traps.values())) == (1, 1, 1)
+    assert "twice.eval!samples/1_epoch_1.json" in str(report.errors[0])
+
+
+def test_a_stream_with_ends_of_lines_within_its_words_and_bytes_that_are_none(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    def chunk(said: str) -> str:
+        value = {"id": "1", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": said}}]}
+        return f"data: {json.dumps(value, ensure_ascii=False)}\r\n\r\n"
+
+    path = tmp_path / "a.sse"
+    path.write_bytes((chunk("a\u2028b\x85") + chunk("c") + chunk("d")).encode().replace(b'"c"', b'"\xff"'))
+    report = import_files(workspace, [path])
+    assert texts(workspace) == ["a\u2028b\x85d"]
+    assert [(error.line, "not UTF-8" in error.what) for error in report.errors] == [(3, True)]
 
 
 def test_damage_within_an_archive_costs_one_sample(workspace: Workspace, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import pytest
 from sqlalchemy import func, select
 
 from studio.errors import SteplensError
-from studio.exchange import foreign_export
+from studio.exchange import foreign_export, otlp_protobuf
+from studio.exchange.reading import BrokenRecord
 from studio.jobs import otlp_receiver
 from studio.jobs.otlp_receiver import PATH, Received, Receiver
 from studio.store import batches, schema, trace_list
@@ -28,6 +30,8 @@ from studio.workspace import Workspace
 FORMATS = Path(__file__).parents[2] / "fixtures" / "formats"
 GENAI = (FORMATS / "otel_genai.json").read_bytes()
 OPENINFERENCE = (FORMATS / "openinference_otlp.json").read_bytes()
+PROTOBUF = "application/x-protobuf"
+REQUEST = FORMATS.with_name("otlp") / "request.pb"  # written by opentelemetry-sdk, read by google.protobuf
 
 
 @pytest.fixture
@@ -48,7 +52,11 @@ def post(receiver: Receiver, body: bytes, path: str = PATH, **headers: str) -> t
     try:
         connection.request("POST", path, body, named)
         answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())
+        said = answer.read()
+        assert answer.headers["Content-Type"] == named["Content-Type"].replace("text/plain", "application/json")
+        if named["Content-Type"] == PROTOBUF:  # a google.rpc.Status, or an answer without fields
+            return answer.status, {"message": said[4:].decode()} if said else {}
+        return answer.status, json.loads(said)
     finally:
         connection.close()
 
@@ -89,6 +97,45 @@ def test_names_of_protobuf_are_taken_too(workspace: Workspace, receiver: Receive
     assert receiver.total.traces == 1
 
 
+def test_protobuf_is_the_same_request_as_json(workspace: Workspace, receiver: Receiver) -> None:
+    body, said = REQUEST.read_bytes(), json.loads(REQUEST.with_suffix(".json").read_text(encoding="utf-8"))
+    assert otlp_protobuf.request_of(body) == said
+    assert post(receiver, gzip.compress(body), Content_Type=PROTOBUF, Content_Encoding="gzip") == (200, {})
+    assert post(receiver, body, Content_Type=PROTOBUF) == (200, {})
+    assert (receiver.total.traces, receiver.total.known, receiver.total.without) == (1, 1, 2)
+    assert texts(workspace) == [("m-1", "2+2? é𝔸\n\ntwo and two\n\n4")]
+    read, raw = kept(workspace).values()
+    assert json.loads(read) == said
+    assert raw == body
+
+
+def test_protobuf_cut_anywhere_or_nested_without_end_is_refused_or_shorter() -> None:
+    body = REQUEST.read_bytes()
+    for end in range(len(body)):
+        with pytest.raises(BrokenRecord) if end else nullcontext():
+            otlp_protobuf.request_of(body[:end])
+    for at in range(0, len(body), 3):  # whatever a byte is changed to, nothing but this is raised
+        for value in (0x00, 0x7F, 0xFF):
+            with suppress(BrokenRecord):
+                otlp_protobuf.request_of(body[:at] + bytes([value]) + body[at + 1 :])
+    deep = b""
+    for _ in range(otlp_protobuf.DEEPEST):
+        inner = b"\x0a" + _length(deep) + deep
+        deep = b"\x2a" + _length(inner) + inner
+    for number in (0x12, 0x4A, 0x12, 0x12, 0x0A):  # value of an attribute of a span of a scope of a resource
+        deep = bytes([number]) + _length(deep) + deep
+    with pytest.raises(BrokenRecord, match="nested too deeply"):
+        otlp_protobuf.request_of(deep)
+
+
+def _length(data: bytes) -> bytes:
+    size, said = len(data), bytearray()
+    while size > 0x7F:
+        said.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes((*said, size))
+
+
 def test_a_packed_post_is_the_same_as_a_plain_one(workspace: Workspace, receiver: Receiver) -> None:
     assert post(receiver, gzip.compress(GENAI), Content_Encoding="gzip") == (200, {})
     assert list(kept(workspace).values()) == [GENAI]
@@ -111,8 +158,9 @@ def test_the_same_post_after_a_restart_adds_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "headers", "status", "said"),
     [
-        (b"\x0a\x12", {"Content_Type": "application/x-protobuf"}, 415, "OTEL_EXPORTER_OTLP_PROTOCOL=http/json"),
-        (GENAI, {"Content_Type": "text/plain"}, 415, "application/json"),
+        (b"\x0a\x12", {"Content_Type": PROTOBUF}, 400, "ends within a field"),
+        (GENAI, {"Content_Type": PROTOBUF}, 400, "wire type 3 is none"),
+        (GENAI, {"Content_Type": "text/plain"}, 415, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf or http/json"),
         (GENAI, {"Content_Encoding": "br"}, 415, "gzip"),
         (GENAI, {"Host": "evil.example:4318"}, 403, "127.0.0.1"),
         (GENAI, {"path": "/v1/logs"}, 404, "/v1/traces"),
