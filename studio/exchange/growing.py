@@ -16,9 +16,11 @@ import msgspec
 
 from studio.domain import Problem, Segmentation, Trace
 from studio.exchange import chat_log, formats
+from studio.exchange.archive import SIGN
 from studio.exchange.chat_messages import is_message
 from studio.exchange.foreign import ForeignMessage, ForeignTrace, Json, steps_of
 from studio.exchange.formats import Told
+from studio.exchange.inspect_log import InspectLog
 from studio.exchange.reading import BrokenRecord, parse
 from studio.store.conversations import Conversation, Turn, budget_of
 from trainer.contract import rollouts
@@ -27,6 +29,8 @@ from trainer.contract.rollouts import PackedTrace
 from trainer.contract.run_folder import RunFolderError, complete_lines
 
 PIECE = 1 << 22  # bytes read at once
+KNOWN_BY = 256  # bytes before the place read up to: other ones there mean that the file was begun anew
+SAMPLES = 200  # of a log, read in one look
 UPDATES_HELD = 4  # of a run's updates, the newest: a run writes thousands
 
 
@@ -63,28 +67,67 @@ class Source(Protocol):
         ...
 
 
+def growing(path: Path) -> Source:
+    """What reads this file while it grows: a log of Inspect, or lines of JSON."""
+    try:
+        with path.open("rb") as stream:
+            packed = stream.read(4) == SIGN
+    except OSError:  # it may be still to come
+        packed = False
+    return GrowingLog(path) if packed or path.suffix.lower() == ".eval" else GrowingFile(path)
+
+
 class GrowingFile:
-    """A JSONL file, read from where the last look ended."""
+    """A JSONL file, read from where the last look ended; one that was rotated or begun anew, from its beginning."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, path.name
-        self._offset = self._line = 0
+        self._offset = self._line = self._times = self._moved = 0
+        self._file = (0, 0)  # device and number of the file that was read
+        self._known = b""
         self._messages: list[Any] = []
         self._events: list[Json] = []
         self._messages_new = self._events_new = False
         self._trouble = ""
 
     def read(self) -> News:
-        """The whole lines that have come. A file that was begun anew is read from its beginning."""
+        """The whole lines that have come, first those of a file that has made room for this one since."""
+        touched: dict[str, Grown] = {}
         try:
-            size = self.path.stat().st_size
+            found = self.path.stat()
+            file, size = (found.st_dev, found.st_ino), found.st_size
+            if self._offset and (size < self._offset or file != self._file or self._bytes_before() != self._known):
+                if (before := self._renamed()) is not None:
+                    touched |= self._lines_of(before)
+                    self._moved += 1
+                self._forget()
+            self._file = file
+            touched |= self._lines_of(self.path)
+            self._known = self._bytes_before()
         except OSError as error:
-            return News(remark=f"{self.path}: {error.strerror or error}")
-        if size < self._offset:
-            self._forget()
+            return News(tuple(touched.values()), f"{self.path}: {error.strerror or error}")
+        torn = size - self._offset
+        remark = f"the last line is not whole yet: {torn:,} bytes wait" if torn > 0 else ""
+        return News(tuple(touched.values()), "; ".join(part for part in (self._trouble, remark) if part))
+
+    def _bytes_before(self) -> bytes:
+        start = max(0, self._offset - KNOWN_BY)
+        with self.path.open("rb") as stream:
+            stream.seek(start)
+            return stream.read(self._offset - start)
+
+    def _renamed(self) -> Path | None:
+        """Where the file that was read up to now lies, if it was moved aside in its folder."""
+        for each in self.path.parent.iterdir():
+            found = each.lstat()
+            if (found.st_dev, found.st_ino) == self._file and each != self.path and found.st_size >= self._offset:
+                return each
+        return None
+
+    def _lines_of(self, path: Path) -> dict[str, Grown]:
         touched: dict[str, Grown] = {}
         while True:
-            lines, behind = complete_lines(self.path, self._offset, PIECE)
+            lines, behind = complete_lines(path, self._offset, PIECE)
             if behind == self._offset:
                 break
             self._offset = behind
@@ -98,12 +141,11 @@ class GrowingFile:
         if self._events_new:
             self._events_new = False
             touched |= self._keyed(formats.read_stream(self._events).traces, "stream")
-        torn = size - self._offset
-        remark = f"the last line is not whole yet: {torn:,} bytes wait" if torn > 0 else ""
-        return News(tuple(touched.values()), "; ".join(part for part in (self._trouble, remark) if part))
+        return touched
 
     def _forget(self) -> None:
         self._offset = self._line = 0
+        self._times += 1
         self._messages, self._events = [], []
         self._messages_new = self._events_new = False
         self._trouble = ""
@@ -130,10 +172,58 @@ class GrowingFile:
 
     def _keyed(self, traces: Iterable[ForeignTrace], key: str) -> dict[str, Grown]:
         found = {}
+        times = self._times if key.startswith("line") else self._moved  # a talk begun anew is shown in its place
+        key = f"{key}#{times}" if times else key  # else what stood there before stays beside it
         for number, each in enumerate(traces):
             name = f"{each.sample}:{each.epoch}" if each.sample is not None else f"{key}:{number}"
             found[name] = of_foreign(each, f"{self.path}:{name}")
         return found
+
+
+class GrowingLog:
+    """A log of Inspect (.eval) in progress: its samples as they come, with or without a directory yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = path, path.name
+        self._stamp, self._remark = (0, 0), ""
+        self._seen: dict[str, tuple[int, ...]] = {}  # sample -> checksums of its members
+
+    def read(self) -> News:
+        """The samples that are new or were written anew, at most `SAMPLES` at once."""
+        try:
+            found = self.path.stat()
+            stamp = found.st_size, found.st_mtime_ns
+            if stamp == self._stamp:
+                return News(remark=self._remark)
+            log = InspectLog.open(self.path)
+        except BrokenRecord as error:
+            return News(remark=f"{self.path}: {error.what}; it is looked at again")
+        except OSError as error:
+            return News(remark=f"{self.path}: {error.strerror or error}")
+        with log.archive:
+            grown, trouble, left = self._samples(log)
+        if not left:
+            self._stamp = stamp
+        parts = (trouble, f"{left:,} more follow" if left else "", "in progress" * log.in_progress)
+        self._remark = "; ".join(part for part in parts if part)
+        return News(tuple(grown), self._remark)
+
+    def _samples(self, log: InspectLog) -> tuple[list[Grown], str, int]:
+        """Samples that were not read yet, what was wrong with one, and how many are left."""
+        members, trouble = log.archive.members, ""
+        sums = {name: tuple(members[part].crc for part in log.parts_of(name)) for name in log.members()}
+        fresh = [name for name, said in sums.items() if self._seen.get(name) != said]
+        grown: list[Grown] = []
+        for name in fresh[:SAMPLES]:
+            self._seen[name] = sums[name]
+            try:
+                traces = formats.read(log.read(name), Told(log.header)).traces
+            except BrokenRecord as error:
+                trouble = f"{name}: {error}"
+                del self._seen[name]  # it may only not be whole yet: tried again when the file has changed
+                continue
+            grown += [of_foreign(each, f"{self.path}:{name}:{at}") for at, each in enumerate(traces)]
+        return grown, trouble, len(fresh[SAMPLES:])
 
 
 class GrowingRun:

@@ -133,6 +133,13 @@ def test_a_killed_writer_leaves_what_was_whole(
         growing.write_text(json.dumps({"role": "user", "content": "Anew."}) + "\n")
         seat.wait(lambda: page.shown is not None and page.shown.trace.text == "Anew.")
         assert page.place.position.point <= len("Anew.")
+        menu = page.live.stop.menu()
+        menu.aboutToShow.emit()
+        (stop,) = menu.actions()
+        assert stop.text() == growing.name
+        stop.trigger()
+        assert not page.live.stop.isEnabled()
+        assert page.live.words.text().startswith("1 trace of 0 sources")
 
 
 def test_a_trace_that_is_not_stored_cannot_be_scored_or_rated_yet(sit_down: Callable[[], Seat], growing: Path) -> None:

@@ -7,10 +7,20 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, Qt, QTimer, Signal
-from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLabel, QListView, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QListView,
+    QMenu,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from studio.domain import TraceRow
-from studio.exchange.growing import GrowingFile, GrowingRun, Grown, News, Source
+from studio.exchange.growing import GrowingRun, Grown, News, Source, growing
 from studio.jobs.values import RunView
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
@@ -93,6 +103,7 @@ class LivePanel(QWidget):
         super().__init__(parent)
         self._context = context
         self._sources: dict[str, Source] = {}
+        self._left: set[str] = set()
         self._busy: set[str] = set()
         self._remarks: dict[str, str] = {}
         self._watched = ""
@@ -100,6 +111,9 @@ class LivePanel(QWidget):
         self.list = QListView()
         self.words = QLabel("Runs that go on here, and files you follow, appear as they are written.")
         self.button = QPushButton("Follow a file…")
+        self.stop = QPushButton("Stop following")
+        self.stop.setMenu(QMenu(self.stop))
+        self.stop.setEnabled(False)
         self.words.setWordWrap(True)
         set_role(self.words, "caption")
         self.list.setModel(self.model)
@@ -109,6 +123,7 @@ class LivePanel(QWidget):
         self.list.setAccessibleName("Live traces")
         head = QHBoxLayout()
         head.addWidget(self.button)
+        head.addWidget(self.stop)
         head.addStretch(1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 8, 0, 0)
@@ -119,23 +134,33 @@ class LivePanel(QWidget):
         self._timer = QTimer(self, interval=LOOK_MS)
         self._timer.timeout.connect(self.look)
         self.button.clicked.connect(lambda _checked: context.actions.run("follow_file"))
+        self.stop.menu().aboutToShow.connect(self._fill_menu)
         self.list.selectionModel().currentChanged.connect(self._on_current)
 
     def ask(self) -> None:
         """Let a person choose a file."""
         path, _ = QFileDialog.getOpenFileName(
-            self, "Follow a growing file", "", "Lines of JSON (*.jsonl *.ndjson *.log)"
+            self, "Follow a growing file", "", "Lines of JSON, logs of Inspect (*.jsonl *.ndjson *.log *.eval)"
         )
         if path:
             self.follow(Path(path))
 
     def follow(self, path: Path) -> None:
         """Follow a file from its beginning."""
-        self._add(str(path), GrowingFile(path))
+        self._add(str(path), growing(path))
 
     def follow_run(self, folder: Path, name: str) -> None:
         """Follow a run of ours."""
         self._add(str(folder), GrowingRun(folder, name))
+
+    def leave(self, key: str) -> None:
+        """Follow this source no more; what was read of it stays in the list."""
+        self._left.add(key)
+        self._sources.pop(key, None)
+        self._remarks.pop(key, None)
+        if not self._sources:
+            self._timer.stop()
+        self._say()
 
     def activate(self) -> None:
         """Follow the runs that go on here."""
@@ -159,7 +184,15 @@ class LivePanel(QWidget):
     def _on_runs(self, runs: tuple[RunView, ...]) -> None:
         for run in runs:
             if run.state in LIVE_STATES and run.folder and not run.elsewhere:
-                self.follow_run(self._context.workspace.path / run.folder, run.name)
+                folder = self._context.workspace.path / run.folder
+                if str(folder) not in self._left:
+                    self.follow_run(folder, run.name)
+
+    def _fill_menu(self) -> None:
+        menu = self.stop.menu()
+        menu.clear()
+        for key, source in self._sources.items():
+            menu.addAction(source.name, partial(self.leave, key)).setToolTip(key)
 
     def _on_lost(self, key: str, error: Exception) -> None:
         self._busy.discard(key)
@@ -169,6 +202,8 @@ class LivePanel(QWidget):
 
     def _on_news(self, key: str, news: News) -> None:
         self._busy.discard(key)
+        if key not in self._sources:
+            return
         self._remarks[key] = news.remark
         if news.traces:
             self.model.take(news.traces)
@@ -178,6 +213,7 @@ class LivePanel(QWidget):
         self._say()
 
     def _say(self) -> None:
+        self.stop.setEnabled(bool(self._sources))
         count = plural(self.model.rowCount(), "trace")
         followed = f"{count} of {plural(len(self._sources), 'source')}: "
         names = ", ".join(source.name for source in self._sources.values())

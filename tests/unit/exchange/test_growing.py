@@ -8,8 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from studio.exchange import growing
 from studio.exchange.growing import GrowingFile, GrowingRun, News
 from tests.e2e.rollouts_made import trace
+from tests.unit.exchange.archives import DEFLATE, ZSTD, archive, sample
 from trainer.contract import rollouts
 from trainer.contract.records import Block, BlockKind, Message, Step, TraceRecord
 from trainer.contract.rollouts import RolloutBatch
@@ -118,6 +120,70 @@ def test_a_file_that_is_begun_anew_is_read_anew_and_broken_lines_are_told(tmp_pa
     news = file.read()
     assert news.is_empty
     assert news.remark.startswith("line 3: ")
+
+
+def record(said: str) -> str:
+    return json.dumps({"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": said}]}) + "\n"
+
+
+@pytest.mark.parametrize("how", ["renamed", "copied and emptied", "replaced by a longer one"])
+def test_a_file_that_is_rotated_loses_nothing(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "log.jsonl"
+    write(path, record("one"))
+    file = GrowingFile(path)
+    seen = {grown.trace.uid: grown.trace.text for grown in file.read().traces}
+    if how == "renamed":
+        write(path, record("unread when it was moved"))
+        path.rename(tmp_path / "log.jsonl.1")
+    elif how == "copied and emptied":
+        path.write_text("")
+        assert file.read().is_empty
+    else:
+        path.unlink()
+    write(path, record("new one") + record("new two"))
+    news = file.read()
+    assert news.remark == ""
+    seen |= {grown.trace.uid: grown.trace.text for grown in news.traces}
+    between = ["unread when it was moved"] if how == "renamed" else []
+    assert [text.removeprefix("Q\n\n") for text in seen.values()] == ["one", *between, "new one", "new two"]
+    write(path, record("later"))
+    assert [grown.trace.text[3:] for grown in file.read().traces] == ["later"]
+
+
+def test_a_log_in_progress_is_read_sample_by_sample_and_a_killed_writer_leaves_what_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "log.eval"
+    follower = growing.growing(path)
+    assert "No such file" in follower.read().remark
+    start = {"_journal/start.json": {"version": 2, "eval": {"task": "sums", "model": "a/b"}}}
+    members = {f"samples/{at}_epoch_1.json": sample(at, f"four {at}") for at in range(3)}
+    whole = archive(start | members, ZSTD, directory=False)
+    path.write_bytes(whole[:-20])  # within the last sample
+    first = follower.read()
+    assert [grown.trace.text[11:] for grown in first.traces] == ["four 0", "four 1"]
+    assert first.traces[0].trace.model == "a/b"
+    assert first.remark == "in progress"
+    assert follower.read() == News((), "in progress")
+    path.write_bytes(archive({**start, **members, "header.json": {"version": 2, "eval": {}}}, DEFLATE))
+    last = follower.read()
+    assert [grown.trace.text[11:] for grown in last.traces] == ["four 2"]
+    assert last.remark == ""
+    members["samples/0_epoch_1.json"] = sample(0, "scored anew")
+    path.write_bytes(archive({**start, **members, "header.json": {"version": 2, "eval": {"model": "a/b"}}}, DEFLATE))
+    (again,) = follower.read().traces
+    assert again.trace.uid == first.traces[0].trace.uid
+    path.write_bytes(b"PK\3\4 torn")
+    assert "looked at again" in follower.read().remark
+
+
+def test_a_long_log_comes_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growing, "SAMPLES", 2)
+    path = tmp_path / "log.eval"
+    members = {f"samples/{at}_epoch_1.json": sample(at, "4") for at in range(5)}
+    path.write_bytes(archive({**members, "header.json": {"version": 2}}))
+    follower = growing.growing(path)
+    looks = [follower.read() for _ in range(4)]
+    assert [len(news.traces) for news in looks] == [2, 2, 1, 0]
+    assert [news.remark for news in looks] == ["3 more follow", "1 more follow", "", ""]
 
 
 def test_a_run_gives_the_traces_of_its_records_and_of_its_newest_updates(tmp_path: Path) -> None:
