@@ -5,16 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from studio.store.evaluations import Cell
-from trainer.contract.specs.evaluate import Chosen, heading_of
+from studio.exchange.result_names import SETTINGS, Column, labels
+from studio.store.evaluations import TASKS_SOLVED, Cell
 
 NOTHING = "–"
 _COLUMNS = (
-    "suite", "model", "version", "prm", "strategy", "compute", "budget", "figure", "value", "low", "high", "problems",
-    "samples", "undecided", "graders_differ", "strict", "lenient", "thinking_tokens", "answer_tokens", "truncated",
-    "tokens", "prm_calls", "seconds", "cost", "seeds", "runs",
+    "suite", "model", "version", "prm", "strategy", "compute", "budget", *SETTINGS, "figure", "value", "low", "high",
+    "problems", "samples", "undecided", "graders_differ", "strict", "lenient", "thinking_tokens", "answer_tokens",
+    "truncated", "tokens", "prm_calls", "seconds", "cost", "seeds", "runs", "figures",
 )  # fmt: skip
 
 
@@ -23,40 +23,27 @@ class Table:
     """Models down, suites across; a place holds the cell that stands for both, if any."""
 
     rows: tuple[str, ...]
-    columns: tuple[str, ...]
+    columns: tuple[Column, ...]
     cells: tuple[tuple[Cell | None, ...], ...]
 
 
 def table(cells: Iterable[Cell]) -> Table:
-    """The published form: a row a model and strategy, a column a suite and preset.
+    """The published form: a row a model and strategy, a column a suite under equal settings, in the published order.
 
-    Of several cells at one place that with the largest cap on thinking is shown, of equal ones the first given.
+    Of several caps on thinking that one run tried the largest is shown.
     """
-    places: dict[tuple[str, str], Cell] = {}
+    shown: dict[object, Cell] = {}
     for cell in cells:
-        place = (row_name(cell), column_name(cell))
-        shown = places.get(place)
-        if shown is None or _cap(cell) > _cap(shown):
-            places[place] = cell
+        place = (replace(cell.key, budget=None), cell.runs[:1])
+        before = shown.get(place)
+        if before is None or _cap(cell) > _cap(before):
+            shown[place] = cell
+    named = labels([cell.key for cell in shown.values()])
+    places = {named[cell.key]: cell for cell in shown.values()}
     rows = tuple(dict.fromkeys(row for row, _ in places))
-    columns = tuple(sorted({column for _, column in places}))
+    columns = tuple(sorted(dict.fromkeys(column for _, column in places), key=lambda column: column.order))
     grid = tuple(tuple(places.get((row, column)) for column in columns) for row in rows)
     return Table(rows, columns, grid)
-
-
-def row_name(cell: Cell) -> str:
-    """The model, with what tells its versions and strategies apart."""
-    key = cell.key
-    parts = [key.model, key.version[:6]] if key.version else [key.model]
-    if key.strategy != Chosen.SINGLE:
-        parts.append(f"{key.strategy} by {key.prm}" if key.prm and key.prm != key.model else key.strategy)
-    return " · ".join(parts)
-
-
-def column_name(cell: Cell) -> str:
-    """The suite, with the preset where there is one."""
-    suite = heading_of(cell.key.suite)
-    return suite if cell.key.compute == "by hand" else f"{suite}, {cell.key.compute} compute"
 
 
 def words(cell: Cell | None) -> str:
@@ -65,25 +52,41 @@ def words(cell: Cell | None) -> str:
         return NOTHING
     value = cell.value
     around = f" [{100 * value.low:.1f}, {100 * value.high:.1f}]" if value.low == value.low else ""
-    return f"{100 * value.value:.1f}{around}"
+    return f"{100 * value.value:.1f}{around}{tasks_words(cell)}"
+
+
+def tasks_words(cell: Cell) -> str:
+    """Of grids, what share of the tasks is solved; else nothing."""
+    tasks = cell.figures.get(TASKS_SOLVED)
+    return "" if tasks is None or tasks.value != tasks.value else f", tasks {100 * tasks.value:.1f}"
 
 
 def markdown(cells: Sequence[Cell]) -> str:
-    """A table in Markdown, with a line that says what the figures are."""
+    """A table in Markdown, and what its figures are."""
     shown = table(cells)
     lines = [
-        "| model | " + " | ".join(map(_escaped, shown.columns)) + " |",
+        "| model | " + " | ".join(_escaped(column.name) for column in shown.columns) + " |",
         "|---" * (len(shown.columns) + 1) + "|",
         *(
             "| " + " | ".join([_escaped(name), *(words(cell) for cell in row)]) + " |"
             for name, row in zip(shown.rows, shown.cells, strict=True)
         ),
     ]
-    named = dict.fromkeys(
-        (heading_of(cell.key.suite), cell.figure, cell.problems) for row in shown.cells for cell in row if cell
-    )
-    said = "; ".join(f"{suite}: {figure} over {problems:,} problems" for suite, figure, problems in named)
-    return "\n".join([*lines, "", f"Per cent, with 95 % intervals over problems. {said}.", ""])
+    said = [
+        f"- {column.name}: {_figures(row[place] for row in shown.cells)}{_with(column)}"
+        for place, column in enumerate(shown.columns)
+    ]
+    return "\n".join([*lines, "", "Per cent, with 95 % intervals over problems.", "", *said, ""])
+
+
+def _figures(cells: Iterable[Cell | None]) -> str:
+    """Which figures stand in a column."""
+    named = dict.fromkeys((cell.figure, cell.problems) for cell in cells if cell)
+    return ", ".join(f"{figure} over {problems:,} problems" for figure, problems in named)
+
+
+def _with(column: Column) -> str:
+    return f"; {column.settings}" if column.settings else ""
 
 
 def as_csv(cells: Iterable[Cell]) -> str:
@@ -93,15 +96,18 @@ def as_csv(cells: Iterable[Cell]) -> str:
     writer.writerow(_COLUMNS)
     for cell in cells:
         key, value = cell.key, cell.value
-        budget = "" if key.budget is None else key.budget
+        budget, settings = "" if key.budget is None else key.budget, dict(key.settings)
         writer.writerow(
             [
-                *(key.suite, key.model, key.version, key.prm, key.strategy, key.compute, budget, cell.figure),
+                *(key.suite, key.model, key.version, key.prm, key.strategy, key.compute, budget),
+                *(settings.get(name, "") for name in SETTINGS),
+                cell.figure,
                 *(_number(number) for number in (value.value, value.low, value.high)),
                 *(cell.problems, cell.samples, cell.undecided, cell.differ, _number(cell.strict)),
                 *(_number(number) for number in (cell.lenient, cell.thinking_tokens, cell.answer_tokens)),
                 *(_number(cell.truncated), cell.tokens, cell.prm_calls, _number(cell.seconds), _number(cell.cost)),
                 *(" ".join(map(str, cell.seeds)), " ".join(cell.runs)),
+                "; ".join(f"{name}={_number(each.value)}" for name, each in cell.figures.items()),
             ]
         )
     return out.getvalue()

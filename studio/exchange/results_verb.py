@@ -36,7 +36,8 @@ def verb(args: argparse.Namespace) -> int:
 def document(cell: Cell) -> dict[str, Any]:
     """A cell as JSON has it; a figure that does not exist is null."""
     made: dict[str, Any] = msgspec.to_builtins(cell)
-    return {name: _without_nan(value) for name, value in {**made.pop("key"), **made}.items()}
+    key = made.pop("key") | {"settings": dict(cell.key.settings)}
+    return {name: _without_nan(value) for name, value in {**key, **made}.items()}
 
 
 def _without_nan(value: Any) -> Any:  # noqa: ANN401 - JSON

@@ -21,6 +21,7 @@ from studio.store.regressions import Regression
 from trainer.contract.records import InputRow, Split
 from trainer.contract.specs.evaluate import Suite
 from trainer.reasoning import grids
+from trainer.reasoning.benchmarks import ORIGINAL, REDUNDANT
 
 Fields = Mapping[str, Any]
 _PROBLEM = ("problem", "question", "prompt", "description")
@@ -38,21 +39,24 @@ class _Wrong(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What a line says, before it is named."""
+    """What a line says, before it is named. `beside` is kept with `extra` and is no part of what the row's id names."""
 
     problem: str
     reference: str | None = None
     own: str = ""
     steps: tuple[str, ...] = ()
     extra: Fields = field(default_factory=dict)
+    beside: Fields = field(default_factory=dict)
 
 
 def read_suite(suite: Suite, paths: Sequence[Path], *, limit: int = 0, seed: int = 0) -> tuple[InputRow, ...]:
     """The rows of files (or of the JSON and JSONL files in folders), in their order. Raises ImportFormatError.
 
-    `limit` of them when there are more: which, the seed says, and for a larger limit the same and others.
+    `limit` of them when there are more: which, the seed says, and for a larger limit the same and others. Of PRMBench's
+    rows with the same class and name the first counts, as in its own evaluation.
     """
     found: dict[str, tuple[InputRow, Path, int]] = {}
+    named: set[str] = set()
     for path in _files(paths):
         for line, value in _values(path):
             try:
@@ -61,6 +65,9 @@ def read_suite(suite: Suite, paths: Sequence[Path], *, limit: int = 0, seed: int
                 remedy = getattr(error, "remedy", _WANTED[suite])
                 raise ImportFormatError(path, line, str(error), remedy or _WANTED[suite]) from error
             for each in made:
+                if suite is Suite.PRMBENCH and each.own in named:
+                    continue
+                named.update(filter(None, [each.own]))
                 row = _named(suite, each, path)
                 if row.id in found:
                     _, before, at = found[row.id]
@@ -92,12 +99,17 @@ def regression_rows(regressions: Iterable[Regression]) -> tuple[InputRow, ...]:
 
 
 def drawn(rows: Sequence[InputRow], limit: int, seed: int) -> list[InputRow]:
-    """At most `limit` rows (0 = all) in their order, those whose id the seed puts first."""
-    if not limit or len(rows) <= limit:
+    """At most `limit` problems (0 = all) in their order, those that the seed puts first; a task is one problem."""
+    units = dict.fromkeys(map(_unit, rows))
+    if not limit or len(units) <= limit:
         return list(rows)
-    chosen = sorted(rows, key=lambda row: hashlib.sha256(f"{seed} {row.id}".encode()).digest())[:limit]
-    kept = {row.id for row in chosen}
-    return [row for row in rows if row.id in kept]
+    kept = set(sorted(units, key=lambda unit: hashlib.sha256(f"{seed} {unit}".encode()).digest())[:limit])
+    return [row for row in rows if _unit(row) in kept]
+
+
+def _unit(row: InputRow) -> str:
+    """What is drawn together: the test inputs of a task, else a row by itself."""
+    return str(row.extra.get("task", row.id))
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -148,7 +160,7 @@ def _named(suite: Suite, made: _Row, path: Path) -> InputRow:
         reference=made.reference,
         split=Split.TEST,
         origin=path.name,
-        extra=dict(made.extra),
+        extra={**made.extra, **made.beside},
     )
 
 
@@ -198,7 +210,7 @@ def _aime(value: Any, path: Path) -> Iterator[_Row]:  # noqa: ANN401
 
 
 def _arc(value: Any, path: Path) -> Iterator[_Row]:  # noqa: ANN401
-    """One row for each test input of a task."""
+    """One row for each test input of a task; a task without a name of its own has its file's and a hash."""
     if (
         not isinstance(value, dict)
         or not isinstance(value.get("train"), list)
@@ -207,10 +219,13 @@ def _arc(value: Any, path: Path) -> Iterator[_Row]:  # noqa: ANN401
         raise _Wrong("a task has lists `train` and `test`", "")
     train = [(grids.grid(_of(pair, "input")), grids.grid(_of(pair, "output"))) for pair in value["train"]]
     task = _own_id(value, "id", "task_id") or path.stem
+    if path.suffix == ".jsonl" and not _own_id(value, "id", "task_id"):
+        task = f"{task}-{hashlib.sha256(msgspec.json.encode([train, value['test']])).hexdigest()[:8]}"
+    beside = {"task": task, "inputs": len(value["test"])}
     for number, pair in enumerate(value["test"]):
         test, output = grids.grid(_of(pair, "input")), grids.grid(_of(pair, "output"))
         extra = {"train": train, "test": test, "output": output}
-        yield _Row(grids.asked(train, test), grids.as_text(output), f"{task}/{number}", extra=extra)
+        yield _Row(grids.asked(train, test), grids.as_text(output), f"{task}/{number}", extra=extra, beside=beside)
 
 
 def _of(pair: Any, name: str) -> Any:  # noqa: ANN401
@@ -274,14 +289,23 @@ def _processbench(value: Any, path: Path) -> Iterator[_Row]:  # noqa: ANN401
 
 
 def _prmbench(value: Any, _: Path) -> Iterator[_Row]:  # noqa: ANN401
+    """The changed solution; beside that of the first class, `redundency`, the unchanged one, a class of its own."""
     problem = _text(value, "modified_question", "question", "original_question")
     steps = _steps(value, "modified_process" if "modified_process" in value else "steps")
     wrong, category = value.get("error_steps"), _text(value, "classification", "category")
-    if not isinstance(wrong, list) or any(type(step) is not int or not 1 <= step <= len(steps) for step in wrong):
+    if not isinstance(wrong, list) or any(type(step) is not int or step < 1 for step in wrong):
         raise _Wrong(f"error_steps {wrong!r:.60} are no places of its {len(steps)} steps", "count from 1")
-    places = sorted({step - 1 for step in wrong})
-    extra = {"wrong": places, "category": category}
-    yield _Row(problem, ", ".join(map(str, places)), _own_id(value, "idx", "id"), steps, extra)
+    own = _own_id(value, "idx", "id")
+    if category == REDUNDANT and "original_process" in value:
+        before, problem_before = _steps(value, "original_process"), _text(value, "original_question", "question")
+        yield _judged(problem_before, before, (), ORIGINAL, own)
+    # some numbers in the published files lie behind the last step; its own evaluation leaves them out
+    yield _judged(problem, steps, sorted({step - 1 for step in wrong if step <= len(steps)}), category, own)
+
+
+def _judged(problem: str, steps: tuple[str, ...], wrong: Sequence[int], category: str, own: str) -> _Row:
+    extra = {"wrong": list(wrong), "category": category}
+    return _Row(problem, ", ".join(map(str, wrong)), f"{category}_{own}" if own else "", steps, extra)
 
 
 def _steps(value: Fields, name: str) -> tuple[str, ...]:
@@ -315,7 +339,7 @@ _WANTED = {
     Suite.HUMANEVAL: "a line is {task_id, prompt, entry_point, test}, with `def check(candidate)` in the test",
     Suite.PROGRAMS: "a line is {problem, tests: [{input, output}]}",
     Suite.PROCESSBENCH: "a line is {id, problem, steps, label}",
-    Suite.PRMBENCH: "a line is {question, modified_process, error_steps, classification}",
+    Suite.PRMBENCH: "a line is {idx, modified_question, modified_process, error_steps, classification}",
     Suite.OWN: "a line is {problem, answer}; question, prompt and reference are read too",
     Suite.REGRESSIONS: "leave the file out",
 }

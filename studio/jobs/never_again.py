@@ -16,12 +16,12 @@ from trainer.contract.spec import SpecError
 from trainer.contract.specs.evaluate import Suite
 
 log = logging.getLogger(__name__)
-SAMPLES = 4
+SAMPLES, TEMPERATURE = 4, 0.7
 
 
 def order(model: str, name: str, device: str = "cpu") -> RunOrder:
     """All tests in force on a model (its uid, name or folder)."""
-    parameters = {"model": model, "suite": Suite.REGRESSIONS.value, "n": SAMPLES}
+    parameters = {"model": model, "suite": Suite.REGRESSIONS.value, "n": SAMPLES, "temperature": TEMPERATURE}
     return RunOrder("evaluate", parameters, name=f"Never again: {name}", device=device)
 
 

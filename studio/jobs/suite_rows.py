@@ -90,7 +90,7 @@ def objections(order: RunOrder) -> list[str]:
     if (spec.suite.judges_prm or spec.strategy.needs_prm) and not spec.prm.strip():
         why = "is measured" if spec.suite.judges_prm else f"chooses among the samples ({spec.strategy.value})"
         found.append(f"choose the PRM that {why}")
-    return found
+    return [*found, *filter(None, [spec.objection()])]
 
 
 def _spec(order: RunOrder) -> EvaluateSpec | None:

@@ -6,40 +6,28 @@ of `trainer.reasoning.evaluation`.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, select
+from sqlalchemy import ColumnElement, Connection, Row, select
 
 from studio.errors import NotFoundError
-from studio.store import batches
 from studio.store import schema as s
+from studio.store.evaluation_rows import COLUMNS, Key, Problem, as_grade, conditions_of, grouped, is_
 from studio.store.schema_reason import evaluation as e
 from studio.store.schema_reason import evaluation_problem as p
 from trainer.contract.specs.evaluate import Chosen, Suite, figure_of
 from trainer.reasoning import evaluation as figures
-from trainer.reasoning.evaluation import BudgetPoint, Comparison, Tried
+from trainer.reasoning.benchmarks import ORIGINAL, prm_bench_columns, step_classes
+from trainer.reasoning.evaluation import BudgetPoint, Comparison
 from trainer.reasoning.metrics import Interval
 
-CHOSEN = -1
-"""The sample number of what a strategy chose."""
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What a cell is about; two runs with equal keys fill the same cell. `budget` None = no cap on thinking."""
-
-    suite: str
-    model: str
-    version: str
-    prm: str
-    strategy: str
-    compute: str
-    budget: int | None
+TASKS_SOLVED, TASKS_SHARE = "tasks solved", "mean over tasks"
+"""ARC-AGI: tasks of which every test input is right; the mean over tasks of the share of their inputs."""
+UNSCORED = "-"  # stands for a step without a score
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,22 +95,6 @@ class Solved:
     samples: tuple[Sample, ...]
 
 
-@dataclass(slots=True)
-class _Problem:
-    """The rows of one problem in one cell."""
-
-    row: str
-    samples: list[Row[Any]] = field(default_factory=list)
-    chosen: Row[Any] | None = None
-
-    @property
-    def tried(self) -> list[Tried]:
-        return [
-            Tried(_bool(one.correct), int(one.detail.get("group", figures.NO_GROUP)), one.detail.get("score"))
-            for one in self.samples
-        ]
-
-
 def cells(
     c: Connection, *, suites: Collection[str] = (), models: Collection[str] = (), runs: Collection[str] = ()
 ) -> tuple[Cell, ...]:
@@ -134,7 +106,7 @@ def cells(
         conditions.append(e.c.model.in_(models))
     if runs:
         conditions.append(s.run.c.uid.in_(runs))
-    found = [_cell(key, problems) for key, problems in _grouped(c, conditions)]
+    found = [_cell(key, problems) for key, problems in grouped(c, conditions)]
     order = {uid: place for place, uid in enumerate(c.scalars(select(s.run.c.uid).order_by(s.run.c.id.desc())))}
     return tuple(sorted(found, key=lambda cell: order.get(cell.runs[0], len(order)) if cell.runs else len(order)))
 
@@ -185,66 +157,25 @@ def compare(c: Connection, left: Key, right: Key) -> Comparison:
 
 def budget_curve(c: Connection, key: Key) -> tuple[BudgetPoint, ...]:
     """Accuracy against thinking over the cells that differ from `key` in the budget alone, by tokens thought."""
-    conditions = [_is(column, value) for column, value in _columns(key) if column is not e.c.budget]
+    conditions = [is_(e.c[name], getattr(key, name)) for name in COLUMNS if name != "budget"]
     points = []
-    for each, found in _grouped(c, conditions):
+    for each, found in grouped(c, conditions):
+        if each.settings != key.settings:
+            continue
         thought = [np.mean([one.thinking_tokens for one in problem.samples]) for problem in found]
         cut = [np.mean([one.truncated for one in problem.samples]) for problem in found]
         points.append(figures.budget_point(each.budget, _values(each, found), thought, cut))
     return tuple(sorted(points, key=lambda point: point.thinking_tokens))
 
 
-def _of(c: Connection, key: Key) -> list[_Problem]:
-    for _, found in _grouped(c, [_is(column, value) for column, value in _columns(key)]):
-        return found
+def _of(c: Connection, key: Key) -> list[Problem]:
+    for each, found in grouped(c, conditions_of(key)):
+        if each == key:
+            return found
     raise NotFoundError(f"there is no evaluation of {key.model or key.prm} on {key.suite} with these settings")
 
 
-def _columns(key: Key) -> tuple[tuple[ColumnElement[Any], Any], ...]:
-    return tuple((e.c[name], getattr(key, name)) for name in Key.__dataclass_fields__)
-
-
-def _is(column: ColumnElement[Any], value: object) -> ColumnElement[bool]:
-    return column.is_(None) if value is None else column == value
-
-
-def _grouped(c: Connection, conditions: Sequence[ColumnElement[bool]]) -> Iterator[tuple[Key, list[_Problem]]]:
-    """Cells with their problems; of each problem the rows of its newest run."""
-    names = tuple(Key.__dataclass_fields__)
-    for values, rows in itertools.groupby(
-        c.execute(_query(conditions)), lambda row: tuple(getattr(row, name) for name in names)
-    ):
-        found: list[_Problem] = []
-        for _, of_problem in itertools.groupby(rows, lambda row: row.problem_id):
-            newest: int | None = None
-            for row in of_problem:
-                if newest is None:
-                    newest = row.run_id
-                    found.append(_Problem(row.row))
-                if row.run_id != newest:
-                    continue
-                if row.sample == CHOSEN:
-                    found[-1].chosen = row
-                else:
-                    found[-1].samples.append(row)
-        yield Key(*values), found
-
-
-def _query(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
-    keys = [e.c[name] for name in Key.__dataclass_fields__]
-    shown = [column for column in e.c if column.name not in ("id", "record", "batch_id")]
-    return (
-        select(*shown, p.c.row, s.run.c.uid.label("run"), s.run.c.id.label("run_id"), s.trace.c.uid.label("trace_uid"))
-        .join(p, p.c.id == e.c.problem_id)
-        .join(s.batch, s.batch.c.id == e.c.batch_id)
-        .outerjoin(s.run, s.run.c.id == s.batch.c.run_id)
-        .outerjoin(s.trace, s.trace.c.id == e.c.trace_id)
-        .where(and_(batches.visible(e.c.batch_id), *conditions))
-        .order_by(*keys, e.c.problem_id, s.run.c.id.desc(), e.c.sample)
-    )
-
-
-def _values(key: Key, found: Sequence[_Problem]) -> NDArray[np.float64]:
+def _values(key: Key, found: Sequence[Problem]) -> NDArray[np.float64]:
     """What each problem counts [problems], NaN where that could not be decided."""
     if key.strategy != Chosen.SINGLE:
         grades = [None if one.chosen is None else one.chosen.correct for one in found]
@@ -255,16 +186,15 @@ def _values(key: Key, found: Sequence[_Problem]) -> NDArray[np.float64]:
     return figures.passes(tried, 1)
 
 
-def _cell(key: Key, found: Sequence[_Problem]) -> Cell:
+def _cell(key: Key, found: Sequence[Problem]) -> Cell:
     samples = [row for one in found for row in one.samples]
-    others = figures.all_figures([one.tried for one in found]) if key.suite not in _JUDGED else {}
     name, value = _main(key, found)
     spending = samples or [one.chosen for one in found if one.chosen is not None]
     return Cell(
         key=key,
         figure=name,
         value=value,
-        figures={each: figures.mean_interval(values) for each, values in others.items()},
+        figures=_others(key, found),
         problems=len(found),
         samples=len(samples),
         undecided=sum(row.correct is None for row in samples),
@@ -283,15 +213,51 @@ def _cell(key: Key, found: Sequence[_Problem]) -> Cell:
     )
 
 
-_JUDGED = tuple(suite.value for suite in Suite if suite.judges_prm)
-
-
-def _main(key: Key, found: Sequence[_Problem]) -> tuple[str, Interval]:
-    """The figure that the table shows, with its name."""
-    details = [one.samples[0].detail for one in found if one.samples]
+def _others(key: Key, found: Sequence[Problem]) -> dict[str, Interval]:
+    """The figures beside the main one, by name."""
     if key.suite == Suite.PROCESSBENCH:
-        columns = [[detail[name] for detail in details] for name in ("predicted", "labelled", "subset")]
-        return figure_of(key.suite), figures.process_bench_interval(*columns)
+        return _subsets(found)
+    if key.suite == Suite.PRMBENCH:
+        return _categories(found)
+    values = figures.all_figures([one.tried for one in found])
+    if key.suite == Suite.ARC:
+        tasks = [str(one.detail.get("task", one.row)) for one in found]
+        inputs = [int(one.detail.get("inputs", 1)) for one in found]
+        by_task = figures.by_task(_values(key, found), tasks, inputs)
+        values |= {TASKS_SOLVED: by_task.solved, TASKS_SHARE: by_task.share}
+    return {name: figures.mean_interval(each) for name, each in values.items()}
+
+
+def _subsets(found: Sequence[Problem]) -> dict[str, Interval]:
+    """ProcessBench: F1 by subset."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for one in found:
+        groups.setdefault(str(one.detail["subset"]), []).append(one.detail)
+    return {name: _first_errors(details) for name, details in sorted(groups.items())}
+
+
+def _categories(found: Sequence[Problem]) -> dict[str, Interval]:
+    """PRMBench: the columns of its table, without intervals; then F1 of the right and of the wrong steps over all."""
+    pairs: dict[str, list[tuple[bool, bool]]] = {}
+    for one in found:
+        steps = zip(one.detail["truth"], one.detail["called"], strict=True)
+        known = [(truth == "1", call == "1") for truth, call in steps if call != UNSCORED]
+        pairs.setdefault(str(one.detail["category"]), []).extend(known)
+    counted = {name: some for name, some in pairs.items() if name != ORIGINAL}
+    whole = step_classes([pair for some in counted.values() for pair in some])
+    values = prm_bench_columns({name: step_classes(some) for name, some in counted.items()})
+    values |= {"F1": whole.f1, "F1 of wrong steps": whole.f1_wrong}
+    if ORIGINAL in pairs:
+        values["unchanged steps called right"] = step_classes(pairs[ORIGINAL]).accuracy
+    nothing = float("nan")
+    return {name: Interval(value, nothing, nothing, 0, len(found)) for name, value in values.items() if value == value}
+
+
+def _main(key: Key, found: Sequence[Problem]) -> tuple[str, Interval]:
+    """The figure that the table shows, with its name."""
+    details = [one.detail for one in found]
+    if key.suite == Suite.PROCESSBENCH:
+        return figure_of(key.suite), _first_errors(details)
     if key.suite == Suite.PRMBENCH:
         hits = [detail_hits(detail) for detail in details if detail["counts"]]
         return figure_of(key.suite), figures.prm_score_interval(hits)
@@ -301,9 +267,14 @@ def _main(key: Key, found: Sequence[_Problem]) -> tuple[str, Interval]:
     return name, figures.mean_interval(_values(key, found))
 
 
+def _first_errors(details: Sequence[Mapping[str, Any]]) -> Interval:
+    columns = [[detail[name] for detail in details] for name in ("predicted", "labelled", "subset")]
+    return figures.process_bench_interval(*columns)
+
+
 def detail_hits(detail: Mapping[str, Any]) -> tuple[int, int, int]:
     """Right steps called right, wrong called wrong, and missed, of a PRMBench row: a digit a step, "-" = no score."""
-    pairs = [(truth, call) for truth, call in zip(detail["truth"], detail["called"], strict=True) if call != "-"]
+    pairs = [(truth, call) for truth, call in zip(detail["truth"], detail["called"], strict=True) if call != UNSCORED]
     right = sum(truth == call == "1" for truth, call in pairs)
     wrong = sum(truth == call == "0" for truth, call in pairs)
     return right, wrong, len(pairs) - right - wrong
@@ -322,17 +293,13 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def _bool(grade: int | None) -> bool | None:
-    return None if grade is None else bool(grade)
-
-
 def _sample(row: Row[Any]) -> Sample:
     return Sample(
         number=row.sample,
         answer=row.answer,
-        correct=_bool(row.correct),
-        strict=_bool(row.strict),
-        lenient=_bool(row.lenient),
+        correct=as_grade(row.correct),
+        strict=as_grade(row.strict),
+        lenient=as_grade(row.lenient),
         thinking_tokens=row.thinking_tokens,
         answer_tokens=row.answer_tokens,
         truncated=bool(row.truncated),

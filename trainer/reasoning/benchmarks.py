@@ -14,6 +14,18 @@ from trainer.reasoning.metrics import FirstErrorFigures, first_error, first_erro
 
 Scores = Sequence[float | None]
 ORIGINAL = "correct"  # PRMBench's category of unchanged solutions: measured, but no part of its totals
+REDUNDANT, ALL_RIGHT = "redundency", "multi_solutions"  # as its files spell them; in the latter no step is wrong
+PRM_BENCH = {
+    "simplicity": {REDUNDANT: "NR", "circular": "NCL"},
+    "soundness": {
+        "counterfactual": "ES",
+        "step_contradiction": "SC",
+        "domain_inconsistency": "DC",
+        "confidence": "CI",
+    },
+    "sensitivity": {"missing_condition": "PS", "deception": "DR", ALL_RIGHT: "MS"},
+}
+"""PRMBench's categories by what they test, with the names of its tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +126,26 @@ def step_classes(pairs: Sequence[tuple[bool, bool]]) -> StepClasses:
         n_right=sum(is_right for is_right, _ in pairs),
         n_wrong=sum(not is_right for is_right, _ in pairs),
     )
+
+
+def category_score(category: str, classes: StepClasses) -> float:
+    """PRMScore of a category; where no step is wrong the F1 of the right ones stands for it, as in the tables."""
+    return classes.f1 if category == ALL_RIGHT else classes.prm_score
+
+
+def prm_bench_columns(categories: Mapping[str, StepClasses]) -> dict[str, float]:
+    """The columns of PRMBench's table by their names: categories, and the mean of each subject whose are all there.
+
+    A category that the table does not know has its own name.
+    """
+    found: dict[str, float] = {}
+    known = {name for subject in PRM_BENCH.values() for name in subject}
+    for subject, names in PRM_BENCH.items():
+        scores = {short: category_score(name, categories[name]) for name, short in names.items() if name in categories}
+        found |= scores
+        if len(scores) == len(names):
+            found[subject] = sum(scores.values()) / len(scores)
+    return found | {name: category_score(name, one) for name, one in categories.items() if name not in known}
 
 
 def _f1(hits: int, missed: int) -> float:

@@ -125,6 +125,27 @@ def all_figures(problems: Sequence[Samples]) -> dict[str, Floats]:
     return {name: values for name, values in found.items() if not np.isnan(values).all()}
 
 
+@dataclass(frozen=True, slots=True)
+class ByTask:
+    """Values by task [tasks] of problems that belong together, NaN where one of them has none or is not there.
+
+    `solved`: all of a task are right; a chance of that where values are chances. `share` of a task's that are right.
+    """
+
+    solved: Floats
+    share: Floats
+
+
+def by_task(values: ArrayLike, tasks: Sequence[str], sizes: Sequence[int]) -> ByTask:
+    """Of values by problem [problems], each with its task and how many problems that has."""
+    of: dict[str, list[float]] = {}
+    whole = dict(zip(tasks, sizes, strict=True))
+    for task, value in zip(tasks, np.asarray(values, dtype=np.float64).tolist(), strict=True):
+        of.setdefault(task, []).append(value)
+    rows = [some if len(some) == whole[task] else [math.nan] for task, some in of.items()]
+    return ByTask(np.array([math.prod(row) for row in rows]), np.array([sum(row) / len(row) for row in rows]))
+
+
 def mean_interval(values: ArrayLike, *, rounds: int = ROUNDS, level: float = 0.95, seed: int = 0) -> Interval:
     """The mean over problems and its percentile interval when problems are drawn with replacement; NaN is left out.
 

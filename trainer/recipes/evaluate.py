@@ -48,6 +48,8 @@ def run(worker: Worker) -> dict[str, float]:
     worker.progress("loading the model", 0, 1, unit="models", force=True)
     if spec.suite.judges_prm:
         return Judging(worker, spec, load_scorer(worker, spec), before.known).run(rows)
+    if problem := spec.objection():
+        raise RunFailed(problem)
     try:
         with Grader() as grader:
             return Measuring(worker, spec.with_preset(), kind_of(spec, grader), before).run(rows)
@@ -155,9 +157,6 @@ class Measuring:
             rows=len(rows),
             parameters=sum(weight.numel() for weight in self.writer.policy.language.parameters()),
         )
-        if self.spec.n > 1 and self.spec.temperature == 0:
-            text = "at temperature 0 all samples of a problem are the same; raise the temperature"
-            self.worker.notice(Level.WARNING, "samples_equal", text, samples=self.spec.n)
         together = max(1, self.spec.batch_rows // self.spec.n)
         missing = set(left)
         for start in range(0, len(tasks), together):

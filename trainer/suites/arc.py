@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from trainer.contract.generated import Settings
 from trainer.contract.records import InputRow
 from trainer.reasoning import grids
 from trainer.reasoning.response import Response
@@ -28,9 +30,14 @@ class Arc(AsText):
         return None if found is None else grids.as_text(found)
 
     def grade(self, answered: Sequence[Answered], check: Check) -> list[Graded]:
-        """Right in size and in every cell."""
+        """Right in size and in every cell; which task the input is of, and how many that has, stands beside."""
         check()
-        return [_graded(one) for one in answered]
+        made = zip(answered, map(_graded, answered), strict=True)
+        return [replace(graded, detail={**graded.detail, **_task(one.row)}) for one, graded in made]
+
+
+def _task(row: InputRow) -> Settings:
+    return {name: row.extra[name] for name in ("task", "inputs") if name in row.extra}
 
 
 def _graded(one: Answered) -> Graded:

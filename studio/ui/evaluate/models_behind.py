@@ -9,6 +9,7 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
 
+from studio.store.evaluation_rows import Key
 from studio.store.evaluations import Sample, Solved
 from studio.ui.widgets.parts import plural
 
@@ -45,11 +46,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """What is behind something: its name, the suite, and the lines."""
+    """What is behind something: its name, the suite, and the lines; `key` where it is a whole cell."""
 
     title: str
     suite: str
     lines: tuple[Line, ...]
+    key: Key | None = None
 
 
 class Wanted(StrEnum):

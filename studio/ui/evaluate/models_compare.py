@@ -10,8 +10,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QFormLayout, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from studio.errors import NotFoundError
-from studio.exchange import results
-from studio.store.evaluations import Cell, Key
+from studio.exchange.result_names import labels
+from studio.store.evaluation_rows import Key
+from studio.store.evaluations import Cell
 from studio.ui.evaluate.models_desk import title_of
 from studio.ui.evaluate.models_pairs import Pairs, read_pairs, told
 from studio.ui.widgets.parts import Quiet, align_labels, plural
@@ -36,6 +37,7 @@ class ComparePanel(QWidget):
         self._context = context
         self._asked = 0
         self._cells: tuple[Cell, ...] = ()
+        self._full: dict[Key, str] = {}
         self._left: Key | None = None
         self.pairs: Pairs | None = None
         self.left, self.right = QLabel("", self), QComboBox(self)
@@ -54,6 +56,8 @@ class ComparePanel(QWidget):
     def show_cells(self, cells: Sequence[Cell]) -> None:
         """What there is."""
         self._cells = tuple(cells)
+        named = labels([cell.key for cell in cells])
+        self._full = {key: ", ".join(filter(None, [row, column.conditions])) for key, (row, column) in named.items()}
 
     def show_left(self, left: Key) -> None:
         """Compare this cell; the other side stays where it can."""
@@ -63,7 +67,7 @@ class ComparePanel(QWidget):
         self.right.blockSignals(True)
         self.right.clear()
         for cell in self.others:
-            self.right.addItem(_name(cell), cell.key)
+            self.right.addItem(self._full[cell.key], cell.key)
         place = next((n for n, cell in enumerate(self.others) if cell.key == before), 0)
         self.right.setCurrentIndex(place)
         self.right.setEnabled(self.right.count() > 0)
@@ -79,8 +83,7 @@ class ComparePanel(QWidget):
         one, other = left.model or left.prm, right.model or right.prm
         if one != other:
             return one, other
-        by = {cell.key: _name(cell) for cell in self._cells}
-        return by.get(left, one), by.get(right, other)
+        return self._full.get(left, one), self._full.get(right, other)
 
     def _read(self) -> None:
         left, right = self._left, self.right.currentData()
@@ -147,9 +150,3 @@ class ComparePanel(QWidget):
         column.addLayout(grid)
         column.addWidget(Quiet("Every square opens its problems, with the samples of both models.", self))
         column.addStretch(1)
-
-
-def _name(cell: Cell) -> str:
-    cap = "" if cell.key.budget is None else f", at most {cell.key.budget:,} tokens of thinking"
-    compute = "" if cell.key.compute == "by hand" else f", {cell.key.compute} compute"
-    return f"{results.row_name(cell)}{compute}{cap}"

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidg
 from sqlalchemy import Connection
 
 from studio.store import evaluations
+from studio.store.evaluation_rows import Key
 from studio.store.evaluations import Cell
 from studio.ui.evaluate import models_figures
 from studio.ui.evaluate.models_chart import NOTHING, ChartView
@@ -117,7 +118,7 @@ class CurvesPanel(QWidget):
         if self.curves is None:
             return
         opens = self.curves.opens[series][point]
-        if isinstance(opens, evaluations.Key):
+        if isinstance(opens, Key):
             self.keyWanted.emit(opens)
         else:
             self.behindWanted.emit(opens)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
+from studio.exchange.result_names import told
 from studio.store import batches, evaluations
-from studio.store.evaluations import Cell, Key
+from studio.store.evaluation_rows import Key
+from studio.store.evaluations import Cell
 from studio.store.schema_reason import evaluation as e
 from studio.ui.evaluate.models_behind import Behind, lines_of
 from trainer.contract.specs.evaluate import Chosen, heading_of
@@ -34,7 +36,7 @@ def read_results(c: Connection, before: Stamp | None) -> Results:
 
 def read_behind(c: Connection, key: Key) -> Behind:
     """The problems behind a cell."""
-    return Behind(title_of(key), key.suite, lines_of(evaluations.problems(c, key)))
+    return Behind(title_of(key), key.suite, lines_of(evaluations.problems(c, key)), key)
 
 
 def title_of(key: Key) -> str:
@@ -44,6 +46,7 @@ def title_of(key: Key) -> str:
         parts.append(key.strategy)
     if key.compute != "by hand":
         parts.append(f"{key.compute} compute")
+    parts += [told(dict(key.settings), ("n", "temperature", "threshold"))]
     if key.budget is not None:
         parts.append(f"{key.budget:,} tokens of thinking")
-    return " · ".join(parts)
+    return " · ".join(filter(None, parts))

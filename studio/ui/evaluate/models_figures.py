@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studio.exchange import results
-from studio.store.evaluations import Cell, Key, Solved
+from studio.exchange.result_names import labels
+from studio.store.evaluation_rows import Key
+from studio.store.evaluations import Cell, Solved
 from studio.store.plots import wilson
 from studio.ui.evaluate.models_behind import Behind, Line, Tried, lines_of
 from studio.ui.evaluate.models_chart import Drawing, Point, Series
@@ -34,9 +35,11 @@ class Curves:
 def thinking(cells: Sequence[Cell], of: Cell) -> Curves:
     """Accuracy against tokens of thinking: every model and strategy on the cell's suite, its caps joined."""
     groups: dict[str, list[Cell]] = {}
-    for cell in cells:
-        if cell.key.suite == of.key.suite and cell.value.value == cell.value.value:
-            groups.setdefault(_series_name(cell), []).append(cell)
+    mine_all = [cell for cell in cells if cell.key.suite == of.key.suite and cell.value.value == cell.value.value]
+    named = labels([cell.key for cell in mine_all], caps=False)
+    for cell in mine_all:
+        row, column = named[cell.key]
+        groups.setdefault(", ".join(filter(None, [row, column.compute, column.apart])), []).append(cell)
     series, opens = [], []
     for name, mine in groups.items():
         mine.sort(key=lambda cell: cell.thinking_tokens)
@@ -144,11 +147,6 @@ def _sizes(most: int) -> list[int]:
     """1, 2, 4 ... and the most."""
     powers = [1 << place for place in range(most.bit_length())] if most > 0 else []
     return sorted({*powers, most} if most else set())
-
-
-def _series_name(cell: Cell) -> str:
-    name = results.row_name(cell)
-    return name if cell.key.compute == "by hand" else f"{name}, {cell.key.compute}"
 
 
 def _thought(cell: Cell) -> str:

@@ -7,28 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from studio.exchange import results
+from studio.exchange.result_names import Column, settings_words
 from studio.store.evaluations import Cell
-from trainer.contract.specs.evaluate import ComputePreset, Suite, figure_of, heading_of
-
-COMPUTE = tuple(preset.value for preset in ComputePreset)
-_ORDER = (
-    Suite.AIME, Suite.MATH500, Suite.GSM8K, Suite.ARC, Suite.HUMANEVAL, Suite.PROGRAMS, Suite.OWN, Suite.REGRESSIONS,
-    Suite.PROCESSBENCH, Suite.PRMBENCH,
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A suite under one preset; `compute` is "" where the settings were made by hand."""
-
-    suite: str
-    heading: str
-    compute: str
-
-    @property
-    def name(self) -> str:
-        """For a person who hears it."""
-        return f"{self.heading}, {self.compute} compute" if self.compute else self.heading
+from trainer.contract.specs.evaluate import Suite, figure_of, heading_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +26,9 @@ class Grid:
 
 
 def grid(cells: Sequence[Cell]) -> Grid:
-    """Cells in their places, as `steplens evaluate` lists them, suites in the order of the published tables."""
+    """Cells in their places, as `steplens evaluate` lists them."""
     made = results.table(cells)
-    found = [next(cell for row in made.cells if (cell := row[place])) for place in range(len(made.columns))]
-    columns = [
-        Column(cell.key.suite, heading_of(cell.key.suite), _shown(cell.key.compute)) for cell in found
-    ]  # a column without any cell does not come about
-    order = sorted(range(len(columns)), key=lambda place: _place(columns[place]))
-    placed = tuple(tuple(row[place] for place in order) for row in made.cells)
-    return Grid(made.rows, tuple(columns[place] for place in order), placed, frozenset(_best(placed)))
+    return Grid(made.rows, made.columns, made.cells, frozenset(_best(made.cells)))
 
 
 def figure_words(cell: Cell) -> str:
@@ -69,6 +44,8 @@ def figure_words(cell: Cell) -> str:
 def detail_words(cell: Cell) -> str:
     """What stands small under a figure: problems, and what was cut short or could not be graded."""
     parts = [f"n {cell.problems:,}"]
+    if tasks := results.tasks_words(cell):
+        parts.append(tasks.removeprefix(", "))
     if cell.figure != figure_of(cell.key.suite) and cell.key.strategy == "single":
         parts.insert(0, cell.figure)
     if not math.isnan(cell.truncated) and not _judges(cell):
@@ -91,8 +68,7 @@ def told(cell: Cell, *, best: bool = False) -> str:
         )
         lines.append(f"{cell.thinking_tokens:,.0f} tokens thought and {cell.answer_tokens:,.0f} answered on average")
         lines.append(f"{_share(cell.truncated)} of the samples were cut short by a cap")
-        cap = "no cap on thinking" if key.budget is None else f"at most {key.budget:,} tokens of thinking"
-        lines.append(f"{cap}; {key.compute} compute; strategy {key.strategy}")
+        lines.append(f"{settings_words(key)}; {key.compute} compute; strategy {key.strategy}")
     lines += [f"{name} {100 * each.value:.1f} %" for name, each in cell.figures.items() if name != cell.figure]
     if cell.seeds:
         lines.append("seed " + ", ".join(map(str, cell.seeds)))
@@ -105,17 +81,6 @@ def _judges(cell: Cell) -> bool:
 
 def _share(value: float) -> str:
     return results.NOTHING if math.isnan(value) else f"{value:.1%}"
-
-
-def _shown(compute: str) -> str:
-    return "" if compute == ComputePreset.BY_HAND else compute
-
-
-def _place(column: Column) -> tuple[int, str, int]:
-    known = column.suite in set(Suite)
-    suite = _ORDER.index(Suite(column.suite)) if known else len(_ORDER)
-    compute = column.compute or ComputePreset.BY_HAND.value
-    return suite, column.heading, COMPUTE.index(compute) if compute in COMPUTE else len(COMPUTE)
 
 
 def _best(rows: Sequence[Sequence[Cell | None]]) -> list[tuple[int, int]]:

@@ -23,7 +23,7 @@ from studio.jobs.devices import Machine
 from studio.jobs.roles import roles_of
 from studio.jobs.values import Preview, RunOrder, RunView
 from studio.store import models
-from studio.store.evaluations import Key
+from studio.store.evaluation_rows import Key
 from studio.store.models import StoredModel
 from studio.ui.dialogs import set_role
 from studio.ui.evaluate import models_tiny

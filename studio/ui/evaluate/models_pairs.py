@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from studio.store import evaluations
-from studio.store.evaluations import Key, Solved
+from studio.store.evaluation_rows import Key
+from studio.store.evaluations import Solved
 from studio.ui.evaluate.models_behind import Behind, Line, Tried
 from trainer.contract.specs.evaluate import heading_of
 from trainer.reasoning.evaluation import Comparison

@@ -9,12 +9,13 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedLayout, QTabWidget, QVBoxLayout, QWidget
 
 from studio.errors import NotFoundError
-from studio.store.evaluations import Cell, Key
+from studio.store.evaluation_rows import Key
+from studio.store.evaluations import Cell
 from studio.ui.evaluate import models_export
 from studio.ui.evaluate.models_behind import Behind
 from studio.ui.evaluate.models_compare import ComparePanel
 from studio.ui.evaluate.models_curves import CurvesPanel
-from studio.ui.evaluate.models_desk import Results, Stamp, read_behind, read_results, title_of
+from studio.ui.evaluate.models_desk import Results, Stamp, read_behind, read_results
 from studio.ui.evaluate.models_note import LearnedNote
 from studio.ui.evaluate.models_order import EvaluateDialog
 from studio.ui.evaluate.models_problems import ProblemsPanel
@@ -141,7 +142,7 @@ class ModelsTab(QWidget):
 
     def _on_opened(self, cell: Cell) -> None:
         behind = self.problems.behind
-        if behind is None or behind.title != title_of(cell.key):
+        if behind is None or behind.key != cell.key:
             self._read_behind(cell.key)
         self.sides.setCurrentWidget(self.problems)
         self.problems.list.setFocus(Qt.FocusReason.OtherFocusReason)

@@ -19,8 +19,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.store.evaluations import Cell, Key
-from studio.ui.evaluate.models_grid import Column, Grid, detail_words, figure_words, grid, told
+from studio.exchange.result_names import Column
+from studio.store.evaluation_rows import Key
+from studio.store.evaluations import Cell
+from studio.ui.evaluate.models_grid import Grid, detail_words, figure_words, grid, told
 from studio.ui.theme import Theme
 
 FIGURE_ROLE, DETAIL_ROLE = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
@@ -204,7 +206,7 @@ class SuiteHeader(QHeaderView):
     @property
     def has_presets(self) -> bool:
         """Whether there is a second line."""
-        return any(column.compute for column in self._columns)
+        return any(column.conditions for column in self._columns)
 
     def sizeHint(self) -> QSize:
         """One line, or two."""
@@ -215,7 +217,7 @@ class SuiteHeader(QHeaderView):
         """The width that a section's heading needs, shared by the sections under one suite."""
         first, last = self._group(section)
         whole = self._metric(self._columns[section].heading) // (last - first + 1)
-        return max(whole, self._metric(self._columns[section].compute))
+        return max(whole, self._metric(self._columns[section].conditions))
 
     def paintSection(self, painter: QPainter, rect: QRect, section: int) -> None:
         """The ground of the style, the suite across all its sections, the preset below."""
@@ -238,7 +240,7 @@ class SuiteHeader(QHeaderView):
         painter.setPen(self._theme.colours.q("secondary"))
         below = QRect(rect.left(), rect.top() + half, rect.width(), rect.height() - half)
         if self.has_presets:
-            words = f"{column.compute} compute" if column.compute else ("by hand" if first != last else "")
+            words = column.conditions or ("by hand" if first != last else "")
             painter.drawText(below, Qt.AlignmentFlag.AlignCenter, words)
         painter.setPen(self._theme.colours.q("border"))
         if section == last:
@@ -251,4 +253,4 @@ class SuiteHeader(QHeaderView):
         return mine[0], mine[-1]
 
     def _metric(self, text: str) -> int:
-        return self.fontMetrics().horizontalAdvance(f"{text} compute" if text else "") + 2 * PAD
+        return self.fontMetrics().horizontalAdvance(text) + 2 * PAD

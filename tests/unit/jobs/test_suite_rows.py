@@ -78,6 +78,9 @@ def test_problems_of_the_workspace_are_those_that_are_selected(workspace: Worksp
         ({"suite": "gsm8k"}, "--rows FILE"),
         ({"suite": "own", "model": ""}, "choose the policy that is measured"),
         ({"suite": "own", "strategy": "weighted"}, "chooses among the samples"),
+        ({"suite": "own", "strategy": "majority", "n": 4}, "would choose among 4 copies; set temperature above 0"),
+        ({"suite": "own", "compute": "low"}, "4 would be written for nothing; .* compute to by hand and n to 1"),
+        ({"suite": "own", "strategy": "majority", "temperature": 1.0}, "has one sample to choose from; set n to 2"),
         ({"suite": "processbench", "model": ""}, "choose the PRM that is measured"),
         ({"suite": "regressions"}, "no row goes in"),
     ],
@@ -125,10 +128,10 @@ def test_the_table_is_written_as_markdown_csv_and_json(
     evaluated(workspace)
     assert main(["evaluate", "--workspace", folder]) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert shown[0] == "| model | GSM8K, high compute | GSM8K, low compute |"
+    assert shown[0] == "| model | GSM8K, low compute | GSM8K, high compute |"
     assert {line.split(" | ")[0]: line.split(" | ")[1:] for line in shown[2:4]} == {
-        "| tiny · aa": ["–", "75.0 [25.0, 100.0] |"],
-        "| a\\|b · aa": ["100.0 [100.0, 100.0]", "– |"],
+        "| tiny · aa": ["75.0 [25.0, 100.0]", "– |"],
+        "| a\\|b · aa": ["–", "100.0 [100.0, 100.0] |"],
     }
     assert main(["evaluate", "--workspace", folder, "--format", "csv", "--out", str(tmp_path / "t.csv")]) == 0
     lines = (tmp_path / "t.csv").read_text().splitlines()

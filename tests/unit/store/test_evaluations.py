@@ -17,7 +17,7 @@ from studio.store import batches, evaluations, regressions, runs
 from studio.store import schema as s
 from studio.store.database import Database
 from studio.store.evaluation_records import store_records
-from studio.store.evaluations import Key
+from studio.store.evaluation_rows import Key
 from tests.unit.store.making import small
 from trainer.contract.records import EvaluationRecord, record_id
 from trainer.contract.specs.evaluate import Must

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Self
 
 from trainer.contract.forms import Aggregation
-from trainer.contract.specs.setting import SpecError, setting
+from trainer.contract.specs.setting import SpecError, Value, setting
 
 
 class Suite(StrEnum):
@@ -99,6 +99,9 @@ class ComputePreset(StrEnum):
     HIGH = "high"
 
 
+Conditions = tuple[tuple[str, Value], ...]
+"""Settings that a figure depends on, by name, in the order in which they are told."""
+
 _LOW, _HIGH = (4, 512, 256), (32, 8192, 1024)  # samples, tokens of thinking, tokens of answer
 
 
@@ -185,6 +188,43 @@ class EvaluateSpec:
         if not found or found[0] < 0:
             raise SpecError(f"evaluate.budgets = {self.budgets!r} is no list of tokens such as 64,256,1024")
         return tuple(found)
+
+    def conditions(self) -> Conditions:
+        """What a figure depends on beside suite, models, strategy, preset and cap on thinking.
+
+        Runs that differ in one of these are no repetition of each other. The seed is not among them.
+        """
+        if self.suite.judges_prm:
+            return () if self.threshold < 0 else (("threshold", self.threshold),)
+        spec = self.with_preset()
+        found: list[tuple[str, Value]] = [("n", spec.n), ("temperature", spec.temperature)]
+        if spec.temperature > 0:
+            found.append(("top_p", spec.top_p))
+        found.append(("max_answer_tokens", spec.max_answer_tokens))
+        if spec.difficulty >= 0:
+            found.append(("difficulty", spec.difficulty))
+        if spec.prm or spec.strategy.needs_prm:
+            found.append(("aggregation", spec.aggregation.value))
+        if spec.suite.runs_code:
+            found += [("code_seconds", spec.code_seconds), ("code_mib", spec.code_mib)]
+        return tuple(found)
+
+    def objection(self) -> str:
+        """What makes these settings meaningless, with what to do; empty where nothing does."""
+        if self.suite.judges_prm:
+            return ""
+        n, chooses = self.with_preset().n, self.strategy is not Chosen.SINGLE
+        if n > 1 and self.temperature == 0:
+            what = f"{self.strategy} would choose among {n} copies" if chooses else f"{n} would be written for nothing"
+            less = "compute to by hand and n to 1" if self.compute is not ComputePreset.BY_HAND else "n to 1"
+            only = " and the strategy to single" if chooses else ""
+            return (
+                f"at temperature 0 all samples of a problem are the same: {what}; "
+                f"set temperature above 0 (0.6 to 1 are usual), or {less}{only}"
+            )
+        if n == 1 and chooses:
+            return f"{self.strategy} has one sample to choose from; set n to 2 or more, or the strategy to single"
+        return ""
 
 
 def heading_of(suite: str) -> str:
