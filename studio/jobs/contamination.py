@@ -1,13 +1,14 @@
-"""Whether problems that are learned from stand in a benchmark, word for word or nearly."""
+"""Whether problems that are learned from stand in a benchmark, word for word or nearly, however far back that was."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,12 @@ from sqlalchemy import Connection, func, select
 
 from studio.errors import CancelledError, ImportFormatError, NotFoundError, RunError
 from studio.exchange.telling import CANCELLED, Teller, cancellable
+from studio.jobs.ancestry import ancestry, training_rows
 from studio.jobs.compare import named_runs
 from studio.store import batches, projects
 from studio.store import schema as s
 from studio.store.runs import StoredRun
 from studio.workspace import Workspace
-from trainer.contract.records import Split
-from trainer.contract.run_folder import RunFolder, RunFolderError
 from trainer.reasoning.split import fold_of
 
 FIELDS = ("problem", "question", "prompt")
@@ -40,19 +40,28 @@ class Likeness(StrEnum):
 
     EQUAL = "equal"  # the same text under NFKC, casefold and single spaces
     NEAR = "near"  # so many runs of eight words in common
+    WITHIN = "within"  # so many of them stand in the text that answers another problem
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A problem that is learned from; `row` names it (a row of the run, or the problem's uid)."""
+    """A problem that is learned from; `row` names it (a row of the run, or the problem's uid).
+
+    `solution` is the text that answers it; `run` is the uid of the run whose row it is.
+    """
 
     row: str
     text: str
+    solution: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A problem beside the benchmark's; `overlap` is the share of the latter's word 8-grams that stand in it."""
+    """A problem beside the benchmark's; `overlap` is the share of the latter's word 8-grams that stand in it.
+
+    `row` is one of the run's rows; the run is "" where a project was compared.
+    """
 
     row: str
     problem: str
@@ -60,11 +69,28 @@ class Pair:
     benchmark: str
     likeness: Likeness
     overlap: float
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A run whose rows were compared, or that was passed on the way (`rows` 0): how it was come to, and its finds."""
+
+    run: str
+    name: str
+    recipe: str
+    role: str
+    of: str
+    rows: int
+    found: int  # pairs
 
 
 @dataclass(frozen=True, slots=True)
 class Contamination:
-    """What was compared and which pairs were found."""
+    """What was compared and which pairs were found.
+
+    `sources` are the run and all that it builds on, nearest first; of models that come from `outside` nothing is known.
+    """
 
     of: str
     against: str
@@ -74,10 +100,16 @@ class Contamination:
     equal: int  # of the benchmark's problems
     near: int  # of the benchmark's problems that no problem equals
     pairs: tuple[Pair, ...]
+    sources: tuple[Source, ...] = ()
+    outside: tuple[str, ...] = ()
 
     def sentences(self) -> Iterator[str]:
         """For a person."""
         yield f"{self.problems:,} problems of {self.of} against {self.benchmark:,} of {self.against}"
+        yield from (_told(source) for source in self.sources[1:])
+        yield from (
+            f"  {outside} was not made in this workspace: what it learned is not known" for outside in self.outside
+        )
         if not self.pairs:
             yield f"none is equal, none has {self.threshold:.0%} of a problem's runs of {GRAM} words"
             return
@@ -85,11 +117,19 @@ class Contamination:
             f"{self.equal:,} problems of the benchmark are learned from word for word, {self.near:,} nearly "
             f"(at least {self.threshold:.0%} of its runs of {GRAM} words)"
         )
+        names = {source.run: source.name for source in self.sources}
         for pair in self.pairs[:SHOWN_PAIRS]:
             yield f"  {pair.likeness.value} {pair.overlap:.0%}  line {pair.line}: {_short(pair.benchmark)}"
-            yield f"    {pair.row}: {_short(pair.problem)}"
+            whose = f"run {names.get(pair.run, pair.run)!r}, row " if pair.run else ""
+            yield f"    {whose}{pair.row}: {_short(pair.problem)}"
         if len(self.pairs) > SHOWN_PAIRS:
             yield f"  and {len(self.pairs) - SHOWN_PAIRS:,} more pairs; --json lists them all"
+
+
+def _told(source: Source) -> str:
+    """A run on the way in a line."""
+    rows = f"{source.rows:,} training rows, {source.found:,} pairs" if source.rows else "learned nothing itself"
+    return f"  run {source.name!r} ({source.recipe}) {source.role} run {source.of!r}: {rows}"
 
 
 class Benchmark:
@@ -120,16 +160,19 @@ class Benchmark:
         for gram in grams:
             self._by_gram.setdefault(gram, []).append(number)
 
-    def alike(self, text: str, threshold: float) -> Iterator[tuple[int, Likeness, float]]:
-        """The number, likeness and overlap of each problem that this one gives away."""
+    def alike(self, text: str, threshold: float, solution: str = "") -> Iterator[tuple[int, Likeness, float]]:
+        """The number, likeness and overlap of each problem that this one, or the text that answers it, gives away."""
         same = self._by_fold.get(fold_of(text))
+        known = set() if same is None else {same}
         if same is not None:
             yield same, Likeness.EQUAL, 1.0
-        shared = Counter(number for gram in grams_of(text) for number in self._by_gram.get(gram, ()))
-        for number, count in shared.items():
-            overlap = count / self._sizes[number]
-            if number != same and overlap >= threshold:
-                yield number, Likeness.NEAR, overlap
+        for likeness, words in ((Likeness.NEAR, text), (Likeness.WITHIN, solution)):
+            shared = Counter(number for gram in grams_of(words) for number in self._by_gram.get(gram, ()))
+            for number, count in shared.items():
+                overlap = count / self._sizes[number]
+                if number not in known and overlap >= threshold:
+                    known.add(number)
+                    yield number, likeness, overlap
 
 
 def grams_of(text: str) -> frozenset[str]:
@@ -198,13 +241,9 @@ def project_problems(c: Connection, project: str) -> tuple[int, Iterator[Problem
 
 
 def run_problems(workspace: Workspace, run: StoredRun) -> Iterator[Problem]:
-    """The problems of a run's training rows, as its folder froze them. Raises RunError."""
-    try:
-        for row in RunFolder(workspace.path / run.folder).read_input():
-            if row.split is Split.TRAIN:
-                yield Problem(row.id, row.problem)
-    except (RunFolderError, OSError) as error:
-        raise RunError(f"run {run.name!r} cannot be read: {error}") from error
+    """The problems of a run's training rows with the texts that answer them. Raises RunError."""
+    for row in training_rows(workspace, run):
+        yield Problem(row.id, row.problem, "\n".join(row.steps) if row.response is None else row.response, run.uid)
 
 
 def check(
@@ -217,23 +256,50 @@ def check(
     threshold: float,
     tell: Progress,
 ) -> Contamination:
-    """Compare problem by problem; each text once. Only the benchmark and what was found are held in memory."""
-    seen: set[str] = set()
+    """Compare problem by problem; of each run each text once. Only the benchmark and finds are held in memory."""
+    seen: set[tuple[str, str]] = set()  # of each run the problems, and with them the texts that answer them
+    distinct: set[str] = set()
     pairs: list[tuple[int, Pair]] = []
     for number, each in enumerate(problems):
         if number % EVERY == 0:
             tell("comparing problems", number, total)
         fold = fold_of(each.text)
-        if fold in seen:
-            continue
-        seen.add(fold)
-        for other, likeness, overlap in benchmark.alike(each.text, threshold):
-            line, text = benchmark.lines[other], benchmark.texts[other]
-            pairs.append((other, Pair(each.row, each.text, line, text, likeness, overlap)))
+        distinct.add(fold)
+        problem, answered = (each.run, fold), (each.run, f"{fold} {_digest(each.solution)}")
+        text = "" if problem in seen else each.text
+        solution = "" if answered in seen else each.solution
+        seen |= {problem, answered}
+        for other, likeness, overlap in benchmark.alike(text, threshold, solution):
+            line, theirs = benchmark.lines[other], benchmark.texts[other]
+            pairs.append((other, Pair(each.row, each.text, line, theirs, likeness, overlap, each.run)))
     equal = {other for other, pair in pairs if pair.likeness is Likeness.EQUAL}
     near = {other for other, _ in pairs} - equal
     found = sorted((pair for _, pair in pairs), key=lambda pair: (-pair.overlap, pair.likeness, pair.line, pair.row))
-    return Contamination(of, against, threshold, len(seen), len(benchmark), len(equal), len(near), tuple(found))
+    return Contamination(of, against, threshold, len(distinct), len(benchmark), len(equal), len(near), tuple(found))
+
+
+def check_run(
+    workspace: Workspace, run: StoredRun, benchmark: Benchmark, *, against: str, threshold: float, tell: Progress
+) -> Contamination:
+    """The training rows of a run and of every run it builds on. Raises RunError, and what `tell` raises."""
+    tell("following what it builds on", 0, 1)
+    found = ancestry(workspace, run)
+    learned = [one.run for one in found.runs if one.learned]
+    problems = (problem for one in learned for problem in run_problems(workspace, one))
+    total = sum(one.rows for one in learned)
+    more = f" and of {len(learned) - 1:,} more that it builds on" if len(learned) > 1 else ""
+    of = f"the training rows of run {run.name!r}{more}"
+    made = check(problems, total, benchmark, of=of, against=against, threshold=threshold, tell=tell)
+    counts = Counter(pair.run for pair in made.pairs)
+    names = {one.run.uid: one.run.name for one in found.runs}
+    sources = [
+        Source(
+            one.run.uid, one.run.name, one.run.recipe, one.role, names.get(one.of, ""),
+            one.run.rows if one.learned else 0, counts[one.run.uid],
+        )
+        for one in found.runs
+    ]  # fmt: skip
+    return replace(made, sources=tuple(sources), outside=found.outside)
 
 
 def verb(args: argparse.Namespace) -> int:
@@ -261,18 +327,26 @@ def verb(args: argparse.Namespace) -> int:
 def _checked(workspace: Workspace, args: argparse.Namespace, tell: Progress) -> Contamination:
     if not 0 < args.threshold <= 1:
         raise RunError(f"--threshold {args.threshold}: give a share over 0, at most 1")
+    against, threshold = args.against.name, args.threshold
     with workspace.database.read() as c:
-        if args.run is not None:
-            (run,) = named_runs(c, [args.run])
-            problems: Iterable[Problem] = run_problems(workspace, run)
-            total, of = run.rows, f"the training rows of run {run.name!r}"
-        else:
+        if args.run is None:
             total, problems = project_problems(c, args.project)
-            of = f"project {args.project!r}"
-        benchmark = Benchmark(read_benchmark(args.against, tell))
-        if not len(benchmark):
-            raise RunError(f"{args.against} has no problems; name a JSON Lines file of problems")
-        return check(problems, total, benchmark, of=of, against=args.against.name, threshold=args.threshold, tell=tell)
+            benchmark, of = _benchmark(args.against, tell), f"project {args.project!r}"
+            return check(problems, total, benchmark, of=of, against=against, threshold=threshold, tell=tell)
+        (run,) = named_runs(c, [args.run])
+    benchmark = _benchmark(args.against, tell)
+    return check_run(workspace, run, benchmark, against=against, threshold=threshold, tell=tell)
+
+
+def _benchmark(path: Path, tell: Progress) -> Benchmark:
+    found = Benchmark(read_benchmark(path, tell))
+    if not len(found):
+        raise RunError(f"{path} has no problems; name a JSON Lines file of problems")
+    return found
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _short(text: str) -> str:

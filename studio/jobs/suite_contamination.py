@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from studio.errors import NotFoundError
-from studio.jobs.contamination import THRESHOLD, Benchmark, Contamination, Progress, check, run_problems
+from studio.jobs.contamination import THRESHOLD, Benchmark, Contamination, Progress, check_run
 from studio.store import models, runs
 from studio.store.runs import StoredRun
 from studio.store.schema_reason import evaluation_problem as p
@@ -27,7 +27,7 @@ def against_suite(
     threshold: float = THRESHOLD,
     tell: Progress = lambda _phase, _done, _total: None,
 ) -> Contamination:
-    """The training rows of a run against every problem of a suite that was ever evaluated here.
+    """The training rows of a run and of all it builds on against every problem of a suite that was evaluated here.
 
     A pair's `line` counts these problems from 1. Raises NotFoundError, RunError, and what `tell` raises.
     """
@@ -35,7 +35,5 @@ def against_suite(
         prompts = c.scalars(select(p.c.prompt).where(p.c.suite == suite).order_by(p.c.id)).all()
     if not prompts:
         raise NotFoundError(f"no problem of {suite} was evaluated in this workspace; evaluate a model on it first")
-    of = f"the training rows of run {run.name!r}"
-    rows = run_problems(workspace, run)
     benchmark = Benchmark(enumerate(prompts, 1))
-    return check(rows, run.rows, benchmark, of=of, against=suite, threshold=threshold, tell=tell)
+    return check_run(workspace, run, benchmark, against=suite, threshold=threshold, tell=tell)

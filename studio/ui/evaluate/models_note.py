@@ -78,11 +78,13 @@ class LearnedNote(Quiet):
 def sentence(found: Contamination) -> str:
     """What was found, in a line."""
     whole = f"{plural(found.benchmark, 'problem')} of {heading_of(found.against)}"
+    unknown = f" What {found.outside[0]} learned is not known." if found.outside else ""
     if not found.pairs:
-        return f"Contamination: none of the {whole} is among the {found.problems:,} of {found.of}."
+        return f"Contamination: none of the {whole} is among the {found.problems:,} of {found.of}.{unknown}"
+    where = ", ".join(f"run {source.name!r}" for source in found.sources if source.found)
     return (
         f"⚠ Contamination: of the {whole}, {found.equal:,} stand word for word in {found.of} and {found.near:,} nearly "
-        f"(at least {THRESHOLD:.0%} of their runs of words)."
+        f"(at least {THRESHOLD:.0%} of their runs of words): in {where}.{unknown}"
     )
 
 

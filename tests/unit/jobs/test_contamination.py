@@ -7,16 +7,23 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from studio import cli
 from studio.errors import ImportFormatError
 from studio.exchange.sample import STORIES
 from studio.jobs.contamination import Benchmark, Likeness, Problem, check, grams_of, read_benchmark
+from studio.jobs.ingest import ingest
+from studio.jobs.prepare import create_run
+from studio.jobs.values import RunOrder
+from studio.store import models, projects, runs
+from studio.store.rows import Selection
+from studio.store.runs import StoredRun, StoredState
 from studio.workspace import Workspace
 from tests.unit.jobs.told_runs import made_run, story_house
-from trainer.contract.records import Split
-from trainer.contract.run_folder import RunFolder
+from trainer.contract.records import Block, BlockKind, Message, Split, Step, TraceRecord
+from trainer.contract.run_folder import RunFolder, sha256_of_folder
 from trainer.reasoning.split import fold_of
 
 
@@ -123,6 +130,92 @@ def test_a_run_is_checked_by_its_training_rows_alone(
     assert (pair["row"], pair["line"], pair["likeness"]) == (taught.id, 2 + len(kept), "equal")
     assert cli.main([*words, "--project", STORIES]) == 1, "a project is checked with all its problems"
     assert f"{1 + len(kept)} problems of the benchmark are learned from" in capsys.readouterr().out
+
+
+def made(workspace: Workspace, recipe: str, name: str, selection: Selection, **settings: object) -> StoredRun:
+    """A run that has ended with a model, but for one that writes."""
+    uid = create_run(workspace, RunOrder(recipe, {"model": "tiny", **settings}, selection, name))
+    with workspace.database.read() as c:
+        run = runs.by_uid(c, uid)
+    if recipe != "generate":
+        folder = workspace.path / run.folder / "model"
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "weights").write_text(uid)
+        checksum = sha256_of_folder(folder)
+        workspace.database.run(
+            lambda c: models.register(
+                c, run_id=run.id, name=name, kind=recipe, folder=f"{run.folder}/model", checksum=checksum, base="",
+                summary={},
+            )
+        )  # fmt: skip
+    return run
+
+
+def wrote(workspace: Workspace, run: StoredRun, problem: str, text: str, project: str) -> None:
+    """The run has written a trace, which goes into a project of its own."""
+    trace = TraceRecord(
+        id="d" * 32, row="row", problem=problem, reference="4", text=text, model="m", outcome=1,
+        messages=(Message("assistant", (Block(BlockKind.ANSWER, 0, len(text)),)),), steps=(Step(0, 0, len(text)),),
+    )  # fmt: skip
+    with workspace.database.write() as c:
+        attempt = runs.claim(c, run.id)
+        assert attempt is not None
+        runs.settle(c, run.id, attempt, StoredState.FINISHED)
+    (workspace.path / run.folder / "records.jsonl").write_bytes(msgspec.json.encode(trace) + b"\n")
+    assert ingest(workspace, run.uid).stored
+    with workspace.database.write() as c:
+        kept = projects.create(c, project)
+        key = c.exec_driver_sql("SELECT id FROM trace WHERE uid = ?", (trace.id,)).scalar_one()
+        projects.put_traces(c, kept.id, [key])
+
+
+def test_the_whole_ancestry_of_a_model_is_compared(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taught = made(workspace, "sft", "taught", Selection(projects=(STORIES,)))
+    writer = made(workspace, "generate", "writer", Selection(projects=(STORIES,)), model="taught")
+    leak = "how many of the seven small red boats are left in the harbour after the storm"
+    wrote(workspace, writer, "Sail on.", f"They ask {leak}, so 4.\n\n# Answer\n\n4", "distilled")
+    pupil = made(workspace, "sft", "pupil", Selection(projects=("distilled",)))
+    grown = made(workspace, "rl", "grown", Selection(projects=("distilled",)), model="pupil")
+    unrelated = made(workspace, "sft", "unrelated", Selection(projects=(STORIES,)))
+    row = next(row for row in RunFolder(workspace.path / taught.folder).read_input() if row.split is Split.TRAIN)
+    bench = written(tmp_path / "b.jsonl", {"problem": row.problem}, {"problem": f"{leak}?"}, {"problem": "Who was it?"})
+    words = ["contamination", "--workspace", str(workspace.path), "--against", str(bench)]
+    assert cli.main([*words, "--run", "grown", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    names = {source["run"]: source["name"] for source in found["sources"]}
+    way = [(source["name"], source["role"], source["of"], source["rows"] > 0) for source in found["sources"]]
+    assert way == [
+        ("grown", "", "", True),
+        ("pupil", "made the model of", "grown", True),
+        ("writer", "wrote rows of", "grown", False),  # it learned nothing itself
+        ("taught", "made the model of", "writer", True),
+    ]
+    assert unrelated.uid not in names
+    pairs = {(names[pair["run"]], pair["line"], pair["likeness"]): pair["row"] for pair in found["pairs"]}
+    assert pairs["taught", 1, "equal"] == row.id
+    learned = next(iter(RunFolder(workspace.path / pupil.folder).read_input()))
+    assert pairs["pupil", 2, "within"] == learned.id
+    assert {line for _, line, _ in pairs} == {1, 2}
+    assert (found["equal"], found["near"], found["benchmark"]) == (1, 1, 3)
+    assert cli.main([*words, "--run", "grown"]) == 1
+    shown = capsys.readouterr().out
+    assert f"run 'taught', row {row.id}: " in shown
+    assert "run 'writer' (generate) wrote rows of run 'grown': learned nothing itself" in shown
+    assert grown.rows > 0
+
+
+def test_a_model_from_elsewhere_on_the_way_is_told(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(workspace, "sft", "begun", Selection(projects=(STORIES,)), model="somebody/else")
+    bench = written(tmp_path / "b.jsonl", {"problem": "Who was it?"})
+    assert (
+        cli.main(["contamination", "--workspace", str(workspace.path), "--against", str(bench), "--run", "begun"]) == 0
+    )
+    assert "the model 'somebody/else' of run 'begun' was not made in this workspace" in capsys.readouterr().out
 
 
 def test_nonsense_is_refused(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
