@@ -16,6 +16,7 @@ from studio import cli_finding
 from studio.cli_reason import add_continuing
 from studio.errors import SteplensError
 
+ENOUGH_READ = 141  # what a shell says of a program that nobody listened to any more
 Handler = Callable[[argparse.Namespace], int]
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -27,10 +28,15 @@ def main(argv: Sequence[str]) -> int:
     if getattr(args, "progress", "") == "json" and hasattr(os, "nice"):
         os.nice(10)  # a child of the window: whoever rates meanwhile goes first
     try:
-        return _handler(args.handler)(args)
+        code = _handler(args.handler)(args)
+        sys.stdout.flush()
+        return code
     except SteplensError as error:
         print(f"steplens: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read has read enough; the end of the program would try to write the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ENOUGH_READ
 
 
 def parser() -> argparse.ArgumentParser:

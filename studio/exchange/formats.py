@@ -72,7 +72,7 @@ def read(value: object, told: Told, line: int = 0) -> Read:
                 return mapped.read(value, told.fields, line)
             if any(name in value for name in told.fields.spoken):
                 said = " and ".join(name for name in told.fields.spoken if name in value)
-                raise BrokenRecord(f"the model says nothing in it: {said} is empty", "there is nothing to show")
+                raise BrokenRecord(f"the model says nothing in it: nothing stands in {said}", "there is nothing to show")
     except RecursionError as error:
         raise BrokenRecord("it is nested too deeply", "is it a record of traces?") from error
     except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:

@@ -15,14 +15,14 @@ from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.exc import DBAPIError
 
 from studio.domain import Changes, Project, Topic, changed, new_uid
-from studio.errors import CancelledError, NotFoundError, SteplensError, StoreError
+from studio.errors import CancelledError, ImportFormatError, NotFoundError, SteplensError, StoreError
 from studio.exchange import exporter, foreign_export, trace_export
 from studio.exchange.exporter import ExportQuery, Origin
-from studio.exchange.files import look
+from studio.exchange.files import Source, look
 from studio.exchange.foreign_import import SUFFIXES, ForeignImporter, Spread, files_of, in_this_process
 from studio.exchange.importer import Importer
 from studio.exchange.prm800k import is_prm800k
-from studio.exchange.report import ExportReport, ImportReport, OriginalReport
+from studio.exchange.report import ExportReport, ImportReport, OriginalReport, RowError
 from studio.exchange.telling import CANCELLED, Progress, Stop, Teller, cancellable, never, quiet
 from studio.store import projects
 from studio.store import schema as s
@@ -59,17 +59,23 @@ def import_files(
     PRM800K comes into a project, made if there is none; traces of other formats into the workspace, and into a project
     if one is named. `copy` keeps the bytes of these, `fields` says what their fields mean, `spread` who reads them.
 
-    Without a workspace (dry run only) nothing is known already. Broken rows stand in the report. Raises
-    CancelledError, ConflictError, and ImportFormatError for a file that cannot be read or is none.
+    Without a workspace (dry run only) nothing is known already. Broken rows stand in the report, and so do files that
+    cannot be read or are none, as long as another one can. Raises CancelledError, ConflictError, ImportFormatError.
     """
     began = time.perf_counter()
     files = files if format == "prm800k" else files_of(files)
     if not files:
         raise SteplensError(f"no files to import; a folder is searched for {', '.join(sorted(SUFFIXES))}")
     plain = {path for path in files if format == "prm800k" or (format == "auto" and is_prm800k(path))}
-    sources = {path: look(path, fields) for path in files if path not in plain}
+    named, wrong = len(files), list[ImportFormatError]()
+    sources = dict(_looked_at([path for path in files if path not in plain], fields, wrong))
+    files = [path for path in files if path in plain or path in sources]
+    if not files:
+        raise wrong[0] if named == 1 else _none_of(named, wrong[0])
     name = project_name.strip() or (files[0].stem if plain else "")
     report = ImportReport(name, dry_run, [str(path) for path in files])
+    for error in wrong:
+        _leave_out(report, error)
     sizes = [path.stat().st_size for path in files]
 
     def removing(rows: int) -> None:  # whoever cancelled sees that something goes on, and does not kill it
@@ -85,9 +91,36 @@ def import_files(
             database = None if dry_run else place.database
             project = place.project.id if name else None
             foreign = ForeignImporter(database, project, report, copy, spread, told, removing, stop)
-            foreign.run(sources[path])
+            try:
+                foreign.run(sources[path])
+            except ImportFormatError as error:
+                if named == 1:
+                    raise
+                _leave_out(report, error)
     report.seconds = time.perf_counter() - began
     return report
+
+
+def _looked_at(
+    files: Sequence[Path], fields: tuple[str, ...], wrong: list[ImportFormatError]
+) -> Iterator[tuple[Path, Source]]:
+    """The files that can be read, by what they are; what is wrong with the others."""
+    for path in files:
+        try:
+            yield path, look(path, fields)
+        except ImportFormatError as error:
+            wrong.append(error)
+
+
+def _none_of(files: int, first: ImportFormatError) -> ImportFormatError:
+    what = f"{first.problem} (and none of the other {files - 1} files can be read either)"
+    return ImportFormatError(first.path, first.line, what, first.remedy)
+
+
+def _leave_out(report: ImportReport, error: ImportFormatError) -> None:
+    """A whole file that is left out counts as one row."""
+    report.rows += 1
+    report.refuse(RowError(str(error.path), error.line, f"the file is left out: {error.problem}", error.remedy))
 
 
 def _told(progress: Progress, phase: str, before: int, total: int, path: Path) -> Callable[[int, int], None]:

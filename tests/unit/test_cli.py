@@ -156,3 +156,14 @@ def test_sigterm_cancels_an_import_and_leaves_nothing(tmp_path: Path) -> None:
     with Workspace.open(workspace) as opened, opened.database.read() as c:
         for table in (s.project, s.batch, s.problem, s.trace, s.annotation, s.rating, s.raw_record):
             assert c.scalar(select(func.count()).select_from(table)) == 0, table.name
+
+
+def test_a_reader_that_has_read_enough_ends_a_list_without_a_word(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with Workspace.open(tmp_path / "w", create=True):
+        pass
+    command = [sys.executable, "-m", "studio", "runs", "--workspace", str(tmp_path / "w"), "--json"]
+    done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False, timeout=600)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (cli.ENOUGH_READ, "")

@@ -250,6 +250,22 @@ def test_a_file_of_no_format_says_what_was_looked_for(
     assert opening.listed(path).problem
 
 
+def test_files_of_a_folder_that_are_none_are_said_and_the_others_come_in(workspace: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.jsonl").write_bytes(good(1))
+    (folder / "b.json").write_bytes(b'{"colour": "red"}')
+    (folder / "c.eval").write_bytes(b"PK\x03\x04 and no more")
+    (folder / "d.jsonl").write_bytes(good(2))
+    report = import_files(workspace, [folder])
+    assert (report.rows, report.imported, report.broken) == (4, 2, 2)
+    assert [Path(error.file).name for error in report.errors] == ["b.json", "c.eval"]
+    assert all("left out" in error.what and error.remedy for error in report.errors)
+    assert report.files == [str(folder / "a.jsonl"), str(folder / "d.jsonl")]
+    with pytest.raises(ImportFormatError, match="none of the other 1 files"):
+        import_files(workspace, [folder / "b.json", folder / "c.eval"])
+
+
 def test_attachments_and_pools_that_lead_nowhere(workspace: Workspace, tmp_path: Path) -> None:
     message = {"role": "assistant", "content": "attachment://none"}
     event = {"event": "model", "input_refs": [[0, 10**9], [-5, 2], "x"], "output": {"choices": []}}
