@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from studio.store.schema import trace
 from studio.ui.actions import Page
 from studio.ui.inspect.heat import Heat
 from studio.ui.inspect.page import InspectPage
+from studio.ui.play.contest_dialog import ContestDialog
+from studio.ui.play.contest_store import made_before
 from studio.ui.play.page import PlayPage
 from tests.e2e.playing import end_workers, go_to_play, lane_texts, played
 from tests.e2e.seat import Seat, fill_workspace
@@ -158,19 +161,64 @@ def test_best_of_n_is_compared_with_one_pass(seat: Seat, page: PlayPage) -> None
     seat.context.actions.run("play_contest")
     dialog = page.commands.dialog
     assert dialog is not None
-    dialog.n.set_number(4)
+    seat.wait(dialog.compare.isEnabled)
+    form = dialog.form
+    assert "the small one itself" in dialog.state.text(), "there is no other policy here"
+    form.source.setCurrentIndex(2)
+    form.one_pass.setCurrentIndex(1)
+    form.n.set_number(4)
     dialog.start()
-    seat.wait(lambda: dialog.made is not None or not dialog.run.is_running)
-    made = dialog.made
-    assert made is not None, dialog.state.text()
+    seat.wait(lambda: dialog.bar.value() >= 2)
+    QTest.keyClick(dialog, Qt.Key.Key_Escape)
+    assert not dialog.run.is_running
+    assert "goes on where it was" in dialog.state.text()
+    told: list[int] = []
+    dialog.run.told.connect(lambda done, _total, _waits: told.append(done))
+    dialog.start()
+    seat.wait(lambda: dialog.made is not None or not dialog.is_busy)
+    assert dialog.made is not None, dialog.state.text()
+    assert told[0] >= 2, "what was searched before Cancel is not searched again"
+    made = dialog.made.contest
     assert [point.n for point in made.small] == [1, 2, 4]
     assert made.small[0].accuracy.value == made.large.accuracy.value, "the first of n is the one of one"
+    assert made.small[0].accuracy.value == made.majority[0].accuracy.value
     costs = [point.cost for point in made.small]
     assert costs == sorted(costs)
+    assert [point.cost < best.cost for point, best in zip(made.majority, made.small, strict=True)] == [True] * 3
     places = [dialog.chart.place(point, point.accuracy.value) for point in made.small]
     assert [place.x() for place in places] == sorted(place.x() for place in places)
-    assert dialog.table.rowCount() == 4
+    assert dialog.table.rowCount() == 7
+    dialog.start()
+    seat.wait(lambda: not dialog.is_busy)
+    assert dialog.run.before == 8, "the second time nothing is searched"
+    wanted = dialog.made.wanted
+    with seat.context.workspace.database.read() as c:
+        assert made_before(c, replace(wanted, seed=1).asks) == {}
+        assert set(made_before(c, replace(wanted, n=2).asks)) == {4, 5, 6, 7}, "one pass is the same"
+    point_behind_the_chart_opens_its_trace(seat, dialog)
     dialog.accept()
+
+
+def point_behind_the_chart_opens_its_trace(seat: Seat, dialog: ContestDialog) -> None:
+    """I go to a point, to a problem behind it, and read the trace that answered."""
+    assert dialog.made is not None
+    chart = dialog.chart
+    chart.choose(2)
+    lines = dialog.list.lines
+    point = dialog.made.contest.small[2]
+    assert [line.right for line in lines].count(True) == sum(bool(each.right) for each in point.chosen)
+    at = chart.place(dialog.made.contest.large, dialog.made.contest.large.accuracy.value).toPoint()
+    QTest.mouseClick(chart, Qt.MouseButton.LeftButton, pos=at)
+    assert dialog.table.currentRow() in (0, 3, 6), "one pass of the same model lies where n = 1 is, or beside it"
+    QTest.keyClick(chart, Qt.Key.Key_Return)
+    wanted = dialog.list.lines[0]
+    QTest.keyClick(dialog.list, Qt.Key.Key_Return)
+    inspect = seat.window.page_widget(Page.INSPECT)
+    assert isinstance(inspect, InspectPage)
+    seat.wait(lambda: inspect.shown is not None and inspect.shown.trace.id == wanted.trace)
+    assert inspect.shown is not None
+    assert inspect.shown.trace.answer == wanted.answer
+    assert dialog.isVisible(), "the comparison stands beside it"
 
 
 def test_what_is_missing_is_said(seat: Seat, page: PlayPage) -> None:

@@ -12,6 +12,7 @@ from studio.domain import Changes, Project
 from studio.store import projects
 from studio.ui.actions import Page
 from studio.ui.play.contest_dialog import ContestDialog
+from studio.ui.play.contest_form import Asked
 from studio.ui.play.ledger import Entry
 
 if TYPE_CHECKING:
@@ -90,15 +91,22 @@ class PlayCommands(QObject):
             lane.set_folded(page.folded)
 
     def _contest(self) -> None:
-        page = self._page
-        small, prm = page.chosen(page.form.policy), page.chosen(page.form.prm)
+        page, form = self._page, self._page.form
+        small, prm = page.chosen(form.policy), page.chosen(form.prm)
         if small is None or prm is None:
             self._context.say("best-of-n needs a policy and a PRM: choose both")
             return
+        temperature, seed = form.temperature.number(), form.seed.number()
         self.dialog = ContestDialog(
-            self._context, small, prm, page.policies, page.form.graded, page.form.budgets(), page
+            self._context,
+            Asked(
+                small=small.uid, prm=prm.uid, problems=form.graded, budgets=form.budgets(),
+                temperature=float(temperature or 0.0), aggregation=str(form.aggregation.currentData()),
+                seed=int(seed or 0),
+            ),
+            page,
         )  # fmt: skip
-        self.dialog.open()
+        self.dialog.show()
 
     def _send(self) -> None:
         if (trace := self._trace()) is not None:
