@@ -1,12 +1,14 @@
 """One pass of a Llama-like body (Llama, SmolLM, Mistral, Qwen2, Qwen3) without the overhead of its modules.
 
-The same arithmetic as transformers' forward, on the model's weights: query, key and value in one product, the gate's
-SiLU, the gate times up and the residual sums inside the products. On a processor the weights are kept a second time
-in the layout of oneDNN, which multiplies a handful of rows two to three times as fast as a plain product.
+The same arithmetic as transformers' forward, on the model's weights: query, key and value in one product, gate and up
+in one, the residual sums inside the products. On a processor the weights are kept a second time in the layout of
+oneDNN, which multiplies a handful of rows two to three times as fast as a plain product; in float32 the halves that
+the rotary embedding pairs lie side by side there, so that a rotation is one product of complex numbers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,18 +75,6 @@ class _Product:
             return F.linear(x, self._weight, self._bias)
         return torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, "none", [], "")
 
-    def silu(self, x: Tensor) -> Tensor:
-        """SiLU of the product."""
-        if self._packed is None:
-            return F.silu(F.linear(x, self._weight, self._bias))
-        return torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, "swish", [], "")
-
-    def times(self, x: Tensor, other: Tensor) -> Tensor:
-        """The product times `other`, element by element."""
-        if self._packed is None:
-            return F.linear(x, self._weight, self._bias).mul_(other)
-        return torch.ops.mkldnn._linear_pointwise.binary(x, other, self._packed, self._bias, "mul")
-
     def plus(self, x: Tensor, other: Tensor) -> Tensor:
         """The product plus `other`."""
         if self._packed is None:
@@ -101,8 +91,7 @@ class _Layer:
     norms: tuple[Tensor, Tensor] | None
     out: _Product
     after: Tensor
-    gate: _Product
-    up: _Product
+    widening: _Product  # gate and up
     down: _Product
 
 
@@ -118,7 +107,9 @@ class FusedEngine:
         self._scale = float(attention.scaling)
         self._epsilon = float(config.rms_norm_eps)
         self._norm_shape = (int(config.hidden_size),)
+        self._inner = int(config.intermediate_size)
         self._cos = self._sin = torch.empty(0)
+        self._zero, self._least = torch.zeros(1), torch.tensor(self._epsilon)
         self.refresh()
 
     @torch.no_grad()
@@ -128,6 +119,7 @@ class FusedEngine:
         total = sum(w.numel() * w.element_size() for w in self._body.parameters())
         fits = weight.device.type == "cpu" and torch.backends.mkldnn.is_available() and total <= PACK_LIMIT
         self._packed = fits and (weight.dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        self._plain = fits and weight.dtype == torch.float32
         self._layers = [self._read(layer) for layer in self._body.layers]
         self._norm = self._body.norm.weight.detach()
         self._embedding = weight.detach()
@@ -137,19 +129,29 @@ class FusedEngine:
 
     def _read(self, layer: Any) -> _Layer:  # noqa: ANN401
         attention, mlp = layer.self_attn, layer.mlp
-        first = [attention.q_proj, attention.k_proj, attention.v_proj]
-        joined = torch.cat([weight_of(module) for module in first])
-        biases = [base_of(module).bias for module in first]
-        bias = None if biases[0] is None else torch.cat(biases)
         norms = None
         if hasattr(attention, "q_norm"):
-            norms = (attention.q_norm.weight.detach(), attention.k_norm.weight.detach())
-        out, gate, up, down = (
-            _Product(weight_of(module).detach(), base_of(module).bias, self._packed)
-            for module in (attention.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj)
-        )
+            norms = (self._paired(attention.q_norm.weight.detach()), self._paired(attention.k_norm.weight.detach()))
+        heads = self._joined((attention.q_proj, attention.k_proj, attention.v_proj), turned=2)
+        out, down = self._joined((attention.o_proj,)), self._joined((mlp.down_proj,))
         before, after = layer.input_layernorm.weight.detach(), layer.post_attention_layernorm.weight.detach()
-        return _Layer(before, _Product(joined, bias, self._packed), norms, out, after, gate, up, down)
+        return _Layer(before, heads, norms, out, after, self._joined((mlp.gate_proj, mlp.up_proj)), down)
+
+    def _joined(self, modules: Sequence[Any], turned: int = 0) -> _Product:
+        """One product of several layers; the heads of the first `turned` are to be rotated."""
+        weights, biases = [weight_of(m).detach() for m in modules], [base_of(m).bias for m in modules]
+        weights = [self._paired(w) if number < turned else w for number, w in enumerate(weights)]
+        if biases[0] is None:
+            return _Product(torch.cat(weights), None, self._packed)
+        biases = [self._paired(b.detach()) if number < turned else b.detach() for number, b in enumerate(biases)]
+        return _Product(torch.cat(weights), torch.cat(biases), self._packed)
+
+    def _paired(self, weight: Tensor) -> Tensor:
+        """Rows of a weight whose halves of a head, which a rotation pairs, come to lie side by side."""
+        if not self._plain:
+            return weight
+        halves = weight.unflatten(0, (-1, 2, self._width // 2))
+        return halves.transpose(1, 2).reshape(weight.shape)
 
     def logits(self, ids: Tensor, kv: Kv, real: Tensor | None = None) -> Tensor:
         """Logits [rows, vocabulary] after the last token."""
@@ -160,21 +162,28 @@ class FusedEngine:
         rows, length = ids.shape
         kv.reserve(length)
         mask = _mask(kv, length, real, self._embedding.dtype)
-        cos, sin = self._rotation(kv, length, real)
+        rotation = self._rotation(kv, length, real)
         keys, values = self._kept(kv, kv.used + length)
         x = F.embedding(ids, self._embedding).flatten(0, 1)
         for number, layer in enumerate(self._layers):
-            y = F.rms_norm(x, self._norm_shape, layer.before, self._epsilon)
+            y = self._normed(x, layer.before)
             qkv = layer.heads(y).view(rows, length, -1, self._width)
-            turned = self._turn(qkv, layer, cos, sin).transpose(1, 2)
+            turned = self._turn(qkv, layer, *rotation).transpose(1, 2)
             keys[number, :, :, kv.used :] = turned[:, self._queries :]
             values[number, :, :, kv.used :] = qkv[:, :, self._queries + self._keys :].transpose(1, 2)
             seen = self._attend(turned[:, : self._queries], keys[number], values[number], mask)
             x = layer.out.plus(seen.flatten(0, 1), x)
-            y = F.rms_norm(x, self._norm_shape, layer.after, self._epsilon)
-            x = layer.down.plus(layer.up.times(y, layer.gate.silu(y)), x)
+            wide = layer.widening(self._normed(x, layer.after))
+            x = layer.down.plus(F.silu(wide[:, : self._inner]).mul_(wide[:, self._inner :]), x)
         kv.advance(length, real)
-        return F.rms_norm(x, self._norm_shape, self._norm, self._epsilon).view(rows, length, -1)
+        return self._normed(x, self._norm).view(rows, length, -1)
+
+    def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
+        """x / sqrt(mean x^2 + epsilon) times a weight [rows, hidden]."""
+        if not self._plain:
+            return F.rms_norm(x, self._norm_shape, weight, self._epsilon)
+        squares = (x * x).sum(-1, keepdim=True)  # a norm's sum is less exact
+        return (x * torch.add(self._least, squares, alpha=1 / self._norm_shape[0]).rsqrt_()).mul_(weight)
 
     def _kept(self, kv: Kv, end: int) -> tuple[Tensor, Tensor]:
         """Keys and values of all layers [layers, rows, key heads, end, width], views of the buffers.
@@ -188,13 +197,15 @@ class FusedEngine:
         columns = kv.block(0, layers, self._keys * self._width, 1, dtype)[:, :, :, :end, 0]
         return columns.unflatten(2, (self._keys, self._width)).transpose(3, 4), values
 
-    def _turn(self, qkv: Tensor, layer: _Layer, cos: Tensor, sin: Tensor) -> Tensor:
-        """Rotated queries and keys [rows, length, heads, width]."""
+    def _turn(self, qkv: Tensor, layer: _Layer, cos: Tensor, sin: Tensor | None) -> Tensor:
+        """Rotated queries and keys [rows, length, heads, width]; without `sin`, `cos` is complex."""
         both = qkv[:, :, : self._queries + self._keys]
         if layer.norms is not None:
             q, k = both.split((self._queries, self._keys), 2)
             q = F.rms_norm(q, (self._width,), layer.norms[0], self._epsilon)
             both = torch.cat((q, F.rms_norm(k, (self._width,), layer.norms[1], self._epsilon)), 2)
+        if sin is None:
+            return torch.view_as_real(torch.view_as_complex(both.unflatten(3, (-1, 2))) * cos).flatten(3)
         return torch.addcmul(both * cos, both.roll(self._width // 2, -1), sin)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -219,19 +230,26 @@ class FusedEngine:
             return F.scaled_dot_product_attention(q, k, v, mask, scale=self._scale)
         rows, heads, queries, _ = q.shape
         columns = k.flatten(0, 1).transpose(1, 2)
-        scores = torch.baddbmm(q.new_zeros(1), q.flatten(0, 1), columns, beta=0, alpha=self._scale)
+        scores = torch.baddbmm(self._zero, q.flatten(0, 1), columns, beta=0, alpha=self._scale)
         if mask is not None:
             scores.view(rows, heads, queries, -1).add_(mask)
         return torch.bmm(scores.softmax(-1), v.flatten(0, 1))
 
-    def _rotation(self, kv: Kv, length: int, real: Tensor | None) -> tuple[Tensor, Tensor]:
-        """cos and sin [rows, length, 1, width]; the sign of the rotated half is in sin."""
+    def _rotation(self, kv: Kv, length: int, real: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """cos and sin [rows, length, 1, width], with the sign of the rotated half in sin.
+
+        Where pairs lie side by side: cos + i sin [rows, length, 1, width / 2] and None.
+        """
         if len(self._cos) < kv.capacity or self._cos.device != kv.device:
             places = torch.arange(kv.capacity + 512, device=kv.device)[None]
-            cos, sin = self._body.rotary_emb(self._embedding, places)
-            sin = torch.cat((-sin[0, :, : self._width // 2], sin[0, :, self._width // 2 :]), -1)
-            self._cos, self._sin = cos[0].contiguous(), sin
+            cos, sin = (table[0] for table in self._body.rotary_emb(self._embedding, places))
+            half = self._width // 2
+            self._cos, self._sin = cos.contiguous(), torch.cat((-sin[:, :half], sin[:, half:]), -1)
+            if self._plain:
+                self._cos = torch.stack((cos[:, :half], sin[:, :half]), -1).flatten(1)
         places = kv.positions(length, real)
+        if self._plain:
+            return torch.view_as_complex(F.embedding(places, self._cos).unflatten(2, (1, -1, 2))), None
         return F.embedding(places, self._cos)[:, :, None], F.embedding(places, self._sin)[:, :, None]
 
 
