@@ -1,14 +1,11 @@
-"""Beam search with kept prefixes beside the same search reading everything again; best-of-n against a larger model.
+"""Beam search with kept prefixes beside the same search reading everything again.
 
-    python -m bench.search [--smollm FOLDER] [--rounds 3] [--only beam|cost] [--keep FOLDER]
+    python -m bench.search [--smollm FOLDER] [--rounds 3]
 
 Beam: 16 candidates a round, width 4, 10 rounds of steps of 20 tokens behind a prompt of 100; every prefix is scored by
 a PRM of the same size. Both sides run `trainer.search.beam` with equal seeds, which must give equal trees. "Again"
 reads prompt and prefix of every candidate anew, in the decoder and in the PRM, in batches; a second figure reads equal
 prefixes of a round once. Wall seconds, medians over rounds that take turns.
-
-Cost: a policy with a third of the tiny one's weights, best of 1 to 16 by a tiny PRM, beside one pass of the tiny policy
-on the same test problems. Cost is tokens times parameters.
 """
 
 from __future__ import annotations
@@ -32,7 +29,6 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging as hf_logging
 
 from bench.decoding import make_small
-from bench.search_cost import cost
 from trainer.contract.specs.search import SearchSpec, Strategy
 from trainer.models.generate import Decoder, Prefix, Sampling
 from trainer.models.judge import class_probabilities, p_correct
@@ -173,21 +169,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smollm", default=os.environ.get("STEPLENS_SMOLLM"), help="folder of SmolLM2-135M")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=("beam", "cost"), help="one part of the measurement")
-    parser.add_argument("--keep", type=Path, help="train the models of `cost` in this folder and keep them")
     a = parser.parse_args()
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
     torch.set_num_threads(THREADS)
     met = True
     with tempfile.TemporaryDirectory(prefix="steplens-bench-") as scratch:
-        if a.only != "cost":
-            make_small(Path(scratch))
-            met &= beams("5 M Llama", scratch, a.rounds)
-            if a.smollm:
-                met &= beams("SmolLM2-135M", a.smollm, 1)
-        if a.only != "beam":
-            cost(a.keep or Path(scratch) / "cost")
+        make_small(Path(scratch))
+        met &= beams("5 M Llama", scratch, a.rounds)
+        if a.smollm:
+            met &= beams("SmolLM2-135M", a.smollm, 1)
     return 0 if met else 1
 
 
