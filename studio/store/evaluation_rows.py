@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, select
@@ -91,7 +91,7 @@ def grouped(c: Connection, conditions: Sequence[ColumnElement[bool]]) -> Iterato
             else:
                 found[-1].samples.append(row)
         for said, problems in cells.items():
-            yield Key(*values, said), problems
+            yield replace(Key(*values), settings=said), problems
 
 
 def conditions_of(key: Key) -> list[ColumnElement[bool]]:

@@ -12,8 +12,12 @@ from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
+from studio.jobs.prepare import create_run
+from studio.jobs.values import RunOrder
+from studio.store import runs
+from studio.store.runs import StoredState
 from studio.ui.actions import Page
-from studio.ui.evaluate import models_export
+from studio.ui.evaluate import models_export, models_tiny
 from studio.ui.evaluate.models_behind import Wanted
 from studio.ui.evaluate.models_curves import Curve
 from studio.ui.evaluate.models_tab import ModelsTab
@@ -23,7 +27,7 @@ from studio.workspace import Workspace
 from tests.e2e import evaluating
 from tests.e2e.evaluating import PROBLEMS, go_to_models, grades
 from tests.e2e.seat import PICTURES, Seat
-from trainer.contract.records import Record
+from trainer.contract.records import Record, RunState
 from trainer.reasoning.paired import mcnemar
 
 
@@ -258,3 +262,68 @@ def test_a_new_evaluation_of_the_tiny_models_runs_and_fills_the_empty_table(qtbo
         assert {cell.key.budget for cell in tab.cells} == {8, 40}
         assert all((cell.problems, cell.samples) == (8, 16) for cell in tab.cells)
         seat.wait(lambda: "not trained in this workspace" in tab.note.text())
+
+
+def test_an_evaluation_is_cancelled_on_its_tab_and_goes_on(qtbot: QtBot, tmp_path: Path) -> None:
+    with Workspace.open(tmp_path / "w", create=True) as workspace:
+        tiny = models_tiny.ready(workspace)
+    with Seat(qtbot, tmp_path / "w") as seat:
+        seat.window.resize(1280, 800)
+        seat.context.show_page(Page.EVALUATE)
+        page = seat.window.page_widget(Page.EVALUATE)
+        assert isinstance(page, EvaluatePage)
+        tab = page.models
+        seat.wait(tab.empty.isVisible)
+        settings = {**models_tiny.VALUES, "model": tiny.policy.folder, "n": 2, "batch_rows": 2, "most_problems": 24}
+        order = RunOrder("evaluate", settings, name="slow", rows=(str(tiny.problems),))
+        view = seat.context.jobs.create(order)
+        seat.wait(lambda: bool(tab.runs.lines) and tab.runs.lines[view.id].isVisible())
+        line = tab.runs.lines[view.id]
+        assert not line.resume.isVisible()
+        seat.wait(lambda: line.view is not None and line.view.done > 1)
+        assert line.bar.isVisible()
+        assert line.bar.maximum() == 24
+        for theme in ("light", "dark"):
+            seat.context.actions.run(f"theme_{theme}")
+            seat.picture(f"models-running-{theme}")
+        line.cancel.click()
+        assert not line.cancel.isEnabled()
+        seat.wait(lambda: line.view is not None and line.view.state is RunState.CANCELLED and line.resume.isVisible())
+        assert not line.cancel.isVisible()
+        seat.wait(lambda: bool(tab.cells))  # what came until then is in the table
+        first = tab.cells[0].problems
+        assert 0 < first < 24
+        seat.picture("models-cancelled")
+        assert line.resume.isEnabled()
+        line.resume.click()
+        seat.wait(lambda: not tab.runs.lines and not tab.runs.isVisible())
+        seat.wait(lambda: (tab.cells[0].problems, tab.cells[0].samples) == (24, 48))
+        with seat.context.workspace.database.read() as c:
+            stored = c.exec_driver_sql("SELECT count(*), count(DISTINCT record) FROM evaluation").one()
+            written = c.exec_driver_sql("SELECT count(*) FROM trace").scalar_one()
+        assert (*stored, written) == (48, 48, 48), "nothing is repeated or lost"
+
+
+def test_a_failed_evaluation_says_why_until_it_is_hidden(qtbot: QtBot, tmp_path: Path) -> None:
+    with Workspace.open(tmp_path / "w", create=True) as workspace:
+        tiny = models_tiny.ready(workspace)
+        settings = {**models_tiny.VALUES, "model": tiny.policy.folder, "most_problems": 2}
+        uid = create_run(workspace, RunOrder("evaluate", settings, name="broken", rows=(str(tiny.problems),)))
+        with workspace.database.write() as c:
+            run = runs.by_uid(c, uid)
+            attempt = runs.claim(c, run.id)
+            assert attempt is not None
+            runs.settle(c, run.id, attempt, StoredState.FAILED, message="the weights are not those of the spec")
+    with Seat(qtbot, tmp_path / "w") as seat:
+        seat.window.resize(1280, 800)
+        seat.context.show_page(Page.EVALUATE)
+        page = seat.window.page_widget(Page.EVALUATE)
+        assert isinstance(page, EvaluatePage)
+        strip = page.models.runs
+        seat.wait(lambda: bool(strip.lines))
+        (line,) = strip.lines.values()
+        assert "The weights are not those of the spec" in line.state.text()
+        assert line.resume.isVisible()
+        seat.picture("models-failed")
+        line.hide_.click()
+        seat.wait(lambda: not strip.lines and not strip.isVisible())

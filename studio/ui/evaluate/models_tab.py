@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedLayout, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from studio.errors import NotFoundError
 from studio.store.evaluation_rows import Key
@@ -17,9 +16,10 @@ from studio.ui.evaluate.models_compare import ComparePanel
 from studio.ui.evaluate.models_curves import CurvesPanel
 from studio.ui.evaluate.models_desk import Results, Stamp, read_behind, read_results
 from studio.ui.evaluate.models_note import LearnedNote
-from studio.ui.evaluate.models_order import EvaluateDialog
+from studio.ui.evaluate.models_order import RECIPE, EvaluateDialog
 from studio.ui.evaluate.models_problems import ProblemsPanel
 from studio.ui.evaluate.models_table import ResultsTable
+from studio.ui.evaluate.table_tab import TableTab
 from studio.ui.widgets.parts import EmptyState, button
 
 if TYPE_CHECKING:
@@ -34,12 +34,11 @@ HINT = (
 )
 
 
-class ModelsTab(QWidget):
+class ModelsTab(TableTab):
     """The table above; what is behind its current cell below."""
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._context = context
+        super().__init__(context, RECIPE, parent)
         self._on = False
         self._stamp: Stamp | None = None
         self._asked = 0
@@ -50,16 +49,21 @@ class ModelsTab(QWidget):
         self.curves = CurvesPanel(context, self)
         self.compare = ComparePanel(context, self)
         self.note = LearnedNote(context, self)
-        self.sides = QTabWidget(self)
         self.new_button = button("New evaluation…", self.new_evaluation, primary=True, parent=self)
         self.export_button = button("Export…", self.export, tip="The table, or the plot that is shown", parent=self)
         self.empty = EmptyState(NOTHING, HINT, "New evaluation…", self.new_evaluation, self)
-        self._lay_out()
-        self.setFocusProxy(self.table)
+        self.lay_out(
+            self.empty,
+            ((self.new_button, 0), (self.export_button, 0), (self.note, 1)),
+            self.table,
+            (("Problems", self.problems), ("Curves", self.curves), ("Two models", self.compare)),
+            (260, 460),
+        )
         self._connect()
 
     def reload(self) -> None:
         """Read what is new."""
+        self.runs.reload()
         self._context.background.read(self, partial(read_results, before=self._stamp), self._on_results)
 
     def enable(self, on: bool) -> None:
@@ -70,18 +74,11 @@ class ModelsTab(QWidget):
         for id in COMMANDS:
             self._context.actions.enable(id, on and (bool(self.cells) or id not in NEEDS_RESULTS))
 
-    def undo(self) -> None:
-        """Nothing here is changed by hand."""
-        self._context.say("nothing to undo on this tab")
-
-    def redo(self) -> None:
-        """Nothing here is changed by hand."""
-        self._context.say("nothing to do again on this tab")
-
     def new_evaluation(self) -> None:
         """Open the form."""
         cell = self.table.cell
         self.dialog = EvaluateDialog(self._context, like=None if cell is None else cell.key, parent=self)
+        self.dialog.created.connect(lambda _view: self.runs.reload())
         self.dialog.open()
 
     def export(self) -> None:
@@ -92,15 +89,13 @@ class ModelsTab(QWidget):
     def show_problems(self, key: Key) -> None:
         """Read the problems behind a cell and bring them to the front."""
         self._read_behind(key)
-        self.sides.setCurrentWidget(self.problems)
-        self.problems.list.setFocus(Qt.FocusReason.OtherFocusReason)
+        self.show_side(self.problems, self.problems.list)
 
     def show_behind(self, behind: Behind) -> None:
         """Bring these problems to the front."""
         self._asked += 1
         self.problems.show_behind(behind)
-        self.sides.setCurrentWidget(self.problems)
-        self.problems.list.setFocus(Qt.FocusReason.OtherFocusReason)
+        self.show_side(self.problems, self.problems.list)
 
     # -- showing ------------------------------------------------------------------------------------------------------
 
@@ -108,7 +103,7 @@ class ModelsTab(QWidget):
         self._stamp = found.stamp
         if found.cells is not None:
             self.cells = found.cells
-            self._stack.setCurrentIndex(1 if self.cells else 0)
+            self.show_filled(bool(self.cells))
             self.table.show_cells(self.cells)
             self.compare.show_cells(self.cells)
             self.enable(self._on)
@@ -144,48 +139,17 @@ class ModelsTab(QWidget):
         behind = self.problems.behind
         if behind is None or behind.key != cell.key:
             self._read_behind(cell.key)
-        self.sides.setCurrentWidget(self.problems)
-        self.problems.list.setFocus(Qt.FocusReason.OtherFocusReason)
+        self.show_side(self.problems, self.problems.list)
 
     def _connect(self) -> None:
         on = self._context.actions.on
         on("new_evaluation", self.new_evaluation)
         on("open_result", self.problems.open_trace)
-        on("show_problems", partial(self._show_side, self.problems, self.problems.list))
-        on("plot_results", partial(self._show_side, self.curves, self.curves.chart))
-        on("compare_models", partial(self._show_side, self.compare, self.compare.right))
+        on("show_problems", self.side_shower(self.problems, self.problems.list))
+        on("plot_results", self.side_shower(self.curves, self.curves.chart))
+        on("compare_models", self.side_shower(self.compare, self.compare.right))
         self.table.chosen.connect(self._on_chosen)
         self.table.opened.connect(self._on_opened)
         self.curves.keyWanted.connect(self.show_problems)
         self.curves.behindWanted.connect(self.show_behind)
         self.compare.behindWanted.connect(self.show_behind)
-
-    def _show_side(self, side: QWidget, focus: QWidget) -> None:
-        self.sides.setCurrentWidget(side)
-        focus.setFocus(Qt.FocusReason.OtherFocusReason)
-
-    def _lay_out(self) -> None:
-        self.sides.setDocumentMode(True)
-        self.sides.tabBar().setDrawBase(False)
-        for name, widget in (("Problems", self.problems), ("Curves", self.curves), ("Two models", self.compare)):
-            self.sides.addTab(widget, name)
-        full = QWidget(self)
-        head = QHBoxLayout()
-        head.addWidget(self.new_button)
-        head.addWidget(self.export_button)
-        head.addWidget(self.note, 1)
-        split = QSplitter(Qt.Orientation.Vertical, full)
-        split.setHandleWidth(10)
-        split.setChildrenCollapsible(False)
-        split.addWidget(self.table)
-        split.addWidget(self.sides)
-        split.setStretchFactor(1, 1)
-        split.setSizes([260, 460])
-        column = QVBoxLayout(full)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(10)
-        column.addLayout(head)
-        column.addWidget(split, 1)
-        self._stack = QStackedLayout(self)
-        self._stack.addWidget(self.empty)
-        self._stack.addWidget(full)

@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QComboBox,
-    QHBoxLayout,
     QHeaderView,
     QLabel,
-    QSplitter,
-    QStackedLayout,
     QTableWidget,
     QTableWidgetItem,
-    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -27,11 +23,13 @@ from studio.ui.evaluate.models_problems import dress
 from studio.ui.evaluate.routing_cache import CachePanel
 from studio.ui.evaluate.routing_desk import Desk, read_desk
 from studio.ui.evaluate.routing_list import RoutesPanel
+from studio.ui.evaluate.table_tab import TableTab
 from studio.ui.widgets.parts import EmptyState, button
 
 if TYPE_CHECKING:
     from studio.ui.context import Context
 
+RECIPE = "route"
 COMMANDS = ("export_results", "forget_answers")
 NO_AUDIT = (
     "Nothing to compare with: set `audit` of a router to a share of the problems, and both models are asked for these."
@@ -43,31 +41,29 @@ HINT = (
 )
 
 
-class RoutingTab(QWidget):
+class RoutingTab(TableTab):
     """The ledger above; routes, lines and the cache below."""
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._context = context
+        super().__init__(context, RECIPE, parent)
         self.desk: Desk | None = None
-        self.runs = QComboBox(self)
-        self.runs.setAccessibleName("Routes of")
+        self.router = QComboBox(self)
+        self.router.setAccessibleName("Routes of")
         self.table = QTableWidget(0, len(routing_desk.HEADS), self)
         self.list = RoutesPanel(context, self)
         self.chart, self.told = ChartView(context.theme, self), QLabel("", self)
         self.cache = CachePanel(context, self)
-        self.sides = QTabWidget(self)
         self.export_button = button("Export…", self.export, tip="The ledger, or what is shown", parent=self)
         self.empty = EmptyState(TITLE, HINT, "To the Train page", lambda: context.show_page(Page.TRAIN), self)
-        self._lay_out()
-        self.setFocusProxy(self.table)
-        self.runs.currentIndexChanged.connect(lambda _index: self.reload())
+        self._dress()
+        self.router.currentIndexChanged.connect(lambda _index: self.reload())
         self.table.currentCellChanged.connect(lambda *_: self._on_row())
         context.actions.on("forget_answers", self.forget)
 
     def reload(self) -> None:
         """Read it anew."""
-        self._context.background.read(self, partial(read_desk, run_id=self.runs.currentData()), self._on_desk)
+        self.runs.reload()
+        self._context.background.read(self, partial(read_desk, run_id=self.router.currentData()), self._on_desk)
         self.cache.reload()
 
     def enable(self, on: bool) -> None:
@@ -77,18 +73,10 @@ class RoutingTab(QWidget):
         for id in COMMANDS:
             self._context.actions.enable(id, on)
 
-    def undo(self) -> None:
-        """Nothing here is changed by hand."""
-        self._context.say("nothing to undo on this tab")
-
-    def redo(self) -> None:
-        """Nothing here is changed by hand."""
-        self._context.say("nothing to do again on this tab")
-
     def forget(self) -> None:
         """Invalidate cached answers."""
-        self._stack.setCurrentIndex(1)
-        self.sides.setCurrentWidget(self.cache)
+        self.show_filled(True)
+        self.show_side(self.cache)
         self.cache.forget()
 
     def export(self) -> None:
@@ -103,7 +91,7 @@ class RoutingTab(QWidget):
     def _on_desk(self, desk: Desk) -> None:
         self.desk = desk
         self._show_runs(desk)
-        self._stack.setCurrentIndex(1 if desk.runs or self.cache.found else 0)
+        self.show_filled(bool(desk.runs or self.cache.found))
         before = self.table.currentRow()
         cells = desk.ledger.cells
         self.table.blockSignals(True)
@@ -127,14 +115,14 @@ class RoutingTab(QWidget):
         self._on_row()
 
     def _show_runs(self, desk: Desk) -> None:
-        chosen = self.runs.currentData()
-        self.runs.blockSignals(True)
-        self.runs.clear()
-        self.runs.addItem("All routers", None)
+        chosen = self.router.currentData()
+        self.router.blockSignals(True)
+        self.router.clear()
+        self.router.addItem("All routers", None)
         for run in desk.runs:
-            self.runs.addItem(f"{run.name}, {run.routes:,} problems", run.id)
-        self.runs.setCurrentIndex(max(0, self.runs.findData(chosen)) if chosen is not None else 0)
-        self.runs.blockSignals(False)
+            self.router.addItem(f"{run.name}, {run.routes:,} problems", run.id)
+        self.router.setCurrentIndex(max(0, self.router.findData(chosen)) if chosen is not None else 0)
+        self.router.blockSignals(False)
 
     def _on_row(self) -> None:
         desk, row = self.desk, self.table.currentRow()
@@ -147,10 +135,9 @@ class RoutingTab(QWidget):
         """A point of the lines stands for all routes."""
         if self.desk is not None:
             self.list.show_routes(self.desk.routes)
-            self.sides.setCurrentWidget(self.list)
-            self.list.list.setFocus(Qt.FocusReason.OtherFocusReason)
+            self.show_side(self.list, self.list.list)
 
-    def _lay_out(self) -> None:
+    def _dress(self) -> None:
         self.table.setHorizontalHeaderLabels(routing_desk.HEADS)
         self.table.setAccessibleName("Ledger by type of task and model")
         dress(self.table)
@@ -164,27 +151,10 @@ class RoutingTab(QWidget):
         inside.setContentsMargins(10, 8, 10, 8)
         inside.addWidget(self.told)
         inside.addWidget(self.chart, 1)
-        self.sides.setDocumentMode(True)
-        self.sides.tabBar().setDrawBase(False)
-        for name, widget in (("Routes", self.list), ("Against chance and oracle", plot), ("Cache", self.cache)):
-            self.sides.addTab(widget, name)
-        full = QWidget(self)
-        top = QHBoxLayout()
-        top.addWidget(self.runs)
-        top.addWidget(self.export_button)
-        top.addStretch(1)
-        split = QSplitter(Qt.Orientation.Vertical, full)
-        split.setHandleWidth(10)
-        split.setChildrenCollapsible(False)
-        split.addWidget(self.table)
-        split.addWidget(self.sides)
-        split.setStretchFactor(1, 1)
-        split.setSizes([240, 470])
-        column = QVBoxLayout(full)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(10)
-        column.addLayout(top)
-        column.addWidget(split, 1)
-        self._stack = QStackedLayout(self)
-        self._stack.addWidget(self.empty)
-        self._stack.addWidget(full)
+        self.lay_out(
+            self.empty,
+            ((self.router, 0), (self.export_button, 0)),
+            self.table,
+            (("Routes", self.list), ("Against chance and oracle", plot), ("Cache", self.cache)),
+            (240, 470),
+        )

@@ -1,0 +1,96 @@
+"""What the tabs of results share: runs under way, a table above, and the tabs of what is behind it below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QTableWidget, QTabWidget, QVBoxLayout, QWidget
+
+from studio.ui.evaluate.models_runs import RunsStrip
+from studio.ui.widgets.parts import EmptyState
+
+if TYPE_CHECKING:
+    from studio.ui.context import Context
+
+Side = tuple[str, QWidget]
+
+
+class TableTab(QWidget):
+    """The frame; who inherits makes the widgets and calls `lay_out` once. Until something is filled in it says so."""
+
+    def __init__(self, context: Context, recipe: str, parent: QWidget | None = None) -> None:
+        """`recipe` is that of the runs which fill the table."""
+        super().__init__(parent)
+        self._context = context
+        self.runs = RunsStrip(context, recipe, self)
+        self.sides = QTabWidget(self)
+        self._stack = QStackedWidget(self)
+        self.runs.ended.connect(self.reload)
+
+    def reload(self) -> None:
+        """Read what is new."""
+        raise NotImplementedError
+
+    def undo(self) -> None:
+        """Nothing here is changed by hand."""
+        self._context.say("nothing to undo on this tab")
+
+    def redo(self) -> None:
+        """Nothing here is changed by hand."""
+        self._context.say("nothing to do again on this tab")
+
+    def show_filled(self, filled: bool) -> None:
+        """Show the table, or what to do to fill it."""
+        self._stack.setCurrentIndex(int(filled))
+
+    def show_side(self, side: QWidget, focus: QWidget | None = None) -> None:
+        """Bring a tab to the front, and give the keys to something on it."""
+        self.sides.setCurrentWidget(side)
+        if focus is not None:
+            focus.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def side_shower(self, side: QWidget, focus: QWidget) -> Callable[[], None]:
+        """`show_side` for a command."""
+        return lambda: self.show_side(side, focus)
+
+    def lay_out(
+        self,
+        empty: EmptyState,
+        head: Sequence[tuple[QWidget, int]],
+        table: QTableWidget,
+        sides: Sequence[Side],
+        sizes: tuple[int, int],
+    ) -> None:
+        """`head`: widgets, each with its share of the width; `sizes` of the table and of what is below, in pixels."""
+        self.setFocusProxy(table)
+        self.sides.setDocumentMode(True)
+        self.sides.tabBar().setDrawBase(False)
+        for name, widget in sides:
+            self.sides.addTab(widget, name)
+        full = QWidget(self)
+        top = QHBoxLayout()
+        for widget, stretch in head:
+            top.addWidget(widget, stretch)
+        if not any(stretch for _, stretch in head):
+            top.addStretch(1)
+        split = QSplitter(Qt.Orientation.Vertical, full)
+        split.setHandleWidth(10)
+        split.setChildrenCollapsible(False)
+        split.addWidget(table)
+        split.addWidget(self.sides)
+        split.setStretchFactor(1, 1)
+        split.setSizes(list(sizes))
+        column = QVBoxLayout(full)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(10)
+        column.addLayout(top)
+        column.addWidget(split, 1)
+        self._stack.addWidget(empty)
+        self._stack.addWidget(full)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(8)
+        whole.addWidget(self.runs)
+        whole.addWidget(self._stack, 1)
