@@ -18,7 +18,7 @@ from studio.exchange import (
     otel_spans,
     own_traces,
 )
-from studio.exchange.foreign import ForeignTrace, Json, Taken
+from studio.exchange.foreign import ForeignTrace, Json, StepsBy, Taken
 from studio.exchange.mapped import FieldMap
 from studio.exchange.reading import BrokenRecord, Read
 
@@ -42,10 +42,11 @@ LOOKED_FOR = (
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What all records of a file share: the header of a log, and how fields are mapped where no format fits."""
+    """What all records of a file share: the header of a log, how fields are mapped where no format fits, how it is cut."""
 
     header: Json
     fields: FieldMap | None = None
+    steps: StepsBy = StepsBy.IDEAS
 
 
 def format_of(value: object) -> str | None:
@@ -72,7 +73,9 @@ def read(value: object, told: Told, line: int = 0) -> Read:
                 return mapped.read(value, told.fields, line)
             if any(name in value for name in told.fields.spoken):
                 said = " and ".join(name for name in told.fields.spoken if name in value)
-                raise BrokenRecord(f"the model says nothing in it: nothing stands in {said}", "there is nothing to show")
+                raise BrokenRecord(
+                    f"the model says nothing in it: nothing stands in {said}", "there is nothing to show"
+                )
     except RecursionError as error:
         raise BrokenRecord("it is nested too deeply", "is it a record of traces?") from error
     except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:

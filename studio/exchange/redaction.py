@@ -6,10 +6,13 @@ anything is written the masks become `[redacted]`.
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import regex
 
@@ -24,10 +27,11 @@ _MASKED = re.compile(f"{MASK}+")
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """Expressions whose matches go, and literal texts that go wherever they stand."""
+    """Expressions whose matches go, and literal texts that go wherever they stand, in all `ways` to write them."""
 
     expressions: tuple[Any, ...] = ()
     texts: tuple[str, ...] = ()
+    ways: tuple[str, ...] = ()  # of all texts, the longest first
 
     @classmethod
     def of(cls, expressions: Sequence[str], texts: Iterable[str] = ()) -> Redaction:
@@ -38,7 +42,7 @@ class Redaction:
                 compiled.append(regex.compile(source, regex.V0 | regex.MULTILINE))
             except regex.error as error:
                 raise FindError(f"redaction: {source!r} is not a regular expression: {error.msg}") from None
-        return cls(tuple(compiled), _longest_first(texts))
+        return cls(tuple(compiled))._with(texts)
 
     @property
     def is_empty(self) -> bool:
@@ -48,28 +52,41 @@ class Redaction:
     def found_in(self, texts: Iterable[str]) -> Redaction:
         """This, with everything the expressions match in these texts added to the literal ones."""
         found = {match[0] for text in texts for match in self._matches(text) if len(match[0]) >= SHORTEST}
-        return Redaction(self.expressions, _longest_first((*self.texts, *found)))
+        return self._with(found)
+
+    def _with(self, texts: Iterable[str]) -> Redaction:
+        kept = {text for text in texts if text.strip() and text.strip(MASK)} - set(self.texts)
+        if not kept:
+            return self
+        ways = {*self.ways, *(way for text in kept for way in _ways(text))}
+        longest_first = tuple(sorted(ways, key=lambda way: (-len(way), way)))
+        return Redaction(self.expressions, (*self.texts, *sorted(kept)), longest_first)
 
     def mask(self, text: str) -> str:
         """`text` with the same places and none of the words."""
-        for source in self.texts:
+        for source in self.ways:
             if source in text:
                 text = text.replace(source, MASK * len(source))
-        for match in self._matches(text):
-            text = text[: match.start()] + MASK * (match.end() - match.start()) + text[match.end() :]
-        return text
+        at, parts = 0, list[str]()
+        for match in sorted(self._matches(text), key=lambda found: found.start()):
+            start, end = max(at, match.start()), max(at, match.end())
+            parts += (text[at:start], MASK * (end - start))
+            at = end
+        return "".join((*parts, text[at:])) if parts else text
 
     def shown(self, text: str) -> str:
         """Masked text as the reader sees it."""
         return text if self.is_empty else _MASKED.sub(TOLD, text)
 
-    def prove(self, texts: Iterable[str]) -> None:
+    def prove(self, texts: Iterable[str], where: str) -> None:
         """Search what is to be written for every text that was taken out. Raises StoreError when one is still there."""
         for text in texts:
-            left = next((source for source in self.texts if source in text.replace(TOLD, MASK)), None)
+            shown = text.replace(TOLD, MASK)
+            left = next((source for source in self.ways if source in shown), None)
             if left is not None:
                 raise StoreError(
-                    f"redaction: a text of {len(left)} characters that should be gone is there; nothing was written"
+                    f"redaction: a text of {len(left)} characters that should be gone is still in {where}; nothing "
+                    "was written. Leave that one out, or choose a wider expression"
                 )
 
     def _matches(self, text: str) -> list[Any]:
@@ -84,6 +101,10 @@ class Redaction:
         return found
 
 
-def _longest_first(texts: Iterable[str]) -> tuple[str, ...]:
-    kept = {text for text in texts if text.strip() and text.strip(MASK)}
-    return tuple(sorted(kept, key=lambda text: (-len(text), text)))
+def _ways(text: str) -> tuple[str, ...]:
+    """The same words as the arguments of a tool, a page or an address within a trace write them."""
+    if text.isalnum() and text.isascii():
+        return (text,)
+    once = {json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1]}
+    twice = {json.dumps(each)[1:-1] for each in once} | {json.dumps(each, ensure_ascii=False)[1:-1] for each in once}
+    return tuple({text, html.escape(text), quote(text), quote_plus(text)} | once | twice)

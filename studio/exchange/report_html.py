@@ -15,7 +15,7 @@ body{font:15px/1.55 system-ui,sans-serif;color:var(--ink);background:var(--page)
 padding:0 1rem}
 section{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:1rem 1.2rem;margin:1.2rem 0}
 h2{font-size:1.1rem;margin:0 0 .3rem}.soft{color:var(--soft);font-size:.86rem}
-pre,.t{white-space:pre-wrap;overflow-wrap:anywhere;margin:0;font:inherit}
+pre,.t{white-space:pre-wrap;unicode-bidi:plaintext;overflow-wrap:anywhere;margin:0;font:inherit}
 .tool{font:13px/1.5 ui-monospace,monospace}summary{cursor:pointer;color:var(--soft)}
 .turn{border-top:1px solid var(--line);padding:.5rem 0}.role{font-weight:600;font-size:.86rem}
 .s{border-left:3px solid var(--line);padding-left:.5rem;display:block}.low{border-color:var(--bad)}
@@ -55,13 +55,13 @@ def _trace(trace: ToldTrace) -> Iterator[str]:
         known = f"severity {flag.severity}, {flag.state}, by {flag.monitor}"
         yield (
             f'<div class="flag"><b class="bad">{escape(flag.category)}</b> <span class="soft">{escape(known)}</span>'
-            f"<br>“{escape(flag.quote)}” {escape(flag.why)}</div>"
+            f"<br>“<bdi>{escape(flag.quote)}</bdi>” {escape(flag.why)}</div>"
         )
     for mark in trace.bookmarks:
         known = " · ".join(part for part in (mark.author, ", ".join(mark.tags)) if part)
         yield (
             f'<div class="flag"><b>bookmark</b> <span class="soft">{escape(known)}</span>'
-            f"<br>“{escape(mark.quote)}” {escape(mark.comment)}</div>"
+            f"<br>“<bdi>{escape(mark.quote)}</bdi>” {escape(mark.comment)}</div>"
         )
     for turn in trace.turns:
         yield from _turn(turn)

@@ -64,6 +64,7 @@ def write(
 ) -> Written:
     """Write traces to a file; a cancelled or failed report leaves nothing. Raises StoreError, FindError."""
     asked = trace_report.matched(c, ids, redaction or Redaction())
+    title = asked.shown(asked.mask(title))
     count = 0
 
     def counted() -> Iterator[ToldTrace]:

@@ -101,7 +101,8 @@ def read(
         check()
         for trace in traces.load_many(c, (trace_id,)):
             made = _told(c, trace, asked)
-            asked.prove(_texts(asdict(made)))
+            words = {name: value for name, value in asdict(made).items() if name != "uid"}  # a hash, nobody's words
+            asked.prove(_texts(words), f"trace {trace_id}")
             yield made
 
 
@@ -127,12 +128,12 @@ def _told(c: Connection, trace: Trace, redaction: Redaction) -> ToldTrace:
     found = tuple(f for f in flags.of_trace(c, trace.id) if f.state is not FlagState.REJECTED)
     show = redaction.shown
     hidden = replace(trace, text=redaction.mask(trace.text))
-    steps = _steps(c, hidden, found, show)
     turns = conversations.turns_of(trace.text, talk.turns or trace.messages)
 
     def clean(text: str | None) -> str:
         return show(redaction.mask(text or ""))
 
+    steps = _steps(c, hidden, found, show, clean)
     place = " › ".join(str(part) for part in (talk.log, talk.sample, talk.epoch) if part not in ("", None))
     return ToldTrace(
         trace.id,
@@ -143,7 +144,7 @@ def _told(c: Connection, trace: Trace, redaction: Redaction) -> ToldTrace:
         None if trace.answer is None else clean(trace.answer),
         trace.outcome,
         clean(place),
-        talk.budget,
+        replace(talk.budget, ended=clean(talk.budget.ended)),
         tuple(_turn(hidden.text, turn, steps, clean, show) for turn in turns),
         tuple(_flag(flag, hidden.text, trace.text, clean) for flag in found),
         tuple(_marked(mark, hidden.text, trace.text, clean) for mark in bookmarks.of_trace(c, trace.id)),
@@ -169,9 +170,11 @@ class _Place:
     step: ToldStep
 
 
-def _steps(c: Connection, trace: Trace, found: Sequence[Flag], show: Callable[[str], str]) -> list[_Place]:
+def _steps(
+    c: Connection, trace: Trace, found: Sequence[Flag], show: Callable[[str], str], clean: Callable[[str], str]
+) -> list[_Place]:
     given = [s for s in scores.of_trace(c, trace.id) if s.segmentation_id == trace.segmentation.id]
-    newest = {scored.scorer: scored for scored in given}
+    newest = {clean(scored.scorer): scored for scored in given}
     said: dict[int, list[int]] = {}
     for annotation in annotations_of(c, trace.id):
         for rating in annotation.ratings:
@@ -202,7 +205,7 @@ def _turn(
         at = block.end
     if turn.end is not None and turn.end > at:
         blocks.append(ToldBlock("markup", (ToldStep(None, show(text[at : turn.end])),)))
-    return ToldTurn(clean(turn.role), clean(turn.name), turn.at, turn.until, tuple(blocks))
+    return ToldTurn(clean(turn.role), clean(turn.name), clean(turn.at), clean(turn.until), tuple(blocks))
 
 
 def _pieces(text: str, block: Block, steps: Sequence[_Place], show: Callable[[str], str]) -> Iterator[ToldStep]:
@@ -228,7 +231,7 @@ def _flag(flag: Flag, hidden: str, text: str, clean: Callable[[str], str]) -> To
         flag.state.value,
         clean(hidden[flag.start : flag.end] if stands else flag.quote),
         clean(flag.why),
-        flag.monitor or "a person",
+        clean(flag.monitor) or "a person",
     )
 
 

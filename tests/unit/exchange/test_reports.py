@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import html
 import json
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import select
 
 from studio.cli import main
-from studio.errors import FindError
+from studio.errors import FindError, StoreError
 from studio.exchange.opening import open_file
 from studio.exchange.redaction import Redaction
 from studio.exchange.reporting import ReportForm, write
+from studio.exchange.transfer import import_files
 from studio.store import batches, flags, traces
 from studio.store import schema as s
 from studio.store.flags import NewFlag
@@ -87,7 +90,7 @@ def test_the_page_holds_everything_and_runs_nothing(workspace: Path) -> None:
     page = Page()
     page.feed(source)
     assert page.tags <= {
-        "html", "head", "meta", "title", "style", "body", "h1", "h2", "section", "p", "pre", "div", "span", "b", "br",
+        "html", "head", "meta", "title", "style", "body", "h1", "h2", "section", "p", "pre", "div", "span", "b", "bdi", "br",
         "details", "summary",
     }  # fmt: skip
     assert not {name for name in page.attributes if name.startswith("on") or name in ("src", "href")}
@@ -153,6 +156,37 @@ def test_a_match_in_one_trace_is_taken_out_of_all(tmp_path: Path) -> None:
     source = written(folder, ReportForm.MARKDOWN, Redaction.of([r"(?<=key is )\S+(?=\.)"]), ids=(1, 2, 3))
     assert "K-1234" not in source
     assert source.count("[redacted]") == 2
+
+
+def test_what_is_taken_out_is_nowhere_in_whatever_field_and_way_it_stands(tmp_path: Path) -> None:
+    secret = 'KEY-9 "ä" <b>\\'
+    plain = json.dumps(secret, ensure_ascii=False)
+    call = {"function": {"name": secret, "arguments": json.dumps({"a": secret, "inner": json.dumps([secret])})}}
+    observation = {
+        "id": "1",
+        "type": "GENERATION",
+        **dict.fromkeys(("traceId", "model", "name", "startTime", "endTime", "statusMessage"), secret),
+        "input": [{"role": secret, "content": f"{plain} {quote(secret)} {html.escape(secret)}", "name": secret}],
+        "output": {"role": "assistant", "content": "The answer is 4", "tool_calls": [call]},
+    }
+    source = tmp_path / "a.jsonl"
+    source.write_text(json.dumps(observation) + "\n", encoding="utf-8")
+    folder = tmp_path / "workspace"
+    with Workspace.open(folder, create=True) as opened:
+        assert import_files(opened, [source]).imported == 1
+    for form in ReportForm:
+        said = written(folder, form, Redaction.of(["KEY-9 .+b>.$"], [secret]), ids=(1,))
+        assert "KEY" not in said
+        assert "The answer is 4" in said
+    assert "KEY" in written(folder, ReportForm.HTML, ids=(1,))
+    redaction = Redaction.of([], ["no such"]).found_in(["x"])
+    with pytest.raises(StoreError, match=r"7 characters .* still in trace 3"):
+        redaction.prove(["there is no such thing"], "trace 3")
+    with Workspace.open(folder) as opened, opened.database.read() as c:
+        write(
+            c, tmp_path / "r.html", (1,), ReportForm.HTML, title=f"About {secret}", redaction=Redaction.of([], [secret])
+        )
+    assert "KEY" not in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_a_wrong_expression_and_a_place_that_cannot_be_written(
