@@ -25,9 +25,18 @@ from trainer.contract.requests import (
 )
 from trainer.contract.spec import Value, build
 from trainer.contract.specs.route import OF_A_REQUEST, ROUTE_INDEX, RouteSpec
-from trainer.contract.specs.search import Strategy
+from trainer.contract.specs.generate import GenerateSpec
+from trainer.contract.specs.search import SearchSpec, Strategy
 from trainer.reasoning.response import read_response
 
+OPTIONS = {
+    "model": "--model",
+    "prm": "--prm",
+    "reasoning": "--reasoning",
+    "router": "--learned",
+    "strategy": "--strategy",
+}
+"""Settings that have an option of their own."""
 OF_A_RUN = {"threads", "batch_rows", "resident", "idle_minutes", "classifier"}
 """Settings that belong to the run that answers, not to the question."""
 
@@ -58,7 +67,10 @@ SEARCHES = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a person asks. `settings` are those of the recipe; `n` None and `difficulty` None leave its own."""
+    """What a person asks. `settings` are those of the recipe; `n` None and `difficulty` None leave its own.
+
+    `prefix` is a text, whole steps of the trace with the uid `forked_from`, that the answer goes on from.
+    """
 
     problem: str
     model: str
@@ -71,6 +83,8 @@ class Question:
     difficulty: float | None = None
     reference: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    prefix: str = ""
+    forked_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,30 +141,35 @@ def asking_of(question: Question) -> Asking:
     """
     asking = _asking(question)
     if not isinstance(asking.request, CancelRequest | ScoreRequest):
-        build(asking.recipe, {**asking.settings, **asking.models, **asking.request.settings})
+        spec = build(asking.recipe, {**asking.settings, **asking.models, **asking.request.settings})
+        if isinstance(spec, GenerateSpec | SearchSpec | RouteSpec) and (problem := spec.objection()):
+            raise RunError(problem)
     return asking
 
 
 def _asking(question: Question) -> Asking:
     _check(question)
     row = row_of(question.problem, question.reference)
-    given: dict[str, Value] = dict(question.settings)
-    for name, value in (("n", question.n), ("difficulty", question.difficulty)):
-        if value is not None:
-            given[name] = value
+    given: dict[str, Value] = {**question.settings, **_said(question)}
     models = {"model": question.model, "prm": question.prm} if question.prm else {"model": question.model}
     if question.routed:
         return _routed(question, row, given, models)
     run = {name: given.pop(name) for name in list(given) if name in OF_A_RUN}
     if question.way is Way.SINGLE:
-        request: AnyRequest = GenerateRequest(id=new_uid(), row=row, settings={**given, "n": 1})
+        settings = {**given, "n": 1}  # its default is more
+        request: AnyRequest = GenerateRequest(
+            id=new_uid(), row=row, settings=settings, prefix=question.prefix, forked_from=question.forked_from
+        )
         return Asking("generate", {"model": question.model}, run, request, {0: ""})
     strategy = SEARCHES[question.way]
     if not question.prm:
         run["strategy"] = strategy.value  # a run that could be asked for another would need a PRM
     else:
         given["strategy"] = strategy.value
-    return Asking("search", models, run, SearchRequest(id=new_uid(), row=row, settings=given), {})
+    sought = SearchRequest(
+        id=new_uid(), row=row, settings=given, prefix=question.prefix, forked_from=question.forked_from
+    )
+    return Asking("search", models, run, sought, {})
 
 
 def _routed(question: Question, row: InputRow, given: dict[str, Value], models: dict[str, str]) -> Asking:
@@ -163,17 +182,31 @@ def _routed(question: Question, row: InputRow, given: dict[str, Value], models: 
     return Asking("route", models, run, request, {0: "the fast model", spec.n: "the reasoning model"})
 
 
+def _said(question: Question) -> dict[str, Value]:
+    """What the options say of n and difficulty."""
+    said: dict[str, float | None] = {"n": question.n, "difficulty": question.difficulty}
+    return {name: value for name, value in said.items() if value is not None}
+
+
 def _check(question: Question) -> None:
     if not question.problem.strip():
         raise RunError("the problem is empty")
+    for name, value in question.settings.items():
+        if name in OPTIONS:
+            raise RunError(f"--set {name}={value}: write {OPTIONS[name]} {value}")
+        if name in _said(question):
+            raise RunError(f"--{name} and --set {name}={value} say the same thing twice; leave one out")
     if not question.model and not question.routed:
         raise RunError("choose who answers: --model MODEL")
     if question.routed and question.way is not Way.SINGLE:
         raise RunError("--router chooses by itself how to answer; leave --strategy out")
+    if question.routed and question.prefix:
+        raise RunError("the router begins every answer anew; take another strategy to go on from a trace")
     if (question.reasoning or question.router) and not question.routed:
         raise RunError("--reasoning and --learned belong to --router; add it")
-    if question.way is Way.SINGLE and not question.routed and (question.n or 1) != 1:
-        raise RunError(f"one trace is written, not {question.n}; choose --strategy majority or best-of-n")
+    n = str(_said(question).get("n", question.settings.get("n", 1)))
+    if question.way is Way.SINGLE and not question.routed and n.strip() != "1":
+        raise RunError(f"one trace is written, not {n}; choose --strategy majority or best-of-n")
     strategy = SEARCHES.get(question.way)
     if strategy is not None and strategy.needs_prm and not question.prm:
         raise RunError(f"--strategy {question.way} is led by scores of steps; add --prm MODEL, or choose majority")
@@ -258,6 +291,7 @@ def _made(
     """With the text, thinking and budget of the chosen trace; `known` goes before what it says."""
     text = thinking = ""
     budget: dict[str, Any] = {}
+    drawn: int | None = None
     if chosen is not None:
         response = read_response(_text(c, chosen.id))
         text = response.visible.of(response.text).strip()
@@ -265,11 +299,12 @@ def _made(
         said = conversations.read(c, chosen.id).budget
         names = ("thinking_granted", "answer_granted", "thinking", "answer", "used", "ended")
         budget = {name: getattr(said, name) for name in names}
+        drawn = (c.scalar(select(s.trace.c.extra).where(s.trace.c.id == chosen.id)) or {}).get("drawn")
     given: dict[str, Any] = {
         "answer": chosen.answer if chosen else None,
         "outcome": chosen.outcome if chosen else None,
         "model": chosen.model if chosen else "",
-        "tokens": budget.get("used") or 0,
+        "tokens": drawn or budget.get("used") or 0,
         "cost": 0.0,
         "cached": False,
         "why": (),

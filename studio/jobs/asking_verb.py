@@ -153,7 +153,7 @@ def _with_shipped(workspace: Workspace, question: Question) -> Question:
     found = replace(question, model=models.policy.uid)
     names = models.policy.name
     if not question.prm and (question.way in SEARCHES and SEARCHES[question.way].needs_prm):
-        found, names = replace(found, prm=models.prm.uid), f"{names}, led by {models.prm.name}"
+        found, names = replace(found, prm=models.prm.uid), f"{names}, led by {models.prm.name},"
     like = shipped.EXAMPLES[0].problem
     sys.stderr.write(f'steplens: no --model is named, so {names} answers; it knows problems like "{like}" alone\n')
     return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -60,7 +61,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """A trace that a policy wrote behind a prefix, with `tokens` new ones.
+    """A trace that a policy wrote behind a prefix; `tokens` were drawn for it, kept or not.
 
     `right` None: not graded, or it could not be decided.
     """
@@ -105,7 +106,7 @@ def read_start(c: Connection, trace_id: int) -> Start:
         THINKING + room if budget.thinking_granted is None else budget.thinking_granted,
         ANSWER + room if budget.answer_granted is None else budget.answer_granted,
         tuple(round(used * (len(trace.text) - cut) / max(1, len(trace.text))) for cut in cuts),
-        float(how.get("temperature", 1.0)),
+        float(how.get("temperature", 1.0)) or 1.0,  # at 0 all continuations would be one
         float(how.get("top_p", 1.0)),
     )
 
@@ -138,7 +139,7 @@ def read_continuations(c: Connection, run_id: int, request: str, number: int) ->
             row.id,
             row.answer,
             None if row.outcome is None else bool(row.outcome),
-            _drawn(c, row.id, int((row.extra or {}).get("forked_at") or 0)),
+            _drawn(c, row.id, row.extra or {}),
             row.text,
         )
         for row in (found[uid] for uid in uids)
@@ -155,9 +156,12 @@ def agreeing(found: Sequence[Continuation], answer: str) -> tuple[Continuation, 
     )
 
 
-def _drawn(c: Connection, trace_id: int, behind: int) -> int:
+def _drawn(c: Connection, trace_id: int, extra: Mapping[str, Any]) -> int:
+    """As the run counted; of a run that did not say, the tokens that are kept."""
+    if extra.get("drawn") is not None:
+        return int(extra["drawn"])
     values = token_values.read(c, trace_id, alternatives=False)
-    return 0 if values is None else int((values.starts >= behind).sum())
+    return 0 if values is None else int((values.starts >= int(extra.get("forked_at") or 0)).sum())
 
 
 def _behind_space(text: str, point: int) -> int:

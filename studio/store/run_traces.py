@@ -67,7 +67,8 @@ def budget_said(budget: TraceBudget) -> dict[str, Any]:
 
 def made_how(record: TraceRecord) -> dict[str, Any]:
     """What else a run says of a trace: settings, the trace it was continued from, who judged the difficulty, how
-    thinking and text ended, and which tokens the budget wrote ([first, last) in the order of tokens)."""
+    thinking and text ended, how many tokens were drawn, kept or not, and which of those kept the budget wrote
+    ([first, last) in the order of tokens)."""
     out: dict[str, Any] = {}
     if record.settings:
         out["settings"] = record.settings
@@ -76,6 +77,8 @@ def made_how(record: TraceRecord) -> dict[str, Any]:
     if record.budget is not None:
         said = record.budget
         out |= {"ended": said.ended, "thinking_ended": said.thinking_ended, "continued": said.continued}
+        if said.drawn is not None:
+            out["drawn"] = said.drawn
         if said.difficulty is not None:
             out |= {"difficulty": said.difficulty, "by": said.by}
     if record.tokens is not None and (runs := _stretches(record.tokens.forced)):

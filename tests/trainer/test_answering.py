@@ -236,6 +236,16 @@ def test_thinking_is_opened_for_a_policy_that_marks_none_and_ends_with_its_text(
         assert written.budget.answer <= 26
 
 
+@pytest.mark.parametrize("next_step", [False, True])
+def test_tokens_that_are_taken_back_are_booked_too(stranger: Writer, next_step: bool) -> None:
+    before = stranger.decoder.tokens_drawn
+    asked = Asked(PROBLEM, 2, Grant(200, 6), n=20, next_step=next_step)
+    made = stranger.write([asked], manner=replace(OPENED, continuations=2))[0]
+    kept = sum(len(written.generated.ids) for written in made)
+    assert sum(written.budget.drawn or 0 for written in made) == stranger.decoder.tokens_drawn - before
+    assert stranger.decoder.tokens_drawn - before > kept, "nothing was taken back"
+
+
 def prompt_of(writer: Writer, grant: Grant, manner: Manner) -> str:
     """What the policy reads."""
     return writer.tokens.of(writer.asking.opening(PROBLEM, grant, manner).prompt)

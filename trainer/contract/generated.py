@@ -24,7 +24,8 @@ class TraceBudget(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens that were asked for, granted and used, thinking and answer apart; None = no limit.
 
     `thinking_ended` and `ended` are words of `trainer.models.sampling` (ThinkingEnded, Ended); `difficulty` in [0, 1]
-    is what the total was allocated by, None when it was set by hand; `by` says who judged it.
+    is what the total was allocated by, None when it was set by hand; `by` says who judged it. `drawn` counts every token
+    of this trace: marks, and what was taken back, too.
     """
 
     thinking: int
@@ -37,6 +38,7 @@ class TraceBudget(msgspec.Struct, frozen=True, kw_only=True):
     continued: int = 0
     difficulty: float | None = None
     by: str = ""
+    drawn: int | None = None
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):

@@ -295,6 +295,7 @@ def _budget(opening: Opening, grant: Grant, made: Generated) -> TraceBudget:
         thinking_ended=str(made.thinking_ended or "") if thinks else "",
         ended=str(made.ended),
         continued=made.continued,
+        drawn=made.drawn,
         difficulty=grant.difficulty,
         by=grant.by,
     )
@@ -321,6 +322,7 @@ def joined(first: Generated, then: Generated) -> Generated:
         thinking_tokens=first.thinking_tokens + then.thinking_tokens,
         answer_tokens=first.answer_tokens + then.answer_tokens,
         continued=first.continued + then.continued,
+        drawn=first.drawn + then.drawn,
         thinking_ended=then.thinking_ended
         if first.thinking_ended in (None, ThinkingEnded.OPEN)
         else first.thinking_ended,

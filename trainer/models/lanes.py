@@ -77,6 +77,7 @@ class Lane:
         self.prompt, self.trace, self.seed = prompt, trace, seed
         self.ids: list[int] = []
         self.dropped = 0  # tokens taken back by the last `take`
+        self._drawn = 0
         self.ended: Ended | None = None
         self._logprobs: list[float] = []
         self._entropy: list[float] = []
@@ -118,7 +119,7 @@ class Lane:
 
     def take(self, token: int, logprob: float, entropy: float) -> None:
         """The next token: count it, see whether it closes the thinking, ends the trace, or must be taken back."""
-        self.dropped = 0
+        self.dropped, self._drawn = 0, self._drawn + 1
         forced = bool(self._queue)
         if forced:
             self._queue.popleft()
@@ -245,6 +246,7 @@ class Lane:
             thinking_ended,
             prefix,
             tuple(self._queue),
+            self._drawn,
         )
 
 

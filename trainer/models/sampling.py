@@ -99,6 +99,7 @@ class Generated:
     `logprobs` and `entropy` [tokens] in nats, of the policy without the budget's bias; where `forced` [tokens] the
     budget wrote the token, not the policy. thinking_tokens + answer_tokens + the close mark's = tokens
     (thinking_tokens is negative where the prompt had begun the mark). `owed` are tokens the budget had still to write.
+    `drawn` counts the tokens that were taken back too.
     """
 
     ids: NDArray[np.int64]
@@ -113,6 +114,7 @@ class Generated:
     thinking_ended: ThinkingEnded | None = None
     prefix: Prefix | None = None
     owed: tuple[int, ...] = ()
+    drawn: int = 0
 
 
 @dataclass(frozen=True, slots=True)

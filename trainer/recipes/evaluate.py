@@ -209,7 +209,7 @@ class Measuring:
             kept = self.before.texts.get(self._trace_id(task, number))
             response = one.response if kept is None else read_response(kept.text)
             budget = one.budget if kept is None or kept.budget is None else kept.budget
-            spent = Spent(tokens=len(one.generated.ids), tokens_read=0, seconds=seconds)
+            spent = Spent(tokens=one.generated.drawn, tokens_read=0, seconds=seconds)
             answer = self.kind.read(task.row, response)
             out.append(Sample(response, answer, Graded(None, None, None), None, budget, spent, one))
         return out

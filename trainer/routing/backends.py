@@ -91,7 +91,7 @@ class Local:
         )  # fmt: skip
         settings = {"seed": written.generated.seed, "tier": self._place.tier}
         trace = msgspec.structs.replace(made, tokens=written.tokens, budget=written.budget, settings=settings)
-        return _sample(trace, written.answer, len(written.generated.ids))
+        return _sample(trace, written.answer, written.generated.drawn)
 
 
 class Distant:

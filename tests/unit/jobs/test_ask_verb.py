@@ -64,6 +64,10 @@ def test_each_way_of_answering_is_a_recipe_with_settings_that_it_knows():
     ({"way": Way.BEAM}, "add --prm MODEL"),
     ({"way": Way.BEAM, "routed": True}, "leave --strategy out"),
     ({"reasoning": "large"}, "belong to --router"),
+    ({"settings": {"n": "3"}}, "--strategy majority or best-of-n"),
+    ({"way": Way.BEAM, "prm": "p", "settings": {"strategy": "DVTS"}}, "--set strategy=DVTS: write --strategy DVTS"),
+    ({"settings": {"model": "x"}}, "write --model x"),
+    ({"difficulty": 0.5, "settings": {"difficulty": "1"}}, "say the same thing twice"),
 ])  # fmt: skip
 def test_what_does_not_go_together_is_said(given: dict[str, Any], words: str):
     with pytest.raises(RunError, match=words):
@@ -111,7 +115,7 @@ def test_where_no_model_is_named_those_that_travel_with_the_app_answer(
         shown = capsys.readouterr().err
         made = ensure(workspace)
         assert (beam.model, beam.prm) == (made.policy.uid, made.prm.uid)
-        assert "Tiny policy, led by Tiny PRM" in shown
+        assert "so Tiny policy, led by Tiny PRM, answers;" in shown
         assert "--model" in shown
         majority = _with_shipped(workspace, Question("2 + 2?", "", Way.MAJORITY))
         assert (majority.model, majority.prm) == (made.policy.uid, "")
