@@ -16,4 +16,13 @@ PLAY_ACTIONS: tuple[Action, ...] = (
     Action("play_heat", "&Heat: log-probability of tokens", ("H",), "", Page.PLAY, "Play", checkable=True),
     Action("play_fold", "&Fold the thinking", ("T",), "", Page.PLAY, "Play", checkable=True),
     Action("play_contest", "&Best-of-n against a larger model…", ("B",), "", Page.PLAY, "Play", "Cost and accuracy"),
+    Action(
+        "contest_models",
+        "&Best-of-n against a larger model…",
+        ("Shift+B",),
+        "",
+        Page.EVALUATE,
+        "Evaluate",
+        "Cost and accuracy",
+    ),
 )

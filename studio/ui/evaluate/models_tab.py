@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtWidgets import QWidget
 
 from studio.errors import NotFoundError
+from studio.jobs.shipped import EXAMPLES
 from studio.store.evaluation_rows import Key
 from studio.store.evaluations import Cell
 from studio.ui.evaluate import models_export
@@ -20,13 +21,15 @@ from studio.ui.evaluate.models_order import RECIPE, EvaluateDialog
 from studio.ui.evaluate.models_problems import ProblemsPanel
 from studio.ui.evaluate.models_table import ResultsTable
 from studio.ui.evaluate.table_tab import TableTab
+from studio.ui.play.contest_dialog import ContestDialog
+from studio.ui.play.contest_form import Asked
 from studio.ui.widgets.parts import EmptyState, button
 
 if TYPE_CHECKING:
     from studio.ui.context import Context
 
-COMMANDS = ("new_evaluation", "show_problems", "plot_results", "compare_models", "export_results", "open_result")
-NEEDS_RESULTS = COMMANDS[1:]
+NEEDS_RESULTS = ("show_problems", "plot_results", "compare_models", "export_results", "open_result")
+COMMANDS = ("new_evaluation", "contest_models", *NEEDS_RESULTS)
 NOTHING = "Nothing was evaluated yet"
 HINT = (
     "Choose a suite, a policy and how much it may think. Every answer is kept with its trace, and every figure here "
@@ -44,20 +47,23 @@ class ModelsTab(TableTab):
         self._asked = 0
         self.cells: tuple[Cell, ...] = ()
         self.dialog: EvaluateDialog | None = None
+        self.contest_dialog: ContestDialog | None = None
         self.table = ResultsTable(context.theme, self)
         self.problems = ProblemsPanel(context, self)
         self.curves = CurvesPanel(context, self)
         self.compare = ComparePanel(context, self)
         self.note = LearnedNote(context, self)
         self.new_button = button("New evaluation…", self.new_evaluation, primary=True, parent=self)
+        self.contest_button = button(
+            "Best-of-n or larger?", self.contest, tip="Cost against accuracy: Shift+B", parent=self
+        )
         self.export_button = button("Export…", self.export, tip="The table, or the plot that is shown", parent=self)
         self.empty = EmptyState(NOTHING, HINT, "New evaluation…", self.new_evaluation, self)
         self.lay_out(
             self.empty,
-            ((self.new_button, 0), (self.export_button, 0), (self.note, 1)),
+            ((self.new_button, 0), (self.contest_button, 0), (self.export_button, 0), (self.note, 1)),
             self.table,
             (("Problems", self.problems), ("Curves", self.curves), ("Two models", self.compare)),
-            (260, 460),
         )
         self._connect()
 
@@ -81,6 +87,11 @@ class ModelsTab(TableTab):
         self.dialog.created.connect(lambda _view: self.runs.reload())
         self.dialog.open()
 
+    def contest(self) -> None:
+        """Compare best-of-n of a small model with one pass of a larger one."""
+        self.contest_dialog = ContestDialog(self._context, Asked(problems=EXAMPLES), self)
+        self.contest_dialog.show()
+
     def export(self) -> None:
         """Ask for a file and write the table, or the plot that is shown."""
         chart = self.curves.chart if self.sides.currentWidget() is self.curves else None
@@ -103,8 +114,8 @@ class ModelsTab(TableTab):
         self._stamp = found.stamp
         if found.cells is not None:
             self.cells = found.cells
-            self.show_filled(bool(self.cells))
             self.table.show_cells(self.cells)
+            self.show_filled(bool(self.cells))
             self.compare.show_cells(self.cells)
             self.enable(self._on)
 
@@ -144,6 +155,7 @@ class ModelsTab(TableTab):
     def _connect(self) -> None:
         on = self._context.actions.on
         on("new_evaluation", self.new_evaluation)
+        on("contest_models", self.contest)
         on("open_result", self.problems.open_trace)
         on("show_problems", self.side_shower(self.problems, self.problems.list))
         on("plot_results", self.side_shower(self.curves, self.curves.chart))

@@ -164,7 +164,7 @@ class ContestChart(QWidget):
         box, colours, px, ends = self._box(), self._theme.colours, self._theme.px, self._ends()
         painter.setFont(self._theme.font(8.6))
         every = 1 if ends.high - ends.low <= 0.6 else 2
-        for tenth in range(round(ends.low * 10), round(ends.high * 10) + 1, every):
+        for tenth in range(-(-round(ends.low * 10) // every) * every, round(ends.high * 10) + 1, every):
             y = box.bottom() - (tenth / 10 - ends.low) / (ends.high - ends.low) * box.height()
             painter.setPen(QPen(colours.q("border"), 1))
             painter.drawLine(QPointF(box.left(), y), QPointF(box.right(), y))
@@ -221,7 +221,8 @@ class ContestChart(QWidget):
         if number == 0:
             painter.setPen(self._theme.colours.q("text"))
             painter.setFont(self._theme.font(8.8))
-            painter.drawText(QPointF(at.x() + px(8), at.y() - px(7)), f"n = {point.n}")
+            left = at.x() - px(7) - painter.fontMetrics().horizontalAdvance(f"n = {point.n}")
+            painter.drawText(QPointF(left, at.y() - px(8)), f"n = {point.n}")  # the line comes from below
 
     def _names(self, painter: QPainter) -> None:
         assert self.made is not None

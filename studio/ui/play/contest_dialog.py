@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QDialog,
     QHBoxLayout,
     QHeaderView,
+    QLabel,
     QProgressBar,
     QSplitter,
     QTableWidget,
@@ -37,7 +38,7 @@ from studio.ui.widgets.parts import GAP, MARGIN, Quiet, button
 from trainer.reasoning.cost_accuracy import CostPoint
 from trainer.reasoning.metrics import Interval
 
-COLUMNS = ("Who", "Right", "95 % interval", "Lead over the larger", "Tokens", "Cost", "of the larger's")
+COLUMNS = ("What", "Right", "95 % interval", "Lead, points", "Tokens", "Cost", "of the larger's")
 BEFORE = "Press Compare: every problem is searched once with n traces of the small model and once with the larger."
 
 
@@ -57,7 +58,7 @@ class ContestDialog(QDialog):
         self.stop = button("Cancel", self._cancel, tip="Esc; what was searched stays", parent=self)
         self.export = button("Export…", self._export, tip="CSV, Markdown, PNG or SVG", parent=self)
         self.open_button = button("Open the trace", self._open, tip="In Inspect: Enter", parent=self)
-        self.bar, self.state, self.words = QProgressBar(self), Quiet("", self), Quiet(BEFORE, self)
+        self.bar, self.state, self.words = QProgressBar(self), Quiet("", self), QLabel(BEFORE, self)
         self.chart, self.table = ContestChart(context.theme, self), QTableWidget(0, len(COLUMNS), self)
         self.behind, self.list = Quiet("", self), ProblemList(self)
         self._lay_out()
@@ -203,10 +204,12 @@ class ContestDialog(QDialog):
     def _add(self, point: CostPoint, lead: Interval | None, large: CostPoint) -> None:
         row, right = self.table.rowCount(), point.accuracy
         self.table.insertRow(row)
-        ahead = "" if lead is None else f"{lead.value:+.1%} [{lead.low:+.1%}, {lead.high:+.1%}]"
+        told = () if lead is None else tuple(f"{100 * each:+.1f}" for each in (lead.value, lead.low, lead.high))
+        ahead = f"{told[0]} [{told[1]}, {told[2]}]" if told else ""
+        what = self._title(point) if lead is not None else f"{point.name}, one pass"
         texts = (
-            f"{point.name}, {self._title(point)}", f"{right.value:.1%}", f"{right.low:.1%} to {right.high:.1%}", ahead,
-            f"{point.tokens:,.0f}", amount(point.cost), f"{point.cost / large.cost:.2f} ×",
+            what, f"{right.value:.1%}", f"{right.low:.1%} to {right.high:.1%}", ahead, f"{point.tokens:,.0f}",
+            amount(point.cost), f"{point.cost / large.cost:.2f} ×",
         )  # fmt: skip
         for column, text in enumerate(texts):
             item = QTableWidgetItem(text)
@@ -234,7 +237,7 @@ class ContestDialog(QDialog):
         self.list.missing.connect(self.state.setText)
 
     def _lay_out(self) -> None:
-        self.resize(1080, 820)
+        self.resize(1200, 820)
         self.terms.setText(self.form.terms)
         for widget, name in ((self.table, "Points"), (self.bar, "Progress of the comparison")):
             widget.setAccessibleName(name)
@@ -258,8 +261,8 @@ class ContestDialog(QDialog):
         column.setSpacing(GAP)
         for top in (self.form, self.terms, self.words):
             column.addWidget(top)
-        column.addWidget(self.chart, 3)
-        column.addWidget(self._tables(), 2)
+        column.addWidget(self.chart, 5)
+        column.addWidget(self._tables(), 4)
         column.addLayout(foot)
 
     def _tables(self) -> QWidget:
@@ -276,7 +279,7 @@ class ContestDialog(QDialog):
         both.setChildrenCollapsible(False)
         both.addWidget(self.table)
         both.addWidget(right)
-        both.setSizes([560, 480])
+        both.setSizes([700, 460])
         return both
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QFormLayout, QHBoxLayout, QWidget
+from PySide6.QtWidgets import QFormLayout, QHBoxLayout, QSizePolicy, QWidget
 
 from studio.jobs.roles import POLICIES
 from studio.jobs.shipped import POLICY, PRM, Example
@@ -139,6 +139,8 @@ class ContestForm(QWidget):
         right.addRow("Seed", self.seed)
         for form in (left, right):
             align_labels(form)
+            form.setVerticalSpacing(6)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(24)

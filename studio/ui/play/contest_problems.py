@@ -25,7 +25,7 @@ class Source:
 def sources(of_page: tuple[Example, ...]) -> tuple[Source, ...]:
     """What can be compared on; `of_page` are the examples and recent problems with a reference answer."""
     return (
-        Source("Of the kind of the examples, never taught to the tiny policy", lambda _c, most: unseen(most)),
+        Source("Like the examples, never taught to the tiny policy", lambda _c, most: unseen(most)),
         Source("Of this workspace, with a reference answer", stored_problems),
         Source("Examples and recent problems of the page Play", lambda _c, most: of_page[:most]),
     )
