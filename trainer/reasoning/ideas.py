@@ -1,8 +1,9 @@
 r"""Steps of a text by idea: sentences and list items, with displays, code and diagrams in the sentence they belong to.
 
-Finer than `segment` in prose, coarser in LaTeX and code: a heading opens the step under it, what stands between
-quotation marks, in a display (`\[ \]`, `$$`, an environment), in `[asy]` or between code fences is never cut, and a
-sentence that goes on telling what was asked joins the one before. Deterministic; offsets are code points.
+Finer than `segment` in prose, coarser in LaTeX and code: a heading, a label or a lead-in that is no whole sentence
+opens the step under it; what stands between quotation marks, in a display (`\[ \]`, `$$`, an environment), in `[asy]`
+or between code fences is never cut; lines of formulas or code go with the line that brings them, and so does a list of
+mere names; a sentence that goes on telling what was asked joins the one before. Deterministic; offsets are code points.
 """
 
 from __future__ import annotations
@@ -10,29 +11,55 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
+from itertools import pairwise
 
 from trainer.reasoning.segment import Span
 
-VERSION = "ideas 1"
+VERSION = "ideas 2"
 _WHOLE = re.compile(
     r"```.*?(?:```|\Z)|\[asy\].*?(?:\[/asy\]|\Z)|\\\[.*?(?:\\\]|\Z)|\$\$.*?(?:\$\$|\Z)"
     r"|\\begin\{(\w+\*?)\}.*?(?:\\end\{\1\}|\Z)|\$[^$\n]{0,2000}\$",
     re.DOTALL,
 )
 _QUOTED = re.compile(r"[\"“][^\"“”\n]{2,600}[\"”]")
-_LINE_END = re.compile(r"\s*[\r\n\u2028\u2029]\s*")
+_QUOTATION = re.compile(r"[\"“][^\"“”]*[\"”][.!?]?")
+_LINE = re.compile(r"\S[^\r\n\u2028\u2029]*")
 _END = re.compile(r"[.!?…][\"”’')\]*_$}]*[ \t]+(?=[\"“'(\[*_$\\]*[A-Z0-9$\\\u0391-\u03a9])")
-_ABBREVIATION = re.compile(
-    r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|vs|e\.g|i\.e|etc|cf|Fig|Eq|No|approx|resp|U\.S|U\.K|a\.m|p\.m|[A-Z])\.$"
+_END_CJK = re.compile(r"[。！？][”’」』）)]*(?=[^\s”’」』）)])")
+_ABBREVIATION = re.compile(  # the word before the mark, with the sign behind the space
+    r".*\b(?:(?:Mr|Mrs|Ms|Dr|Prof|St|vs|e\.g|i\.e|cf|resp|U\.S|U\.K|a\.m|p\.m|[A-Z])\..|(?:Fig|Eq|No|approx)\.[\d$(])"
 )
-_NUMBER = re.compile(r"\s*\(?\w{1,3}[.)]$")
-_ITEM = re.compile(r"\s*(?:[-*•+]\s|\(?\d{1,3}[.)]\s|\(?[a-zA-Z][.)]\s)")
-_HEADING = re.compile(r"\s*(?:#{1,6}\s.*|\*\*[^*]+\*\*:?)\s*$")
-_LABEL = re.compile(r"\s*(?:\*\*)?[^.!?\n]{1,40}:(?:\*\*)?\s*$")
-_SAYS = re.compile(r"\b(?:me|I|I'll|we|we'll|user|person|they|it|you|are|is|should|could|to)\b", re.IGNORECASE)
-_GOES_ON = re.compile(r"(?:They|The (?:person|user)|He|She|You|It should|Use|Include|Just)\b")
+_NUMBER = re.compile(r"(?:#{1,6}\s+)?\(?\w{1,3}[.)]")
+_ITEM = re.compile(r"(?:[-*•+]\s|\(?\d{1,3}[.)]\s|\(?[a-zA-Z][.)]\s)\s*")
+_HEADING = re.compile(r"#{1,6}\s.*|\*\*[^*]+\*\*[:：]?")
+_LABEL = re.compile(r"(?:\*\*)?[^.!?\n]{1,40}[:：](?:\*\*)?")
+_SAYS = re.compile(r"\b(?:me|I|I'll|we|we'll|user|person|they|it|you|are|is|should|could)\b", re.IGNORECASE)
+_SOURCE = re.compile(r"(?:According to|Based on|Given) [^.!?,]{1,60}:")
+_UNFINISHED = re.compile(  # the last word of a lead-in that is no whole sentence
+    r"should|could|can|will|would|must|to|because|like|including|either|between|by|with|for|that|as|of|on|from|if|when"
+    r"|where|things|following",
+    re.IGNORECASE,
+)
+_FORMULA = re.compile(r"(?![A-Za-z][a-z]+[ ,])(?=[^\n]*[=→⇌⇄≈≤≥])(?:(?![a-z]{4})[^\n])*")
+_CODE = re.compile(
+    r"</?[A-Za-z!][^>\n]*>|\{[%{#]|(?:async )?def \w+\(|class \w+[(:]|import \w+\s*$|from [\w.]+ import |@\w+"
+)
+_SIGNS = re.compile(r"[\W\d_]+")
+_GOES_ON = re.compile(r"(?:They|The (?:person|user|human)|He|She|You|It should|Use|Include|Just)\b")
+_ASKED = re.compile(
+    r"(?:They|He|She|Include|Use (?:any|whatever))\b|This is an? (?:\w+ )?(?:situation|scenario|challenge|test)\b"
+    r"|(?!There).{0,80}\b(?:user|person|human|question|request|task|prompt|problem|ask(?:s|ed|ing)?|wants?|need)\b"
+)
+_AS_YOU_LIKE = ("Use any ", "Use whatever ")
+_INFERS = re.compile(r"[^.!?\n]{0,300}\bwhich (?:suggests|means|implies|indicates)\b")
+_SUM = re.compile(r"[\d.,+\-−*/×÷·()^$% ]{1,100}=[\d.,+\-−*/×÷·=()^$% ]{1,200}(?:\Z|\n|(?<=\. )(?=[A-Z]))")
+_MAY_GO_ON = frozenset("0123456789$(CRGPNTHSYIUJ")  # first signs of sentences that may go with the one before
+_VERDICT = re.compile(r"(?:Correct|Right|Good|Great|Perfect|Nice)[.!](?:\s|\Z)")
+_FIRST = ": First"  # a lead-in and the first step on one line
+_BRINGS = frozenset(":：*")  # ends of lines that may bring the next one
 _SPACES = re.compile(r"[ \t]*")
 _DISPLAY = ("\\[", "$$", "\\begin{", "[asy]", "```")
+_NAME = 40  # code points of an item that may be a mere name
 _LOOK_BACK = 200  # code points of a line that say what it is
 
 
@@ -42,36 +69,43 @@ def segment_ideas(text: str, start: int = 0, end: int | None = None) -> tuple[Sp
     if not 0 <= start <= stop <= len(text):
         raise ValueError(f"[{start}, {stop}) is no stretch of a text of {len(text)} characters")
     starts = _starts(text, start, stop)
-    spans = []
-    for first, behind in zip(starts, [*starts[1:], stop][: len(starts)], strict=True):
-        part = text[first:behind]
-        body = part.strip()
-        if body:
-            at = first + len(part) - len(part.lstrip())
-            spans.append(Span(at, at + len(body)))
-    return tuple(spans)
+    ends = [first + len(text[first:behind].rstrip()) for first, behind in pairwise([*starts, stop])]
+    return tuple(map(Span, starts, ends))
 
 
 def _starts(text: str, start: int, stop: int) -> list[int]:
-    """Where steps begin; the first one begins at `start`."""
-    whole = [match.span() for match in _WHOLE.finditer(text, start, stop)]
-    quoted = (match.span() for match in _QUOTED.finditer(text, start, stop))
-    inside = _Inside([*whole, *quoted])
-    begins = {start: True}
-    for match in _LINE_END.finditer(text, start, stop):
-        begins[match.end()] = match.end() < stop and _line_begins(text, match.start(), match.end(), start)
+    """Where steps begin, each at a sign that is no space."""
+    lines = [match.span() for match in _LINE.finditer(text, start, stop)]
+    if not lines:
+        return []
+    whole = [match.span() for match in _WHOLE.finditer(text, start, stop)] if _has(text, "$\\`[", start, stop) else []
+    quoted = _QUOTED.finditer(text, start, stop) if _has(text, '"“', start, stop) else ()
+    inside = _Inside([*whole, *(match.span() for match in quoted)])
+    begins = _Lines(text, start, stop, lines, inside).begins()
     for match in _END.finditer(text, start, stop):
-        if match.end() not in begins:
-            begins[match.end()] = _sentence_begins(text, match.start() + 1, match.end(), start)
+        place = match.end()
+        if place not in begins and place < stop:
+            begins[place] = _sentence_begins(text, match.start() + 1, place, start, stop)
+    if text.find("。", start, stop) >= 0:
+        for match in _END_CJK.finditer(text, start, stop):
+            begins.setdefault(match.end(), not text.startswith("例如", match.end(), stop))
+    at = text.find(_FIRST, start, stop)
+    while at >= 0:
+        begins.setdefault(at + 2, True)
+        at = text.find(_FIRST, at + 2, stop)
     for first, behind in whole:
         if text.startswith(_DISPLAY, first):
-            spaces = _SPACES.match(text, behind)
+            spaces = _SPACES.match(text, behind, stop)
             at = spaces.end() if spaces is not None else behind
-            ended = text[max(behind - 16, first) : behind].rstrip("\\]$}").endswith(".")
-            begins.setdefault(at, ended and text[at : at + 1].isupper())
-    return sorted(
-        place for place, does in begins.items() if does and place < stop and (place == start or place not in inside)
-    )
+            begins.setdefault(at, at < stop and _after_display(text, first, behind, at))
+    found = sorted(begins)
+    if inside:
+        return [place for place in found if begins[place] and (place == lines[0][0] or place not in inside)]
+    return [place for place in found if begins[place]]
+
+
+def _has(text: str, signs: str, start: int, stop: int) -> bool:
+    return any(text.find(sign, start, stop) >= 0 for sign in signs)
 
 
 class _Inside:
@@ -87,33 +121,127 @@ class _Inside:
                 self._starts.append(first)
                 self._ends.append(behind)
 
+    def __bool__(self) -> bool:
+        return bool(self._starts)
+
     def __contains__(self, place: int) -> bool:
         at = bisect_right(self._starts, place) - 1
         return at >= 0 and self._starts[at] < place < self._ends[at]
 
 
-def _line_before(text: str, behind: int, start: int) -> str:
-    """The line that ends at `behind`; empty where it is longer than a heading or number."""
-    first = max(start, behind - _LOOK_BACK)
-    at = text.rfind("\n", first, behind)
-    return text[at + 1 : behind] if at >= 0 else text[start:behind] if first == start else ""
+class _Lines:
+    """Which lines begin a step."""
+
+    def __init__(self, text: str, start: int, stop: int, lines: list[tuple[int, int]], inside: _Inside) -> None:
+        self._text, self._start, self._stop, self._lines, self._inside = text, start, stop, lines, inside
+        self._chained = False  # the line before is of a formula or code that a line above it brings
+        self._names = -1  # up to which line a list of mere names goes
+
+    def begins(self) -> dict[int, bool]:
+        """Places of lines; the first one begins."""
+        text, found = self._text, {self._lines[0][0]: True}
+        for number, ((first, behind), (place, end)) in enumerate(pairwise(self._lines), 1):
+            last = text[behind - 1]
+            if last.isspace():
+                last = text[first:behind].rstrip()[-1]
+            if self._chained or number <= self._names or last in _BRINGS or text[first] == "#":
+                found[place] = self._begins(number, (first, behind), (place, end))
+            elif text[place].islower():
+                found[place] = last in ".!?" or self._is_parted(last, behind, place)
+            else:
+                found[place] = not text.startswith(_DISPLAY, place, self._stop)
+        return found
+
+    def _begins(self, number: int, above: tuple[int, int], here: tuple[int, int]) -> bool:
+        """Whether a line begins a step below one that may bring it."""
+        text, (first, behind), (place, end) = self._text, above, here
+        chained, self._chained = self._chained, False
+        if number <= self._names or text.startswith(_DISPLAY, place, self._stop) or place in self._inside:
+            return False
+        before = text[first:behind].rstrip()
+        brings = before[-1] in ":："
+        line = text[place : min(end, place + _LOOK_BACK)].rstrip()
+        if (brings or chained) and _goes_with(line, brings=brings):
+            self._chained = True
+            return False
+        if brings and (self._are_names(number) or _is_unfinished(before[-_LOOK_BACK:])):
+            return False
+        if len(before) <= _LOOK_BACK and self._opens(before, first, place):
+            return False
+        return brings or not line[0].islower() or self._is_parted(before[-1], behind, place)
+
+    def _is_parted(self, last: str, behind: int, place: int) -> bool:
+        """Whether a line that begins in lower case is an item or a paragraph, not the rest of the sentence above."""
+        if _ITEM.match(self._text, place, self._stop):
+            return True
+        return last not in ",;]}$-–" and self._text.count("\n", behind, place) > 1
+
+    def _opens(self, before: str, first: int, place: int) -> bool:
+        """Whether the line before is a heading, label or unfinished lead-in of the one at `place`."""
+        mark = _ITEM.match(before)
+        if mark is not None:
+            if self._column(place) <= self._column(first) and _ITEM.match(self._text, place, self._stop):
+                return False
+            before = before[mark.end() :]
+        if _HEADING.fullmatch(before):
+            return True
+        return _LABEL.fullmatch(before) is not None and not _SAYS.search(before)
+
+    def _column(self, place: int) -> int:
+        return place - self._text.rfind("\n", self._start, place)
+
+    def _are_names(self, number: int) -> bool:
+        """Whether the list that begins with this line is of mere names, two words at most each."""
+        last = number
+        for at in range(number, len(self._lines)):
+            place, end = self._lines[at]
+            line = self._text[place : min(end, place + _LOOK_BACK)].rstrip()
+            mark = _ITEM.match(line)
+            if mark is None:
+                break
+            if len(line) > _NAME or len(line[mark.end() :].split()) > 2 or line[-1] in ".:;。：":
+                return False
+            last += 1
+        self._names = last - 1
+        return last - number > 1
 
 
-def _line_begins(text: str, behind: int, place: int, start: int) -> bool:
-    """Whether the line at `place` begins a step; the one before ends at `behind`."""
-    if text.startswith(_DISPLAY, place):
-        return False
-    line = _line_before(text, behind, start)
-    if _HEADING.match(line) or (_LABEL.match(line) and not _SAYS.search(line)):
-        return False
-    goes_on = text[place].islower() and text[behind - 1 : behind] not in (".", "!", "?", ":")
-    return not goes_on or _ITEM.match(text, place) is not None
+def _goes_with(line: str, *, brings: bool) -> bool:
+    """Whether a line is formula, code or quotation that the line before brings, or goes on with such a line."""
+    if _CODE.match(line) or (_SIGNS if not brings else _QUOTATION).fullmatch(line):
+        return True
+    return (line[0] == "+" or not _ITEM.match(line)) and _FORMULA.fullmatch(line) is not None
 
 
-def _sentence_begins(text: str, behind: int, place: int, start: int) -> bool:
+def _is_unfinished(line: str) -> bool:
+    """Whether a lead-in is no whole sentence."""
+    words = line[:-1].rsplit(None, 1)
+    return bool(words and _UNFINISHED.fullmatch(words[-1].strip("*_"))) or _SOURCE.fullmatch(line) is not None
+
+
+def _sentence_begins(text: str, behind: int, place: int, start: int, stop: int) -> bool:
     """Whether the sentence at `place` begins a step; the mark that ends the one before stands before `behind`."""
-    if _ABBREVIATION.search(text[max(start, behind - 12) : behind]):
+    near = text[max(start, behind - 12) : behind]
+    if text[behind - 1] == "." and _ABBREVIATION.fullmatch(near.rsplit(None, 1)[-1] + text[place]):
         return False
-    if _NUMBER.fullmatch(_line_before(text, behind, start)):
+    if ("\n" in near or behind - 12 <= start) and _NUMBER.fullmatch(near[near.rfind("\n") + 1 :].lstrip()):
         return False
-    return not _GOES_ON.match(text, place)
+    if text[place] not in _MAY_GO_ON:
+        return True
+    if _SUM.match(text, place, stop) or _VERDICT.match(text, place, stop):
+        return False
+    if not _GOES_ON.match(text, place, stop) or _INFERS.match(text, place, stop):
+        return True
+    if text.startswith(_AS_YOU_LIKE, place, stop):
+        return False
+    line = text[max(start, behind - _LOOK_BACK, text.rfind("\n", start, behind) + 1) : behind].lstrip()
+    ends = [match.end() for match in _END.finditer(line)]
+    return _ASKED.match(line, ends[-1] if ends else 0) is None
+
+
+def _after_display(text: str, first: int, behind: int, place: int) -> bool:
+    """Whether a sentence begins at `place`, on the line where the display [first, behind) ends."""
+    if not text[place : place + 1].isupper():
+        return False
+    closing = text.rfind("\\", first + 1, behind) if text[first] == "\\" else behind
+    return text[first:closing].rstrip("\\ \n$").endswith((".", "!"))

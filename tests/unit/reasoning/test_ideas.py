@@ -16,7 +16,7 @@ import pytest
 from trainer.reasoning.ideas import segment_ideas
 from trainer.reasoning.segment import segment
 
-HAND = Path(__file__).parents[2] / "fixtures" / "segmentation" / "hand.jsonl"
+READ = Path(__file__).parents[2] / "fixtures" / "segmentation"
 DATA = Path(os.environ.get("STEPLENS_DATA") or Path(__file__).parents[4] / "shared" / "data")
 Cut = Callable[[str], list[int]]
 
@@ -61,7 +61,23 @@ def f1(pairs: Iterable[tuple[list[int], list[int]]]) -> float:
         ("Let me look at it:\nFirst, the sum.", ["Let me look at it:", "First, the sum."]),
         ("The user wants a sum. They need it now. I add.", ["The user wants a sum. They need it now.", "I add."]),
         ("Wait, no. Actually it is 5.", ["Wait, no.", "Actually it is 5."]),
-        ("$x$ is\n\\[y\\]\nwhich is odd. Good.", ["$x$ is\n\\[y\\]\nwhich is odd.", "Good."]),
+        ("$x$ is\n\\[y\\]\nwhich is odd. So it is.", ["$x$ is\n\\[y\\]\nwhich is odd.", "So it is."]),
+        ("It sums to 4.\nThen 4 + 1 = 5. Correct. Next.", ["It sums to 4.", "Then 4 + 1 = 5. Correct.", "Next."]),
+        ("We halve 8. 8 / 2 = 4. Then we stop.", ["We halve 8. 8 / 2 = 4.", "Then we stop."]),
+        ("I should:\n1. Add it.\n2. Halve it.", ["I should:\n1. Add it.", "2. Halve it."]),
+        (
+            "Options, namely:\n- Flask\n- Fast API\n\nI take one.",
+            ["Options, namely:\n- Flask\n- Fast API", "I take one."],
+        ),
+        ("Let me simplify:\n2x = 6\nx = 3\nSo three apples.", ["Let me simplify:\n2x = 6\nx = 3", "So three apples."]),
+        ("We can check:\n\n{% if x %}\n<tr>\n{% endif %}", None),
+        ("### 2. **Plan**\n- **Sums**:\n  - Add.\n  - Halve.", ["### 2. **Plan**\n- **Sums**:\n  - Add.", "- Halve."]),
+        ("the sum is odd\n\nthe rest is even", ["the sum is odd", "the rest is even"]),
+        ("西藏很高。但是很远。例如，拉萨。", ["西藏很高。", "但是很远。例如，拉萨。"]),
+        ("He said no. No. 5 is odd. No. It is even.", ["He said no.", "No. 5 is odd.", "No.", "It is even."]),
+        ("Add all, etc. Then halve it.", ["Add all, etc.", "Then halve it."]),
+        ("We use it. The user wants a sum.", ["We use it.", "The user wants a sum."]),
+        ("Take these steps: First, add it. Then halve it.", ["Take these steps:", "First, add it.", "Then halve it."]),
         (" \n\t\n ", []),
         ("", []),
     ],
@@ -102,13 +118,21 @@ def test_only_white_space_lies_between_and_a_stretch_stands_alone() -> None:
             assert span.of(text).strip() == span.of(text) != ""
             at = span.end
         assert text[at:end].strip() == ""
+        alone = [(span.start + start, span.end + start) for span in segment_ideas(text[start:end])]
+        assert [(span.start, span.end) for span in segment_ideas(text, start, end)] == alone
     with pytest.raises(ValueError, match="no stretch"):
         segment_ideas("abc", 2, 9)
 
 
-@pytest.mark.parametrize("piece", ["A. ", '"A. ', "\\[ A. ", "$ A. ", "\\begin{a}A. ", "a", "**A ", "```A. "])
-def test_a_line_of_a_million_signs_is_read_once(piece: str) -> None:
-    text = piece * (1_000_000 // len(piece))
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("A. ", '"A. ', "\\[ A. ", "$ A. ", "\\begin{a}A. ", "a", "**A ", "```A. ", "1. ", "They. ", "a。"),
+        *("- a\n", "a:\n- a\n", "- **a**\n", "1 = 1:\n", "# a\n", "aaaa\n\n", "[asy] A. "),
+    ],
+)
+def test_a_long_text_is_read_once(piece: str) -> None:
+    text = piece * (200_000 // len(piece))
     spans = segment_ideas(text)
     assert sum(span.end - span.start for span in spans) > 0.6 * len(text)
 
@@ -117,17 +141,24 @@ def rows_of(name: str) -> list[str]:
     return [row for row in (DATA / name).read_text("utf-8").split("\n") if row]
 
 
-def hand() -> Iterator[tuple[str, list[int]]]:
-    """Texts with the places where a reader says that steps begin."""
+def hand(name: str, *, sealed: bool | None = None) -> Iterator[tuple[str, list[int]]]:
+    """Texts with the places where a reader says that steps begin, each at a sign that is no space."""
     known: dict[str, list[dict[str, Any]]] = {}
-    for line in HAND.read_text("utf-8").splitlines():
+    for line in (READ / name).read_text("utf-8").splitlines():
         one = json.loads(line)
+        if sealed is not None and one["sealed"] is not sealed:
+            continue
         if one["file"] not in known:
             known[one["file"]] = [json.loads(row) for row in rows_of(one["file"])]
-        value = known[one["file"]][one["row"]][one["field"]]
-        text = (value["solution"] if isinstance(value, dict) else value)[: one["length"]]
+        value = known[one["file"]][one["row"]]
+        for name in one["field"].split("."):
+            value = value[name]
+        value = value["solution"] if isinstance(value, dict) else value
+        whole = "\n\n".join(value) if isinstance(value, list) else value
+        first = one.get("start", 0)
+        text = whole[first : first + one["length"]]
         assert hashlib.sha256(text.encode()).hexdigest()[:16] == one["sha256"], "the data is not what was read"
-        yield text, one["starts"]
+        yield text, [len(text) - len(text[start:].lstrip()) for start in one["starts"]]
 
 
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no data at {DATA}; set STEPLENS_DATA")
@@ -135,21 +166,23 @@ needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no data at {DATA}; s
 
 @needs_data
 def test_steps_begin_where_a_reader_says() -> None:
-    read = list(hand())
-    assert len(read) == 200
-    held_out = read[1::2]
+    read, sealed = list(hand("hand.jsonl")), list(hand("held_out.jsonl", sealed=True))
+    others = list(hand("held_out.jsonl", sealed=False))
+    assert (len(read), len(others), len(sealed)) == (200, 51, 41)
 
     def of(cut: Cut, some: list[tuple[str, list[int]]]) -> float:
         return f1((starts, cut(text)) for text, starts in some)
 
-    assert of(by_ideas, read) >= 0.95
-    assert of(by_ideas, held_out) >= 0.95
+    assert of(by_ideas, read) >= 0.97
+    assert of(by_ideas, others) >= 0.97
+    assert of(by_ideas, sealed) >= 0.93, "nobody looked at these while the rules were changed"
     assert 0.6 < of(by_lines, read) < 0.75, "what lines alone give: docs/inspect.md tells it"
+    assert 0.5 < of(by_lines, sealed) < 0.65
     assert 0.6 < of(by_newlines, read) < 0.75
 
 
 @needs_data
-@pytest.mark.parametrize(("name", "lines", "ideas"), [("gsm8k", 0.85, 0.60), ("math", 0.63, 0.57)])
+@pytest.mark.parametrize(("name", "lines", "ideas"), [("gsm8k", 0.85, 0.58), ("math", 0.63, 0.57)])
 def test_steps_of_processbench_are_coarser(name: str, lines: float, ideas: float) -> None:
     """A model put them together from paragraphs, several sentences each: whoever scores such steps keeps to lines."""
     pairs: dict[Cut, list[tuple[list[int], list[int]]]] = {by_lines: [], by_ideas: []}
