@@ -30,13 +30,15 @@ Floats = NDArray[np.float64]
 class Sampled:
     """One trace: whether it is right (None: not known), its score (None: nothing scored it), its tokens.
 
-    `group` is the number of its group of equal answers, None without an answer.
+    `group` is the number of its group of equal answers, None without an answer; `fresh` are the tokens of its steps
+    that no earlier trace of the problem begins with: a PRM reads what it has read once.
     """
 
     right: bool | None
     score: float | None
     group: int | None
     tokens: int
+    fresh: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,16 +204,16 @@ def attempted(
     ends = {node.trace: number for number, node in enumerate(record.nodes) if node.trace >= 0}
     groups = grouped([Candidate(answer) for answer in answers], equal)
     group_of = {place: number for number, group in enumerate(groups) for place in group.members}
-    samples = tuple(
-        Sampled(
-            None if outcomes[place] is None else bool(outcomes[place]),
-            record.nodes[ends[place]].value,
-            group_of.get(place),
-            _tokens(record.nodes, ends[place]),
-        )
-        for place in range(len(record.traces))
-    )
-    return Attempted(record.row, samples, record.spent)
+    samples, known = [], set[tuple[str, ...]]()
+    for place in range(len(record.traces)):
+        steps = _steps(record.nodes, ends[place])
+        begun = {tuple(step.text for step in steps[: k + 1]): step.tokens for k, step in enumerate(steps)}
+        fresh = sum(tokens for texts, tokens in begun.items() if texts not in known)
+        known |= begun.keys()
+        right = None if outcomes[place] is None else bool(outcomes[place])
+        score, tokens = record.nodes[ends[place]].value, sum(step.tokens for step in steps)
+        samples.append(Sampled(right, score, group_of.get(place), tokens, fresh))
+    return Attempted(record.row, tuple(samples), record.spent)
 
 
 def point(
@@ -228,8 +230,7 @@ def point(
     shares = [_share(one, n) for one in attempts]
     drawn = float(np.mean([sum(sample.tokens for sample in one.samples[:n]) for one in attempts]))
     read = float(np.mean([one.spent.tokens_read for one in attempts]))  # the prompt, once for all
-    scored = [one.spent.prm_tokens * share for one, share in zip(attempts, shares, strict=True)]
-    prm = float(np.mean(scored)) if how is Choosing.BEST else 0.0
+    prm = float(np.mean([_scored(one, n) for one in attempts])) if how is Choosing.BEST else 0.0
     seconds = float(np.mean([one.spent.seconds * share for one, share in zip(attempts, shares, strict=True)]))
     cost = (drawn + read) * models.parameters + prm * models.prm_parameters
     accuracy = _interval(_right(chosen), [one.row for one in attempts], rounds)
@@ -306,10 +307,19 @@ def _share(one: Attempted, n: int) -> float:
     return sum(tokens[:n]) / sum(tokens) if sum(tokens) else 1.0
 
 
-def _tokens(nodes: Sequence[SearchNode], end: int) -> int:
-    """Tokens drawn on the way to a node."""
-    total, at = 0, end
+def _scored(one: Attempted, n: int) -> float:
+    """Tokens that the PRM reads for the first n traces: the problem, and what no earlier trace began with.
+
+    In proportion to what it has read for all of them, so that all cost what was measured.
+    """
+    every, part = (one.spent.tokens_read + sum(each.fresh for each in one.samples[:k]) for k in (None, n))
+    return one.spent.prm_tokens * part / every if every else 0.0
+
+
+def _steps(nodes: Sequence[SearchNode], end: int) -> list[SearchNode]:
+    """The nodes on the way to one, without the problem, the first step first."""
+    out, at = [], end
     while at > 0:
-        total += nodes[at].tokens
+        out.append(nodes[at])
         at = nodes[at].parent
-    return total
+    return out[::-1]

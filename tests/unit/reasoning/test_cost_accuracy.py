@@ -25,7 +25,7 @@ def by_value(pairs: Sequence[tuple[str, str]]) -> list[bool]:
 
 def tried(row: str, *samples: tuple[bool | None, float | None, int, int | None]) -> Attempted:
     """Traces as (right, score, tokens, group of equal answers); a group of None is a trace without an answer."""
-    made = tuple(Sampled(right, score, group, tokens) for right, score, tokens, group in samples)
+    made = tuple(Sampled(right, score, group, tokens, tokens // 2) for right, score, tokens, group in samples)
     spent = Spent(tokens=sum(one.tokens for one in made), tokens_read=6, prm_tokens=30, seconds=3.0)
     return Attempted(row, made, spent)
 
@@ -44,9 +44,9 @@ def test_best_of_n_by_hand() -> None:
     assert one.title == "best of 2"
     assert one.tokens == pytest.approx((20 + 30 + 10) / 3)
     assert one.tokens_read == 6
-    assert one.prm_tokens == pytest.approx(30 * (20 / 40 + 30 / 40 + 10 / 40) / 3)
+    assert one.prm_tokens == pytest.approx(30 * (16 / 26 + 21 / 26 + (6 + 2 + 2) / (6 + 2 + 2 + 10 + 5)) / 3)
     assert one.seconds == pytest.approx(3 * 0.5)
-    assert one.cost == pytest.approx((20 + 6) * 10 + 15 * 4)
+    assert one.cost == pytest.approx((20 + 6) * 10 + one.prm_tokens * 4)
     assert [(each.row, each.place, each.right) for each in one.chosen] == [
         ("a", 1, True),
         ("b", 0, True),
@@ -67,7 +67,7 @@ def test_the_majority_by_hand_pays_no_prm() -> None:
 
 def test_a_contest_pairs_the_problems_and_says_where_the_small_one_reaches_the_large() -> None:
     large = [
-        Attempted(row, (Sampled(right, None, 0, 8),), Spent(tokens=8, tokens_read=6))
+        Attempted(row, (Sampled(right, None, 0, 8, 8),), Spent(tokens=8, tokens_read=6))
         for row, right in (("a", True), ("b", True), ("c", False), ("d", True))
     ]
     made = contest(ATTEMPTS, SMALL, large, LARGE)
@@ -89,11 +89,11 @@ def test_a_contest_pairs_the_problems_and_says_where_the_small_one_reaches_the_l
 
 def test_a_lead_and_a_loss_beyond_chance_are_said_as_such() -> None:
     wins = [tried(str(row), (False, 0.1, 9, 0), (True, 0.9, 9, 1)) for row in range(30)]
-    fails = [Attempted(str(row), (Sampled(row % 3 == 0, None, 0, 1),), Spent(tokens_read=6)) for row in range(30)]
+    fails = [Attempted(str(row), (Sampled(row % 3 == 0, None, 0, 1, 1),), Spent(tokens_read=6)) for row in range(30)]
     ahead = contest(wins, SMALL, fails, LARGE)
     assert (ahead.overtakes, ahead.affordable) == (1, 1)
     assert ahead.sentence.startswith("Best of 2 of small is ahead of one pass of large (33.3%): 100.0%, +66.7 points")
-    right = [Attempted(str(row), (Sampled(row % 9 > 0, None, 0, 1),), Spent(tokens_read=6)) for row in range(30)]
+    right = [Attempted(str(row), (Sampled(row % 9 > 0, None, 0, 1, 1),), Spent(tokens_read=6)) for row in range(30)]
     single = [tried(str(row), (row % 2 == 0, 0.5, 500, 0)) for row in range(30)]
     behind = contest(single, SMALL, right, LARGE)
     assert (behind.reaches, behind.affordable) == (None, None)
@@ -114,6 +114,16 @@ def test_outcomes_that_nobody_knows_count_nowhere() -> None:
     assert math.isnan(point(attempts[:1], SMALL, 1).accuracy.value)
 
 
+def trace_steps(record: SearchRecord, place: int) -> list[str]:
+    """The texts of a trace's steps."""
+    at = next(number for number, node in enumerate(record.nodes) if node.trace == place)
+    out = []
+    while at:
+        out.insert(0, record.nodes[at].text)
+        at = record.nodes[at].parent
+    return out
+
+
 def test_a_search_of_whole_traces_is_read_from_its_record() -> None:
     done = searched(toy(1), strategy=Strategy.BEST_OF_N, n=5)
     found = done.found
@@ -127,6 +137,11 @@ def test_a_search_of_whole_traces_is_read_from_its_record() -> None:
     assert [sample.right for sample in made.samples] == [True, False, None, True, False]
     assert [sample.score for sample in made.samples] == [node.value for node in found.finished]
     assert sum(sample.tokens for sample in made.samples) == found.spent.tokens
+    texts = [trace_steps(record, place) for place in range(5)]
+    begun = [{tuple(steps[: k + 1]) for k in range(len(steps))} for steps in texts]
+    again = [len(begun[k] & set().union(*begun[:k])) for k in range(5)]
+    assert any(again), "some traces begin alike"
+    assert [sample.fresh < sample.tokens for sample in made.samples] == [bool(many) for many in again]
     with pytest.raises(ValueError, match="no independent traces"):
         attempted(record.__class__(**{**{f: getattr(record, f) for f in record.__struct_fields__}, "strategy": "beam"}),
                   [1] * 5, ["1"] * 5, by_value)  # fmt: skip
