@@ -114,6 +114,12 @@ def _add_import(verbs: Verbs) -> None:
         metavar="FIELD=NAME",
         help="what a field of unknown JSON means; repeatable",
     )
+    made.add_argument(
+        "--steps",
+        choices=("ideas", "lines"),
+        default="ideas",
+        help="how traces without steps of their own are cut (default: ideas: sentences, list items, whole displays)",
+    )
     made.add_argument("--copy", action="store_true", help="keep the bytes of the files in the workspace too")
     made.add_argument("--dry-run", action="store_true", help="say what would come in and what is wrong; write nothing")
     _progress(made)

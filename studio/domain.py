@@ -113,11 +113,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """One version of the steps of a trace."""
+    """One version of the steps of a trace; `method` names who or what cut it."""
 
     id: int
     version: int
     steps: tuple[Step, ...]
+    method: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class Settings(msgspec.Struct, kw_only=True):
     recent: list[str] = []  # workspaces and files, newest first
     launch_templates: dict[str, LaunchTemplate] = {}  # by name; these replace the shipped ones of the same name
     formula_sizes: FormulaSizes = FormulaSizes()  # of the window that was last open
+    steps_by: str = ""  # of imports: how traces without steps are cut, "ideas" or "lines"; empty: by idea
     traces_as: str = ""  # of Inspect: "tree", "list"; empty: a tree where there are logs
     never_again: bool = False  # whether every policy made here is run on the regression tests
     otlp_receiver: bool = False  # whether the window takes spans on 127.0.0.1

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from studio.exchange import archive, formats, skeleton
 from studio.exchange.files import Kind, Piece, Place, Refusal, Result, Trap, parts_of
+from studio.exchange.foreign import StepsBy
 from studio.exchange.foreign_writer import ReadyRecord, ReadyTrace, ready_trace
 from studio.exchange.formats import Told
 from studio.exchange.inspect_log import MOST_TOGETHER, joined
@@ -30,7 +31,7 @@ def read_piece(piece: Piece) -> list[Result]:
     if piece.kind is Kind.DOCUMENT:
         found += _read_document(piece)
     elif piece.kind is Kind.STREAM:
-        found += _read_stream(piece.places[0])
+        found += _read_stream(piece.places[0], piece.told)
     elif piece.kind is Kind.LINES:
         for place in piece.places:
             found += _read_line(place, piece.told)
@@ -44,7 +45,7 @@ def _read_line(place: Place, told: Told) -> Iterator[Result]:
     traps: list[str] = []
     try:
         value = parse(place.data, traps.append)
-        yield _of_read(value, formats.read(value, told, place.ordinal), place, place.data)
+        yield _of_read(value, formats.read(value, told, place.ordinal), place, place.data, told.steps)
     except BrokenRecord as error:
         yield Refusal(place.ordinal, "", error.what, error.remedy)
     yield from map(Trap, dict.fromkeys(traps))
@@ -61,10 +62,10 @@ def _read_member(stream: BinaryIO, place: Place, told: Told) -> Result:
         if place.member in contents:
             data = contents[place.member]
             value = parse(data)
-            return _of_read(value, formats.read(value, told, place.ordinal), place, data)
+            return _of_read(value, formats.read(value, told, place.ordinal), place, data, told.steps)
         parts = {name: parse(data) for name, data in contents.items()}
         found = formats.read(joined(place.member, parts), told, place.ordinal)
-        return _of_read(parts, found, place, b"\n".join(contents.values()))
+        return _of_read(parts, found, place, b"\n".join(contents.values()), told.steps)
     except BrokenRecord as error:
         return Refusal(abs(place.ordinal), place.member, error.what, error.remedy)
 
@@ -95,7 +96,7 @@ def _read_document(piece: Piece) -> Iterator[Result]:
             key = hashlib.sha256(data).digest()
             here = Place(ordinal, None, pointer, times=seen.get(key, 0))
             seen[key] = here.times + 1
-            yield _of_read(value, formats.read(value, piece.told, ordinal), here, data)
+            yield _of_read(value, formats.read(value, piece.told, ordinal), here, data, piece.told.steps)
             ordinals[id(value)] = ordinal
         except BrokenRecord as error:
             yield Refusal(ordinal, pointer, error.what, error.remedy)
@@ -103,7 +104,7 @@ def _read_document(piece: Piece) -> Iterator[Result]:
     yield _record(Place(0, 0), place.data, around, [])
 
 
-def _read_stream(place: Place) -> list[Result]:
+def _read_stream(place: Place, told: Told) -> list[Result]:
     traps: list[str] = []
     events: list[Any] = []
     refused: list[Result] = []
@@ -122,7 +123,7 @@ def _read_stream(place: Place) -> list[Result]:
     if not read.traces:
         refused.append(Refusal(1, "", "no known events in the stream", f"looked for {formats.LOOKED_FOR}"))
         return refused
-    return [*map(Trap, dict.fromkeys(traps)), *refused, _of_read(events, read, place, place.data)]
+    return [*map(Trap, dict.fromkeys(traps)), *refused, _of_read(events, read, place, place.data, told.steps)]
 
 
 def events_of(data: bytes) -> list[Any]:
@@ -167,10 +168,10 @@ def _events(data: bytes, traps: list[str]) -> Iterator[tuple[int, str, Any]]:
         name = ""
 
 
-def _of_read(value: object, found: Read, place: Place, data: bytes) -> ReadyRecord:
+def _of_read(value: object, found: Read, place: Place, data: bytes, steps: StepsBy) -> ReadyRecord:
     digest = hashlib.sha256(data).hexdigest()
     said = found.traces if any(trace.text for trace in found.traces) else ()
-    traces = [ready_trace(trace, digest, number, place.times) for number, trace in enumerate(said)]
+    traces = [ready_trace(trace, digest, number, place.times, steps) for number, trace in enumerate(said)]
     packed = skeleton.pack(value, found.taken, [trace.text for trace in said])
     return _record(place, data, packed, traces, digest)
 

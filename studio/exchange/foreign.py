@@ -6,10 +6,13 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
+from studio.store import segmentations
 from studio.store.token_values import TokenArrays
 from trainer.contract.records import Block, BlockKind
+from trainer.reasoning import ideas
 from trainer.reasoning.marked import blocks_of
 from trainer.reasoning.segment import Span, segment
 
@@ -17,6 +20,18 @@ BETWEEN = "\n\n"  # markup between the parts of a message and between messages w
 Json = dict[str, Any]
 _LONE = re.compile("[\ud800-\udfff]")
 _STEPPED = {BlockKind.THINKING, BlockKind.ANSWER, BlockKind.SUMMARY}
+
+
+class StepsBy(StrEnum):
+    """How traces are cut that come without steps of their own."""
+
+    IDEAS = "ideas"
+    LINES = "lines"
+
+    @property
+    def method(self) -> str:
+        """What is remembered of a trace that was cut so: the rules by their version."""
+        return ideas.VERSION if self is StepsBy.IDEAS else segmentations.LINES
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +47,8 @@ class ForeignMessage:
 class ForeignTrace:
     """A trace as a file says it; `text` is the texts of its messages in order. `line` counts from 1.
 
-    `scores` are what others said of it; `budget` has the names of `studio.store.conversations.Budget`.
+    `steps` None: it has none of its own. `scores` are what others said of it; `budget` has the names of
+    `studio.store.conversations.Budget`.
     """
 
     problem: str
@@ -247,15 +263,18 @@ class Composer:
         return ForeignMessage(said.role, tuple(said.blocks), {"span": [said.start, self._at], **said.extra})
 
 
-def steps_of(text: str, messages: tuple[ForeignMessage, ...]) -> tuple[Span, ...]:
-    """The steps of what the model wrote: each line of thinking and answer, each tool call as a whole."""
+def steps_of(trace: ForeignTrace, by: StepsBy = StepsBy.IDEAS) -> tuple[Span, ...]:
+    """The steps of a trace: those it came with, else thinking and answer cut, each tool call as a whole."""
+    if trace.steps is not None:
+        return trace.steps
+    cut = ideas.segment_ideas if by is StepsBy.IDEAS else segment
     steps: list[Span] = []
-    for message in messages:
+    for message in trace.messages:
         if message.role != "assistant":
             continue
         for block in message.blocks:
             if block.kind in _STEPPED:
-                steps += segment(text, block.start, block.end)
+                steps += cut(trace.text, block.start, block.end)
             elif block.kind is BlockKind.TOOL_CALL:
                 steps.append(Span(block.start, block.end))
     return tuple(steps)

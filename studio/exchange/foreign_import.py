@@ -7,6 +7,7 @@ known by its own sha256: the same file twice adds nothing, one that grew adds wh
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from studio.exchange.files import Kind, Piece, Refusal, Result, Source, Trap
 from studio.exchange.foreign_writer import ForeignWriter, ReadyRecord
 from studio.exchange.reading import BrokenRecord
 from studio.exchange.report import ImportReport, RowError, more
-from studio.store import batches
+from studio.store import batches, segmentations
 from studio.store import schema as s
 from studio.store.database import Database
 
@@ -88,6 +89,7 @@ class ForeignImporter:
             self.report.imported += writer.stored.traces
             self.report.traces += writer.stored.traces
             self.report.steps += writer.stored.steps
+            self._tell_cut(writer.stored.cut)
             self.report.problems += writer.stored.problems
             if self.report.imported > before or self.project_id is not None or not self._is_here(database, digest):
                 database.run(lambda c: self._publish(c, batch_id, log_id, source, digest))
@@ -143,6 +145,11 @@ class ForeignImporter:
         self.report.imported += traces
         self.report.traces += traces
         self.report.steps += sum(len(trace.starts) for trace in record.traces)
+        self._tell_cut(Counter(segmentations.in_words(trace.method) for trace in record.traces))
+
+    def _tell_cut(self, cut: Counter[str]) -> None:
+        for words, traces in cut.items():
+            self.report.cut[words] = self.report.cut.get(words, 0) + traces
 
     def _is_here(self, database: Database, digest: hashlib._Hash) -> bool:
         """Whether this very file has come in before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
@@ -13,9 +14,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from studio.exchange.foreign import ForeignTrace
+from studio.exchange.foreign import ForeignTrace, StepsBy, steps_of
 from studio.exchange.put_rows import put_rows
-from studio.store import token_values
+from studio.store import segmentations, token_values
 from studio.store.token_values import TokenArrays
 from studio.store.traces import problem_uid
 from trainer.reasoning.split import fold_of
@@ -32,6 +33,7 @@ class ReadyTrace(NamedTuple):
     messages: list[Row]  # ordinal, role, blocks, extra
     starts: array[int]  # of steps: a million pairs are dear to send
     ends: array[int]
+    method: str  # how they were cut
     tokens: TokenArrays | None
 
 
@@ -47,7 +49,7 @@ class ReadyRecord(NamedTuple):
     traces: list[ReadyTrace]
 
 
-def ready_trace(trace: ForeignTrace, record_sha: str, number: int, times: int = 0) -> ReadyTrace:
+def ready_trace(trace: ForeignTrace, record_sha: str, number: int, times: int, by: StepsBy) -> ReadyTrace:
     """A trace as rows; its name is that of its record and its number there: the same in every import."""
     uid = hashlib.sha256(f"{record_sha}:{times}:{number}".encode()).hexdigest()[:32]
     said = {
@@ -68,9 +70,9 @@ def ready_trace(trace: ForeignTrace, record_sha: str, number: int, times: int = 
         (number, m.role, _json([[b.kind.value, b.start, b.end] for b in m.blocks]), _json(m.extra))
         for number, m in enumerate(trace.messages)
     ]
-    steps = trace.steps or ()
+    steps, method = steps_of(trace, by), by.method if trace.steps is None else segmentations.GIVEN
     starts, ends = array("Q", [step.start for step in steps]), array("Q", [step.end for step in steps])
-    return ReadyTrace(uid, problem, columns, messages, starts, ends, trace.tokens)
+    return ReadyTrace(uid, problem, columns, messages, starts, ends, method, trace.tokens)
 
 
 def _json(value: object) -> str | None:
@@ -115,6 +117,7 @@ class Stored:
     traces: int = 0
     known: int = 0
     steps: int = 0
+    cut: Counter[str] = field(default_factory=Counter)  # traces, by how their steps came about
 
 
 class ForeignWriter:
@@ -194,10 +197,11 @@ class ForeignWriter:
         problem, key, segmentation = ids
         rows.trace.append((key, trace.uid, problem, self.batch_id, line, self.log_id, *trace.columns, self.moment))
         rows.message += [(key, *message) for message in trace.messages]
-        rows.segmentation.append((segmentation, key, 1, "import", self.moment))
+        rows.segmentation.append((segmentation, key, 1, trace.method, self.moment))
         numbers = range(len(trace.starts))
         rows.step.append(zip(repeat(segmentation), numbers, numbers, trace.starts, trace.ends, strict=False))
         self.stored.traces += 1
+        self.stored.cut[segmentations.in_words(trace.method)] += 1
         self.stored.steps += len(trace.starts)
 
     def _put_in_project(self, cursor: DBAPICursor, traces: Sequence[int]) -> None:

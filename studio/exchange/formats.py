@@ -42,7 +42,7 @@ LOOKED_FOR = (
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What all records of a file share: the header of a log, how fields are mapped where no format fits, how it is cut."""
+    """What all records of a file share: a log's header, what fields of unknown records mean, how traces are cut."""
 
     header: Json
     fields: FieldMap | None = None

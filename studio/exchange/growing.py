@@ -267,8 +267,7 @@ class GrowingRun:
 
 def of_foreign(said: ForeignTrace, name: str) -> Grown:
     """A trace of a file that is not imported; its uid is made of `name`, so that it is the same when it has grown."""
-    spans = said.steps if said.steps is not None else steps_of(said.text, said.messages)
-    steps = tuple(Step(k, span.start, span.end) for k, span in enumerate(spans))
+    steps = tuple(Step(k, span.start, span.end) for k, span in enumerate(steps_of(said)))
     turns = tuple(map(_turn, said.messages))
     trace = _trace(name, said.problem, said.reference, said.text, steps, said.model, said.answer, said.outcome)
     conversation = Conversation(turns, said.source, said.sample or "", said.epoch, budget_of(said.budget))

@@ -10,6 +10,7 @@ from studio.errors import SteplensError
 from studio.exchange.foreign import Composer, Json
 from studio.exchange.reading import Read, budget_of, finished, outcome_of
 from trainer.contract.records import BlockKind
+from trainer.reasoning.segment import Span, segment
 
 FORMAT = "mapped"
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -133,13 +134,16 @@ def read(value: Json, mapping: FieldMap, line: int = 0) -> Read:
         if place is not None and isinstance(place[0][place[1]], str):
             composer.lift(*place, kind) if kind else composer.respond(*place)
     steps = _said(value, mapping.steps)
-    for index, step in enumerate(steps if isinstance(steps, list) else ()):
-        if isinstance(step, str):
-            composer.lift(steps, index, BlockKind.ANSWER)
+    given = [
+        span
+        for index, step in enumerate(steps if isinstance(steps, list) else ())
+        if isinstance(step, str) and (span := composer.lift(steps, index, BlockKind.ANSWER)) is not None
+    ]
     reference, sample = _said(value, mapping.reference), _said(value, mapping.sample)
     used = _said(value, mapping.used)
     trace = finished(
         composer,
+        steps=_steps(composer, given) if given else None,
         reference=None if reference is None else str(reference),
         model=str(_said(value, mapping.model) or ""),
         sample=None if sample is None else str(sample),
@@ -148,6 +152,19 @@ def read(value: Json, mapping: FieldMap, line: int = 0) -> Read:
         line=line,
     )
     return Read((trace,), composer.taken)
+
+
+def _steps(composer: Composer, given: Sequence[Span]) -> tuple[Span, ...]:
+    """The steps of a record that says them: each as a whole, and the lines of what else the model says there."""
+    text, found, whole = composer.text, list[Span](), set(given)
+    for block in composer.messages_so_far()[-1].blocks:
+        span = Span(block.start, block.end)
+        if span not in whole:
+            found += segment(text, block.start, block.end)
+        elif body := span.of(text).strip():
+            first = text.index(body, block.start)
+            found.append(Span(first, first + len(body)))
+    return tuple(found)
 
 
 def _at(value: Mapping[str, Any], name: str) -> tuple[Any, object] | None:

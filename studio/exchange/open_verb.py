@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from studio.exchange import opening
-from studio.exchange.foreign import ForeignTrace, Json
+from studio.exchange.foreign import ForeignTrace, Json, steps_of
 from studio.exchange.opening import Opened
 
 WIDTH = 90
@@ -72,7 +72,7 @@ def as_json_value(trace: ForeignTrace) -> Json:
         {"role": m.role, "blocks": [[b.kind.value, b.start, b.end] for b in m.blocks], **m.extra}
         for m in trace.messages
     ]
-    said["steps"] = [[step.start, step.end] for step in trace.steps or ()]
+    said["steps"] = [[step.start, step.end] for step in steps_of(trace)]
     return said
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from studio.exchange.foreign import Composer, ForeignMessage, ForeignTrace, Json, Taken, steps_of
+from studio.exchange.foreign import Composer, ForeignMessage, ForeignTrace, Json, Taken
 from trainer.contract.records import BlockKind
 from trainer.reasoning.answers import extract
 
@@ -115,12 +115,12 @@ def _telling(twice: Callable[[str], None]) -> Callable[[list[tuple[str, Any]]], 
 
 
 def finished(composer: Composer, **said: Any) -> ForeignTrace:  # noqa: ANN401
-    """The trace of a composed conversation; problem, answer and steps follow from it where `said` does not say them."""
+    """The trace of a composed conversation; problem and answer follow from it where `said` does not say them."""
     text, messages = composer.finish()
     said.setdefault("problem", first_user_text(text, messages))
     if said.get("answer") is None:
         said["answer"] = answer_of(text, messages)
-    return ForeignTrace(text=text, messages=messages, steps=steps_of(text, messages), **said)
+    return ForeignTrace(text=text, messages=messages, **said)
 
 
 def first_user_text(text: str, messages: tuple[ForeignMessage, ...]) -> str:

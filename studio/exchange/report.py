@@ -34,6 +34,7 @@ class ImportReport(msgspec.Struct):
     problems: int = 0
     traces: int = 0
     steps: int = 0
+    cut: dict[str, int] = {}  # traces of foreign files, by how their steps came about
     ratings: dict[str, int] = {}
     finish_reasons: dict[str, int] = {}
     traps: dict[str, int] = {}
@@ -59,6 +60,7 @@ class ImportReport(msgspec.Struct):
             f", {self.steps:,} steps" if self.steps else ""
         )
         for title, counts in (
+            ("steps of traces", self.cut),
             ("ratings", self.ratings),
             ("finish reasons", self.finish_reasons),
             ("met on the way", self.traps),

@@ -19,6 +19,7 @@ from studio.errors import CancelledError, ImportFormatError, NotFoundError, Step
 from studio.exchange import exporter, foreign_export, trace_export
 from studio.exchange.exporter import ExportQuery, Origin
 from studio.exchange.files import Source, look
+from studio.exchange.foreign import StepsBy
 from studio.exchange.foreign_import import SUFFIXES, ForeignImporter, Spread, files_of, in_this_process
 from studio.exchange.importer import Importer
 from studio.exchange.prm800k import is_prm800k
@@ -50,6 +51,7 @@ def import_files(
     dry_run: bool = False,
     copy: bool = False,
     fields: tuple[str, ...] = (),
+    steps: StepsBy = StepsBy.IDEAS,
     spread: Spread = in_this_process,
     progress: Progress = quiet,
     stop: Stop = never,
@@ -57,7 +59,8 @@ def import_files(
     """Bring files in; each file appears as a whole or not at all.
 
     PRM800K comes into a project, made if there is none; traces of other formats into the workspace, and into a project
-    if one is named. `copy` keeps the bytes of these, `fields` says what their fields mean, `spread` who reads them.
+    if one is named. `copy` keeps the bytes of these, `fields` says what their fields mean, `steps` how
+    those are cut that have no steps of their own, `spread` who reads them.
 
     Without a workspace (dry run only) nothing is known already. Broken rows stand in the report, and so do files that
     cannot be read or are none, as long as another one can. Raises CancelledError, ConflictError, ImportFormatError.
@@ -92,7 +95,7 @@ def import_files(
             project = place.project.id if name else None
             foreign = ForeignImporter(database, project, report, copy, spread, told, removing, stop)
             try:
-                foreign.run(sources[path])
+                foreign.run(replace(sources[path], told=replace(sources[path].told, steps=steps)))
             except ImportFormatError as error:
                 if named == 1:
                     raise
@@ -219,6 +222,7 @@ def import_(args: argparse.Namespace, afterwards: Afterwards = nothing, spread: 
                 dry_run=args.dry_run,
                 copy=args.copy,
                 fields=tuple(args.map),
+                steps=StepsBy(args.steps),
                 spread=spread,
                 progress=teller,
                 stop=stop,

@@ -13,9 +13,20 @@ from studio.errors import ConflictError
 from studio.store import traces
 from studio.store.schema import annotation, segmentation, step
 from trainer.contract.records import Step
-from trainer.reasoning.ideas import segment_ideas
+from trainer.reasoning import ideas
 
 EDITED = "edited"
+LINES = "lines"
+GIVEN = "given"  # the steps came with the trace
+IDEAS = ideas.VERSION.split()[0]
+
+
+def in_words(method: str) -> str:
+    """How the steps of a trace came about; an import of an earlier version does not say it."""
+    if method.split(" ")[0] == IDEAS:
+        return "cut by idea"
+    known = {EDITED: "cut by hand", LINES: "cut by lines", GIVEN: "came with the trace", "import": "as imported"}
+    return known.get(method, method)
 
 
 def split(c: Connection, trace_id: int, ordinal: int, at: int, annotator_id: int) -> Changes:
@@ -67,7 +78,7 @@ def by_idea(c: Connection, trace_id: int, annotator_id: int) -> Changes:
         last = covered[-1] if covered else (-1, -1)
         joins = inside[0] <= last[0] < inside[1] and not trace.text[last[1] : old.start].strip()
         covered[-1 if joins else len(covered) :] = [(last[0] if joins else old.start, old.end)]
-    spans = [span for start, end in covered for span in segment_ideas(trace.text, start, end)]
+    spans = [span for start, end in covered for span in ideas.segment_ideas(trace.text, start, end)]
     known = {(step.start, step.end): step.id for step in trace.segmentation.steps}
     if {(span.start, span.end) for span in spans} == known.keys():
         raise ConflictError("the steps of this trace are cut by idea already")
@@ -76,18 +87,18 @@ def by_idea(c: Connection, trace_id: int, annotator_id: int) -> Changes:
     for span in spans:
         kept = known.get((span.start, span.end))
         made.append(Step(next(new) if kept is None else kept, span.start, span.end))
-    return _store(c, trace_id, made, annotator_id)
+    return _store(c, trace_id, made, annotator_id, ideas.VERSION)
 
 
 def take_back(c: Connection, trace_id: int) -> Changes:
     """Make the version before the last edit the current one again. Raises ConflictError when there is none."""
     rows = c.execute(
-        select(segmentation.c.id, segmentation.c.version, segmentation.c.method, segmentation.c.current)
+        select(segmentation.c.id, segmentation.c.version, segmentation.c.current)
         .where(segmentation.c.trace_id == trace_id)
         .order_by(segmentation.c.version)
     ).all()
     here = next((place for place, row in enumerate(rows) if row.current), 0)
-    if not rows or rows[here].method != EDITED or here == 0:
+    if not rows or here == 0:
         raise ConflictError("the steps of this trace are as they came: there is no edit to take back")
     _check(c, trace_id, rows[here].id)
     _make_current(c, trace_id, rows[here - 1].id)
@@ -112,12 +123,12 @@ def _next_id(c: Connection, trace_id: int) -> int:
     return int(c.scalar(query.where(segmentation.c.trace_id == trace_id)) or 0) + 1
 
 
-def _store(c: Connection, trace_id: int, steps: Sequence[Step], annotator_id: int) -> Changes:
+def _store(c: Connection, trace_id: int, steps: Sequence[Step], annotator_id: int, method: str = EDITED) -> Changes:
     last = c.scalar(select(func.max(segmentation.c.version)).where(segmentation.c.trace_id == trace_id))
     values = {
         "trace_id": trace_id,
         "version": int(last or 0) + 1,
-        "method": EDITED,
+        "method": method,
         "annotator_id": annotator_id,
         "current": 0,
         "created_at": now(),

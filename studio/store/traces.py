@@ -118,7 +118,7 @@ def _load_chunk(c: Connection, ids: Sequence[int]) -> dict[int, Trace]:
     query = (
         select(trace, problem.c.uid.label("problem_uid"), problem.c.prompt, problem.c.reference_answer)
         .add_columns(problem.c.source, problem.c.fold, segmentation.c.id.label("segmentation_id"))
-        .add_columns(segmentation.c.version)
+        .add_columns(segmentation.c.version, segmentation.c.method)
         .join(problem, problem.c.id == trace.c.problem_id)
         .join(segmentation, and_(segmentation.c.trace_id == trace.c.id, segmentation.c.current == 1))
         .where(trace.c.id.in_(ids), batches.visible(trace.c.batch_id))
@@ -133,7 +133,7 @@ def _load_chunk(c: Connection, ids: Sequence[int]) -> dict[int, Trace]:
             Problem(row.problem_id, row.problem_uid, row.prompt, row.reference_answer, row.source, row.fold),
             row.text,
             tuple(messages.get(row.id, ())),
-            Segmentation(row.segmentation_id, row.version, tuple(steps.get(row.segmentation_id, ()))),
+            Segmentation(row.segmentation_id, row.version, tuple(steps.get(row.segmentation_id, ())), row.method),
             row.model,
             row.answer,
             row.outcome,

@@ -57,6 +57,14 @@ def test_a_dropped_folder_is_looked_into_and_then_imported(qtbot: QtBot, folder:
             picture(dialog, f"look-before-import-{name}")
         assert foreign_traces(seat) == 0
         (logs / "broken.eval").unlink()
+        dialog.steps.setFocus()
+        qtbot.keyClick(dialog.steps, Qt.Key.Key_Down)
+        assert dialog.steps.currentText().startswith("By lines")
         click(dialog.go)
         seat.wait(lambda: dialog.stage is Stage.DONE)
         assert foreign_traces(seat) == 6
+        assert "cut by lines 6" in dialog.report.text()
+        assert seat.context.settings.steps_by == "lines", "the next import begins with what was chosen"
+        with seat.context.workspace.database.read() as c:
+            cut = c.scalars(select(s.segmentation.c.method).join(s.trace).where(s.trace.c.log_id.is_not(None)))
+            assert set(cut) == {"lines"}

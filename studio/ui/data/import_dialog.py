@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 
 from studio.domain import Project
 from studio.errors import ImportFormatError, SteplensError
+from studio.exchange.foreign import StepsBy
 from studio.exchange.prm800k import is_prm800k
 from studio.exchange.report import ImportReport
 from studio.store import projects
@@ -67,6 +68,13 @@ class ImportDialog(QDialog):
         self.project.setEditable(True)
         self.project.setAccessibleName("Project")
         self.project.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.steps = QComboBox(self)
+        self.steps.setAccessibleName("Steps")
+        self.steps.setToolTip("Of traces that come without steps. Those that are here already keep theirs.")
+        self.steps.addItem("By idea: sentences and list items; formulas, code and quotations whole", StepsBy.IDEAS)
+        self.steps.addItem("By lines: every line that is not empty", StepsBy.LINES)
+        self.steps.setCurrentIndex(max(0, self.steps.findData(context.settings.steps_by)))
+        self.steps.activated.connect(lambda _row: context.settings.update(steps_by=self.steps.currentData()))
         self.note = Quiet("", self)
         self.bar = QProgressBar(self)
         self.bar.setAccessibleName("Progress of the import")
@@ -128,6 +136,7 @@ class ImportDialog(QDialog):
             return
         self.stage = stage
         where = ["--workspace", str(self._context.workspace.path), *(("--project", name) if name else ())]
+        where += ["--steps", self.steps.currentData()]
         child = self.child = ChildProcess(["import", *where, *options, "--", *paths], self)
         child.progressed.connect(self._on_progress)
         child.reported.connect(reported)
@@ -200,6 +209,7 @@ class ImportDialog(QDialog):
         self.go.setVisible(self.stage is Stage.CHECKED or looking)
         self.go.setEnabled(ready and (looking or (report is not None and bool(report.imported))))
         self.project.setEnabled(not busy)
+        self.steps.setEnabled(not busy)
         self.stop.setEnabled(True)
         self.stop.setText("Cancel" if busy else "Close")
         self.working.title.setText("Reading the rows…" if self.stage is Stage.CHECKING else "Importing…")
@@ -263,6 +273,7 @@ class ImportDialog(QDialog):
         form.setVerticalSpacing(10)
         form.addRow("Files", self.files)
         form.addRow("Project", self.project)
+        form.addRow("Steps", self.steps)
         place = QWidget(self)
         self._stack = QStackedLayout(place)
         for page in (self.hint, self.working, self.preview, self.report):

@@ -99,6 +99,7 @@ class ReportView(QWidget):
             "Rows": f"{report.rows:,} read · {report.imported:,} {new} · {report.known:,} known already "
             f"· {report.broken:,} broken",
             "Problems and traces": f"{plural(report.problems, 'problem')} · {plural(report.traces, 'trace')} {new}",
+            "Steps": _counted(report.cut),
             "Ratings": _counted({_RATINGS.get(k, k): report.ratings[k] for k in sorted(report.ratings, key=_rank)}),
             "Finish reasons": _counted(report.finish_reasons),
             "Met on the way": _counted(report.traps),

@@ -14,15 +14,17 @@ from studio.cli import main
 from studio.errors import CancelledError, ImportFormatError, NotFoundError, SteplensError
 from studio.exchange import annotation_file, foreign_export, opening
 from studio.exchange.files import Piece
+from studio.exchange.foreign import StepsBy
 from studio.exchange.foreign_export import Standing
 from studio.exchange.transfer import export_original, import_files
 from studio.filling import read_in_helpers
-from studio.store import bookmarks, find, projects, traces
+from studio.store import bookmarks, find, projects, segmentations, traces
 from studio.store import schema as s
 from studio.store.schema_inspect import source_record
 from studio.workspace import Workspace
 from tests.unit.exchange.archives import archive, log, sample
 from tests.unit.exchange.test_transfer import sizes
+from trainer.reasoning.ideas import VERSION
 from trainer.reasoning.segment import Span
 
 FORMATS = Path(__file__).parents[2] / "fixtures" / "formats"
@@ -106,6 +108,40 @@ def test_steps_of_another_workspace_are_the_same(tmp_path: Path) -> None:
             found.append(steps(workspace))
     assert found[0] == found[1]
     assert [len(each) for each in found[0].values()] == [3]
+
+
+def said_steps(workspace: Workspace) -> dict[str, tuple[str, list[str]]]:
+    """How each trace was cut, and its steps, by its problem."""
+    with workspace.database.read() as c:
+        found = traces.load_many(c, c.scalars(select(s.trace.c.id)).all())
+    return {
+        t.problem.prompt: (t.segmentation.method, [t.text[x.start : x.end] for x in t.segmentation.steps])
+        for t in found
+    }
+
+
+def test_traces_are_cut_as_asked_and_stay_so(workspace: Workspace, tmp_path: Path) -> None:
+    path, other = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    prose = "<think>Add one. Then two.\nNone is left.</think>It is 3. Surely."
+    given = ["First. Second.", "Third,\nof two lines."]
+    path.write_text(
+        f"{json.dumps({'prompt': 'p', 'response': prose})}\n{json.dumps({'prompt': 'q', 'steps': given})}\n"
+    )
+    report = import_files(workspace, [path])
+    assert report.cut == {"cut by idea": 1, "came with the trace": 1}
+    ideas = ["Add one.", "Then two.", "None is left.", "It is 3.", "Surely."]
+    assert said_steps(workspace) == {"p": (VERSION, ideas), "q": ("given", given)}
+    with workspace.database.read() as c:
+        trace = c.scalar(select(s.trace.c.id).join(s.problem).where(s.problem.c.prompt == "p")) or 0
+    ada = workspace.database.run(lambda c: projects.ensure_annotator(c, "Ada"))
+    workspace.database.run(lambda c: segmentations.join(c, trace, 0, ada.id))
+    edited = steps(workspace)
+    assert import_files(workspace, [path], steps=StepsBy.LINES).known == 2
+    assert steps(workspace) == edited, "another choice moves nothing that is here, nor an edit"
+    assert said_steps(workspace)["p"] == ("edited", ["Add one. Then two.", *ideas[2:]])
+    other.write_text(json.dumps({"prompt": "r", "response": prose}) + "\n")
+    assert import_files(workspace, [other], steps=StepsBy.LINES).cut == {"cut by lines": 1}
+    assert said_steps(workspace)["r"] == ("lines", ["Add one. Then two.", "None is left.", "It is 3. Surely."])
 
 
 def test_a_moved_or_changed_file_says_so(workspace: Workspace, tmp_path: Path) -> None:

@@ -45,6 +45,11 @@ def texts(database: Database, trace_id: int) -> list[tuple[int, str]]:
     return [(step.id, trace.text[step.start : step.end]) for step in trace.segmentation.steps]
 
 
+def how(database: Database, trace_id: int) -> str:
+    with database.read() as c:
+        return segmentations.in_words(traces.load(c, trace_id).segmentation.method)
+
+
 def me(database: Database) -> int:
     return database.run(lambda c: projects.ensure_annotator(c, "Ada")).id
 
@@ -122,7 +127,7 @@ def test_steps_that_somebody_has_rated_are_left_alone(database: Database, trace_
 
 
 def test_steps_are_cut_by_idea_within_their_blocks_and_that_is_taken_back(database: Database) -> None:
-    text = "Add one. Then two.\nStays.<mark>We get\n\\[x.\\]\nDone. Good."
+    text = "Add one. Then two.\nStays.<mark>We get\n\\[x.\\]\nDone. All of it."
     end = text.index("<mark>")
     blocks = (Block(BlockKind.THINKING, 0, end), Block(BlockKind.ANSWER, end + 6, len(text)))
     lines = [*segment(text, 0, end), *segment(text, end + 6)]
@@ -135,10 +140,12 @@ def test_steps_are_cut_by_idea_within_their_blocks_and_that_is_taken_back(databa
     ada, before = me(database), texts(database, trace_id)
     database.run(lambda c: segmentations.by_idea(c, trace_id, ada))
     found = texts(database, trace_id)
-    assert [body for _, body in found] == ["Add one.", "Then two.", "Stays.", "We get\n\\[x.\\]", "Done.", "Good."]
+    assert how(database, trace_id) == "cut by idea"
+    assert [body for _, body in found] == ["Add one.", "Then two.", "Stays.", "We get\n\\[x.\\]", "Done.", "All of it."]
     assert dict(found)[1] == "Stays.", "a step that stays keeps its id"
     assert not {id for id, body in found if body != "Stays."} & {id for id, _ in before}
     with pytest.raises(ConflictError, match="by idea already"):
         database.run(lambda c: segmentations.by_idea(c, trace_id, ada))
     database.run(lambda c: segmentations.take_back(c, trace_id))
     assert texts(database, trace_id) == before
+    assert how(database, trace_id) == "as imported"
