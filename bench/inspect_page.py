@@ -17,34 +17,27 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-import numpy as np
 from PySide6.QtCore import QEvent, QEventLoop, QObject, Qt, QTimer, SignalInstance
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
-from sqlalchemy import Connection, insert, select
 
+from bench.inspect_filters import conditions, joined, ordered, plain
+from bench.inspect_workspace import build, special
 from studio.app import Studio, application
 from studio.settings import Settings
-from studio.store import batches, projects, runs, schema, scores, token_values, traces
-from studio.store.token_values import TokenArrays
-from studio.store.trace_filter import Condition, Field, Filter, Op
-from studio.store.trace_list import OutcomeFilter, TraceOrder, TraceQuery
+from studio.store.trace_list import TraceQuery
 from studio.ui.actions import Page
 from studio.ui.inspect.log_tree_model import Node
-from studio.workspace import Workspace
-from trainer.contract.records import Block, BlockKind, Message, ScoreRecord, ScorerRef, Step
-from trainer.reasoning.segment import segment
-from trainer.reasoning.split import fold_of
 
-WORDS = ("so", "the", "first", "term", "is", "equal", "to", "we", "check", "whether", "wait", "let", "me", "recompute")
 PATIENCE_MS = 30_000
 ROUNDS = 9
+FILTERED_MS = 100
 
 
 def main() -> int:
@@ -124,13 +117,21 @@ class Bench:
         self.say("list of all traces, rows there", [self.listed(TraceQuery()) for _ in range(ROUNDS)], must=500)
         self.log("traces in the list", model.rowCount())
         times = []
-        for query in filters(self.context.workspace.database.read):
+        for query in plain(self.context.workspace.database.read):
             times += [self.listed(query) for _ in range(3)]
-        self.say("filtered list, rows there", times, must=100)
-        times = [self.listed(TraceQuery(filter=wanted)) for wanted in composed() for _ in range(3)]
-        self.say("list narrowed by a composed filter, rows there", times, must=100)
+        self.say("filtered list, rows there", times, must=FILTERED_MS)
+        self.each("list narrowed by one condition, rows there", [TraceQuery(filter=f) for f in conditions()])
+        self.each("list narrowed by conditions joined, rows there", [TraceQuery(filter=f) for f in joined()])
+        self.each("list in another order, narrowed or not, rows there", ordered())
         self.listed(TraceQuery())
         self.tree()
+
+    def each(self, what: str, queries: list[TraceQuery]) -> None:
+        """Lists one after the other, each several times: all times together, and which list is the slowest of all."""
+        times = {query: [self.listed(query) for _ in range(ROUNDS)] for query in queries}
+        self.say(f"{what} ({len(queries)})", [time for each in times.values() for time in each], must=FILTERED_MS)
+        slowest = max(times, key=lambda query: quantile(times[query], 0.95))
+        self.say(f"the slowest of these: {told(slowest)}", times[slowest], must=FILTERED_MS)
 
     def tree(self) -> None:
         """Logs with their counts, and one of them unfolded."""
@@ -299,193 +300,28 @@ class Bench:
 
     def say(self, what: str, times: list[float], must: float | None = None) -> None:
         """Median, 95th percentile and maximum, as JSON lines."""
-        ordered = sorted(times)
         for name, share in (("p50", 0.5), ("p95", 0.95), ("max", 1.0)):
-            value = round(ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1000, 2)
-            line: dict[str, object] = {"what": f"{what}, {name} of {len(ordered)}", "value": value, "unit": "ms"}
+            value = round(quantile(times, share) * 1000, 2)
+            line: dict[str, object] = {"what": f"{what}, {name} of {len(times)}", "value": value, "unit": "ms"}
             if must is not None and name == "p95":
                 line |= {"must": f"≤ {must:g} ms", "met": value <= must}
                 self.good = self.good and value <= must
             print(json.dumps(line, ensure_ascii=False), flush=True)
 
 
-def filters(read: Callable[[], contextlib.AbstractContextManager[Connection]]) -> list[TraceQuery]:
-    """What people narrow a list by."""
-    with read() as c:
-        logs = c.scalars(select(schema.log.c.id).order_by(schema.log.c.id)).all()
-    return [
-        TraceQuery(log=logs[0]),
-        TraceQuery(log=logs[-1], outcome=OutcomeFilter.WRONG),
-        TraceQuery(outcome=OutcomeFilter.RIGHT),
-        TraceQuery(model="policy-3"),
-        TraceQuery(order=TraceOrder.NEWEST),
-        TraceQuery(log=logs[1], order=TraceOrder.SAMPLE),
-    ]
+def quantile(times: list[float], share: float) -> float:
+    """The time below which this share of them is; the last for 1."""
+    return sorted(times)[min(int(len(times) * share), len(times) - 1)]
+
+
+def told(query: TraceQuery) -> str:
+    """A list's conditions and order for a person."""
+    order = "" if query.order is TraceQuery().order else query.order.value
+    return ", ".join(filter(None, (str(query.filter), order)))
 
 
 def _has_come(log: Node) -> bool:
     return log.children is not None
-
-
-def composed() -> list[Filter]:
-    """What people compose in the form."""
-    wrong, long = Condition(Field.OUTCOME, Op.IS, "wrong"), Condition(Field.TOKENS, Op.MORE, "2000")
-    return [
-        Filter((wrong, long)),
-        Filter((Condition(Field.ENDED, Op.IS, "length"),)),
-        Filter((Condition(Field.CHARACTERS, Op.MORE, "1000"),)),
-        Filter((Condition(Field.CHARACTERS, Op.MORE, "500"),)),
-        Filter((Condition(Field.STEPS, Op.MORE, "3"),)),
-        Filter((Condition(Field.TOKENS, Op.LESS, "1000"), Condition(Field.MODEL, Op.IS, "policy-3"))),
-        Filter((Condition(Field.FLAG, Op.IS_NOT, "any"), wrong)),
-        Filter((Condition(Field.LOWEST, Op.LESS, "0.5"), long), any_of=True),
-        Filter((Condition(Field.PROBLEM, Op.HAS, "problem 7"), wrong)),
-    ]
-
-
-def special(c: Connection) -> tuple[int, int, int, int]:
-    """The traces of a million words, of 10,000 steps, of 100,000 tokens, and one of the many."""
-    found = [
-        int(c.scalar(select(schema.trace.c.id).where(schema.trace.c.uid == f"{k:032x}")) or 0) for k in range(1, 5)
-    ]
-    return found[0], found[1], found[2], found[3]
-
-
-# -- the workspace ----------------------------------------------------------------------------------------------------
-
-
-def build(folder: Path, wanted: int, words: int) -> Path:
-    """The workspace, made once a folder."""
-    if (folder / "workspace.toml").exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = folder.with_name(f"making-{folder.name}-{os.getpid()}")
-    with Workspace.open(aside, create=True) as workspace:
-        with workspace.database.write() as c:
-            fill(c, wanted, words)
-        workspace.database.checkpoint()
-    aside.replace(folder)
-    return folder
-
-
-def fill(c: Connection, wanted: int, words: int) -> None:
-    """The four special traces first, then as many as are wanted, in ten logs of several models."""
-    project = projects.create(c, "Bench").id
-    batch = batches.begin(c, "import", project)
-    batches.publish(c, batch, {})
-    long = response(random.Random(1), words)
-    add(c, batch, 1, long)
-    many = response(random.Random(2), 10_000 * 12, step=12)
-    steps = add(c, batch, 2, many)
-    score(c, steps)
-    tokens = add(c, batch, 3, response(random.Random(3), 65_000))
-    put_tokens(c, tokens, batch, 100_000)
-    crowd(c, batch, wanted)
-    ids = select(schema.trace.c.id).order_by(schema.trace.c.id)
-    projects.put_traces(c, project, tuple(c.scalars(ids.limit(4))), batch_id=batch)
-
-
-def response(dice: random.Random, words: int, step: int = 40) -> str:
-    """Thinking of so many words in paragraphs of about `step`, some with maths, and an answer."""
-    parts = []
-    while words > 0:
-        line = [dice.choice(WORDS) + (str(dice.randint(0, 9999)) if dice.random() < 0.08 else "") for _ in range(step)]
-        parts.append(" ".join(line))
-        words -= step
-    return "<think>\n" + "\n\n".join(parts) + "\n</think>\nThe answer is 42."
-
-
-def add(c: Connection, batch: int, number: int, text: str) -> int:
-    """Store one response with its blocks and steps."""
-    close = text.index("</think>")
-    blocks = (Block(BlockKind.THINKING, 8, close), Block(BlockKind.ANSWER, close + 9, len(text)))
-    spans = (*segment(text, 8, close), *segment(text, close + 9))
-    steps = tuple(Step(k, span.start, span.end) for k, span in enumerate(spans))
-    new = traces.NewTrace(f"Problem {number}", text, (Message("assistant", blocks),), steps, uid=f"{number:032x}")
-    return traces.add(c, new, batch_id=batch).trace_id
-
-
-def score(c: Connection, trace_id: int) -> None:
-    """Three scorers for one trace."""
-    trace = traces.load(c, trace_id)
-    dice = random.Random(4)
-    for k in range(3):
-        run = runs.prepare(c, uid=f"{k:032d}", name=f"prm-{k}", recipe="score", device="cpu", host="here", process="")
-        batch = batches.begin(c, "ingest", run_id=run)
-        record = ScoreRecord(
-            id=f"s{k}",
-            row=f"{trace.uid}:1",
-            trace=trace.uid,
-            segmentation=1,
-            scorer=ScorerRef(name=f"prm-{k}", version=str(k) * 64),
-            values=tuple(dice.random() for _ in trace.segmentation.steps),
-        )
-        scores.store_records(c, batch, [record])
-        batches.publish(c, batch, {})
-
-
-def put_tokens(c: Connection, trace_id: int, batch: int, count: int) -> None:
-    """Values for so many tokens."""
-    length = len(traces.load(c, trace_id).text)
-    rng = np.random.default_rng(5)
-    starts = np.sort(rng.choice(length, count, replace=False)).astype(np.uint32)
-    logprob = -rng.exponential(0.6, count).astype(np.float32)
-    token_values.put(c, trace_id, batch, TokenArrays(starts, logprob, rng.random(count).astype(np.float32)))
-
-
-def crowd(c: Connection, batch: int, wanted: int) -> None:
-    """Many traces of twelve short steps in ten logs."""
-    logs = []
-    for k in range(10):
-        values = {"uid": f"log{k}", "batch_id": batch, "path": f"logs/run-{k}.eval"}
-        key = c.execute(insert(schema.log).values(**values)).inserted_primary_key
-        assert key is not None
-        logs.append(int(key[0]))
-    raw = c.connection.driver_connection
-    assert raw is not None
-    for sql, rows in tables(batch, wanted, logs):
-        raw.executemany(sql, rows)
-
-
-def tables(batch: int, wanted: int, logs: list[int]) -> Iterator[tuple[str, Iterator[tuple[object, ...]]]]:
-    """Statements and rows of the many."""
-    numbers, fold = range(4, wanted + 1), fold_of("Problem")
-    texts = [f"Step {o}: we multiply both sides by {o + 2} and go on, as nothing is lost." for o in range(12)]
-    text, spans, at = "\n\n".join(texts), [], 0
-    for each in texts:
-        spans.append((at, at + len(each)))
-        at += len(each) + 2
-    ends = ("length", "stop", "stop", "stop", "stop", "stop", "stop")
-
-    def traces_rows() -> Iterator[tuple[object, ...]]:
-        for k in numbers:
-            budget = json.dumps({"granted": 4096, "used": 400 + k % 3_000, "ended": ends[k % 7]})
-            log, model, outcome = logs[k * 10 // (wanted + 1)], f"policy-{k % 5}", (1, 0, None)[k % 3]
-            sample, epoch = str(k % 5_000), 1 + k // 5_000
-            yield k, f"{k:032x}", k, batch, k, text, log, sample, epoch, model, outcome, budget
-
-    yield (
-        "INSERT INTO problem (id, uid, prompt, source, fold) VALUES (?, ?, ?, '', ?)",
-        ((k, f"p{k}", f"Problem {k}: what is x?", fold) for k in numbers),
-    )
-    yield (
-        "INSERT INTO trace (id, uid, problem_id, batch_id, line, text, log_id, sample, epoch, model, outcome, budget, "
-        "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '2026')",
-        traces_rows(),
-    )
-    yield (
-        "INSERT INTO message (trace_id, ordinal, role, blocks) VALUES (?, 0, 'assistant', ?)",
-        ((k, json.dumps([["answer", 0, len(text)]])) for k in numbers),
-    )
-    yield (
-        "INSERT INTO segmentation (id, trace_id, version, method, created_at, steps) "
-        "VALUES (?, ?, 1, 'import', '2026', ?)",
-        ((k, k, len(spans)) for k in numbers),
-    )
-    yield (
-        'INSERT INTO step (segmentation_id, ordinal, step_id, start, "end") VALUES (?, ?, ?, ?, ?)',
-        ((k, o, o, start, end) for k in numbers for o, (start, end) in enumerate(spans)),
-    )
 
 
 if __name__ == "__main__":

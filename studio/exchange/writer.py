@@ -73,7 +73,7 @@ _COLUMNS = {
     "problem": "id, uid, prompt, reference_answer, reference_solution, source, fold, extra",
     "trace": "id, uid, problem_id, batch_id, line, text, separator, answer, extra, created_at",
     "message": "trace_id, ordinal, role, blocks",
-    "segmentation": "id, trace_id, version, method, created_at",
+    "segmentation": "id, trace_id, version, method, created_at, steps",
     "step": 'segmentation_id, ordinal, step_id, start, "end"',
     "project_trace": "project_id, trace_id, position, generation, batch_id",
     "annotation": "id, uid, project_id, trace_id, segmentation_id, annotator_id, batch_id, line, state, submitted_at, "
@@ -160,7 +160,7 @@ class Writer:
         place = (problem_id, self.batch_id, item.line)
         rows.trace.append((key, item.trace_uid, *place, text, SEPARATOR, trace.answer, trace.extra, self.moment))
         rows.message.append((key, 0, "assistant", f'[["answer",0,{len(text)}]]'))
-        rows.segmentation.append((segmentation, key, 1, "import", self.moment))
+        rows.segmentation.append((segmentation, key, 1, "import", self.moment, len(trace.steps)))
         at = 0
         for ordinal, step in enumerate(trace.steps):
             end = at + len(step)

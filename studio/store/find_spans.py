@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, literal_column, select
 
-from studio.store import batches, find, flags
+from studio.store import batches, find, flags, trace_conditions
 from studio.store.find_pattern import Found, Mode, Pattern, compiled
 from studio.store.find_words import Vocabulary
 from studio.store.schema import message, problem, project_trace, score, trace
@@ -208,7 +208,7 @@ def _filters(query: Query) -> Iterator[ColumnElement[bool]]:
     if query.outcome is not None:
         yield trace.c.outcome == query.outcome
     if query.filter:
-        yield query.filter.clause
+        yield trace_conditions.clause(query.filter)
     if query.trace is not None:
         yield trace.c.id == query.trace
     if query.flagged:

@@ -34,7 +34,7 @@ metadata = MetaData(
     }
 )
 
-SCHEMA_REVISION = "0004"
+SCHEMA_REVISION = "0005"
 
 
 def _key() -> Column[int]:
@@ -335,7 +335,7 @@ score = Table(
     Column("last", Float),
     Column("product", Float),
     UniqueConstraint("trace_id", "segmentation_id", "scorer_id"),
-    Index("ix_score_rank", "scorer_id", "low"),
+    Index("ix_score_list", "low", "trace_id", "scorer_id", "last", "product", "batch_id"),
 )
 
 machine_label = Table(

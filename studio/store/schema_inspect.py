@@ -13,9 +13,13 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from studio.store.schema import metadata, trace
+
+LONG_ANSWER = 200  # letters; a longer answer stays out of trace_fact
+LONG_METADATA = 16_000  # letters of JSON; longer metadata stays out of metadata_value
 
 # -- safety monitors --------------------------------------------------------------------------------------------------
 
@@ -147,7 +151,26 @@ trace_fact = Table(
     Column("thinking", Integer),
     Column("answer", Integer),
     Column("ended", Text),
+    Column("said", Text),  # the answer; None also for one of more than LONG_ANSWER letters, which the trace has
 )
+Index("ix_trace_long_answer", trace.c.id, sqlite_where=text(f"length(answer) > {LONG_ANSWER}"))
+
+metadata_key = Table(
+    "metadata_key",  # names of what stands in `trace.extra`: keys of objects within each other joined by dots
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+)
+
+metadata_value = Table(
+    "metadata_value",  # `trace.extra` by key, without its objects; triggers on `trace` keep it
+    metadata,
+    Column("key_id", Integer, primary_key=True, autoincrement=False),
+    Column("trace_id", Integer, primary_key=True, autoincrement=False),  # as in trace_fact
+    Column("value", LargeBinary, nullable=False),  # as it is: number, text, true, false, or an array as JSON
+    sqlite_with_rowid=False,
+)
+Index("ix_trace_long_metadata", trace.c.id, sqlite_where=text(f"length(extra) > {LONG_METADATA}"))
 
 # -- bookmarks --------------------------------------------------------------------------------------------------------
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, Select, and_, case, exists, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from studio.domain import TraceRow
-from studio.store import batches, find
+from studio.store import batches, find, trace_conditions, trace_sets
 from studio.store.conversations import budget_of
 from studio.store.schema import annotation, log, problem, project_trace, rating, score, segmentation, step, trace
 from studio.store.trace_filter import Filter
+from studio.store.trace_sets import Numbers
 from trainer.contract.records import FinishReason
 
 TITLE_LENGTH = 160
@@ -99,34 +101,51 @@ def models(c: Connection) -> tuple[str, ...]:
 
 
 def count(c: Connection, query: TraceQuery) -> int:
-    """How many traces the query has."""
+    """How many traces the query has. Raises FindError for a condition that cannot be asked."""
     if query == TraceQuery(project=query.project, order=query.order):
         return _count_all(c, query.project)
-    return int(c.scalar(select(func.count()).select_from(_wanted(query).order_by(None).subquery())) or 0)
+    return len(all_ids(c, replace(query, order=TraceOrder.POSITION)))
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How many traces a list has, and its first ones."""
+    """How many traces a list has, its first ones, and the ids of all of them."""
 
     count: int
     rows: tuple[TraceRow, ...]
+    ids: Numbers = field(compare=False, repr=False)
 
 
 def head(c: Connection, query: TraceQuery, *, limit: int) -> Head:
-    """The beginning of a list with its count; what narrows it is asked once."""
-    if query == TraceQuery(project=query.project, order=query.order):
-        return Head(_count_all(c, query.project), rows(c, query, limit=limit))
-    found = c.execute(_wanted(query).add_columns(func.count().over().label("total")).limit(limit)).all()
-    return Head(found[0].total if found else 0, rows_of(c, [row.id for row in found], query.project))
+    """The beginning of a list and the ids of all of it; what narrows it is asked once. Raises FindError."""
+    found = all_ids(c, query)
+    return Head(len(found), rows_of(c, found[:limit].tolist(), query.project), found)
+
+
+def all_ids(c: Connection, query: TraceQuery) -> Numbers:
+    """The ids of all traces of a query, in its order. Raises FindError for a condition that cannot be asked."""
+    wanted = _wanted(replace(query, filter=Filter()))
+    found = trace_sets.every(c, wanted if query.project is None else wanted.order_by(project_trace.c.position))
+    if query.project is None:
+        found.ids.sort()
+    narrowed = found.narrowed(c, query.filter) if query.filter else found.ids
+    if query.order is TraceOrder.NEWEST:
+        return np.sort(narrowed)[::-1]
+    if query.order is TraceOrder.SAMPLE:
+        return trace_sets.by_sample(c, narrowed, query.log)
+    if query.order is TraceOrder.LOW_SCORE:
+        return trace_sets.by_lowest(c, narrowed)
+    if query.order is TraceOrder.FIRST_ERROR:
+        return trace_sets.by_first_error(c, narrowed, query.project)
+    return narrowed
 
 
 def rows_of(c: Connection, ids: Sequence[int], project: int | None = None) -> tuple[TraceRow, ...]:
-    """The lines of these traces, in this order."""
+    """The lines of these traces, in this order; of one that has gone meanwhile there is none."""
     found: dict[int, TraceRow] = {}
     for start in range(0, len(ids), _CHUNK):
         found |= _row_chunk(c, ids[start : start + _CHUNK], project)
-    return tuple(found[i] for i in ids)
+    return tuple(found[i] for i in ids if i in found)
 
 
 def _count_all(c: Connection, project: int | None) -> int:
@@ -140,49 +159,38 @@ def _count_all(c: Connection, project: int | None) -> int:
 
 def rows(c: Connection, query: TraceQuery, *, limit: int, offset: int = 0) -> tuple[TraceRow, ...]:
     """One page of a list of traces. Not for the labelling screen: it tells what others found."""
-    page = [row.id for row in c.execute(_wanted(query).limit(limit).offset(offset))]
+    if query.filter or query.order not in (TraceOrder.POSITION, TraceOrder.NEWEST):
+        page = all_ids(c, query)[offset : offset + limit].tolist()
+    else:
+        position, wanted = (trace.c.id if query.project is None else project_trace.c.position), _wanted(query)
+        newest = trace.c.id if query.project is None else project_trace.c.trace_id
+        wanted = wanted.order_by(position if query.order is TraceOrder.POSITION else newest.desc())
+        page = list(c.scalars(wanted.limit(limit).offset(offset)))
     return rows_of(c, page, query.project)
 
 
 def ids(query: TraceQuery) -> Select[Any]:
     """A select of the ids of all traces of a query, in no order."""
-    return _wanted(replace(query, order=TraceOrder.POSITION)).order_by(None)
+    return _wanted(query)
 
 
 def _wanted(query: TraceQuery) -> Select[Any]:
-    """The ids of a query, in its order. Skipping over a page touches no trace."""
+    """The ids of a query. Skipping over a page touches no trace."""
     trace_id: ColumnElement[int] = trace.c.id
-    position: ColumnElement[int] = trace.c.id
     if query.project is None:
         wanted = select(trace_id.label("id")).where(batches.visible(trace.c.batch_id))
     else:
-        trace_id, position = project_trace.c.trace_id, project_trace.c.position
+        trace_id = project_trace.c.trace_id
         wanted = select(trace_id.label("id")).where(project_trace.c.project_id == query.project)
         wanted = wanted.where(batches.visible(project_trace.c.batch_id))
-    wanted, position = _by_source(wanted, trace_id, position, query)
+    wanted = _by_source(wanted, trace_id, query)
     if query.text:
         wanted = wanted.where(trace_id.in_(find.matching(query.text)))
-    wanted = _by_annotations(wanted, trace_id, query)
-    if query.order is TraceOrder.NEWEST:
-        return wanted.order_by(trace_id.desc())
-    if query.order is TraceOrder.SAMPLE:
-        if query.project is not None:
-            wanted = wanted.join(trace, trace.c.id == trace_id)
-        return wanted.order_by(trace.c.log_id, func.length(trace.c.sample), trace.c.sample, trace.c.epoch, position)
-    if query.order is TraceOrder.LOW_SCORE:
-        lowest = (
-            select(func.min(score.c.low)).where(score.c.trace_id == trace_id).where(batches.visible(score.c.batch_id))
-        )
-        return wanted.order_by(lowest.scalar_subquery().asc().nulls_last(), position)
-    if query.order is TraceOrder.FIRST_ERROR:
-        return wanted.order_by(_first_error(trace_id, query.project).asc().nulls_last(), position)
-    return wanted.order_by(position)
+    return _by_annotations(wanted, trace_id, query)
 
 
-def _by_source(
-    wanted: Select[Any], trace_id: ColumnElement[int], position: ColumnElement[int], query: TraceQuery
-) -> tuple[Select[Any], ColumnElement[int]]:
-    """Narrowed by what `ix_trace_list` holds; then the order is made of what was found, never by walking the table."""
+def _by_source(wanted: Select[Any], trace_id: ColumnElement[int], query: TraceQuery) -> Select[Any]:
+    """Narrowed by what indexes and narrow tables hold: no row with its text is read."""
     t = trace.c
     conditions: list[ColumnElement[bool]] = []
     if query.log is not None:
@@ -193,26 +201,10 @@ def _by_source(
         said = {OutcomeFilter.RIGHT: t.outcome == 1, OutcomeFilter.WRONG: t.outcome == 0}
         conditions.append(said.get(query.outcome, t.outcome.is_(None)))
     if query.filter:
-        conditions.append(query.filter.clause)
-    if not conditions:
-        return wanted, position
-    if query.project is None:
-        return wanted.where(*conditions), position + 0
-    return wanted.where(trace_id.in_(select(t.id).where(*conditions))), position
-
-
-def _first_error(trace_id: ColumnElement[int], project: int | None) -> ColumnElement[int]:
-    """Position of the first negative step of the submitted annotations of a trace."""
-    a = annotation.c
-    error = (
-        select(func.min(rating.c.ordinal))
-        .join(annotation, a.id == rating.c.annotation_id)
-        .where(a.trace_id == trace_id, a.state == "submitted", batches.visible(a.batch_id))
-        .where(rating.c.option == 0, rating.c.value == -1)
-    )
-    if project is not None:
-        error = error.where(a.project_id == project)
-    return error.scalar_subquery()
+        conditions.append(trace_conditions.clause(query.filter))
+    if not conditions or query.project is None:
+        return wanted.where(*conditions)
+    return wanted.where(trace_id.in_(select(t.id).where(*conditions)))
 
 
 def _by_annotations(wanted: Select[Any], trace_id: ColumnElement[int], query: TraceQuery) -> Select[Any]:

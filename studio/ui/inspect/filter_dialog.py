@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 from sqlalchemy import Connection
 
 from studio.errors import FindError
-from studio.store import filter_choices, saved_filters, trace_list
+from studio.store import filter_choices, saved_filters, trace_conditions, trace_list
 from studio.store.filter_choices import Choices
 from studio.store.saved_filters import NamedFilter
 from studio.store.trace_filter import OPS, Condition, Field, Filter, Kind, Op, kind_of
@@ -219,7 +219,7 @@ class FilterDialog(QDialog):
         self._number += 1
         try:
             wanted = self.filter
-            assert wanted.clause is not None
+            trace_conditions.clause(wanted)
         except FindError as error:
             self._refuse(str(error))
             return

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from functools import partial
 
+import numpy as np
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 from sqlalchemy import Connection
 
 from studio.domain import TraceRow
 from studio.render import prose
-from studio.store import trace_list, traces
+from studio.store import trace_list
 from studio.store.trace_list import Head
 from studio.store.traces import TraceQuery
 from studio.ui.background import Background
@@ -38,7 +39,7 @@ class TraceListModel(QAbstractListModel):
         self._background = background
         self._query = TraceQuery()
         self._number = 0  # of the list, so that answers for an older one are dropped
-        self._count = 0
+        self._ids = np.zeros(0, np.int64)  # of the whole list: a page is read by these, and nothing is filtered again
         self._pages: OrderedDict[int, tuple[TraceRow, ...]] = OrderedDict()
         self._asked: set[int] = set()
 
@@ -77,7 +78,7 @@ class TraceListModel(QAbstractListModel):
 
     def rowCount(self, parent: Index = NO_PARENT) -> int:
         """How many traces the list has."""
-        return 0 if parent.isValid() else self._count
+        return 0 if parent.isValid() else len(self._ids)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         """The row under ROW_ROLE; a sentence for screen readers."""
@@ -94,12 +95,9 @@ class TraceListModel(QAbstractListModel):
         if page in self._asked:
             return
         self._asked.add(page)
-        query = self._query
-
-        def read(c: Connection) -> tuple[TraceRow, ...]:
-            return traces.rows(c, query, limit=PAGE, offset=page * PAGE)
-
-        self._background.read(self, read, partial(self._on_page, self._number, page))
+        ids = self._ids[page * PAGE : (page + 1) * PAGE].tolist()
+        work = partial(_read_page, ids, self._query.project)
+        self._background.read(self, work, partial(self._on_page, self._number, page))
 
     def _on_head(self, number: int, head: Head) -> None:
         if number != self._number:
@@ -107,10 +105,10 @@ class TraceListModel(QAbstractListModel):
         self.beginResetModel()
         self._pages.clear()
         self._asked.clear()
-        self._count = head.count
+        self._ids = head.ids
         self._pages[0] = head.rows
         self.endResetModel()
-        self.loaded.emit(self._count)
+        self.loaded.emit(len(self._ids))
 
     def _on_page(self, number: int, page: int, rows: tuple[TraceRow, ...]) -> None:
         if number != self._number:
@@ -119,7 +117,7 @@ class TraceListModel(QAbstractListModel):
         self._pages[page] = rows
         while len(self._pages) > HELD_PAGES:
             self._pages.popitem(last=False)
-        first, last = page * PAGE, min(self._count, (page + 1) * PAGE) - 1
+        first, last = page * PAGE, min(len(self._ids), (page + 1) * PAGE) - 1
         self.dataChanged.emit(self.index(first), self.index(last), [ROW_ROLE])
 
 
@@ -146,6 +144,10 @@ def facts(row: TraceRow) -> str:
     if row.model:
         parts.append(row.model)
     return " · ".join(parts)
+
+
+def _read_page(ids: list[int], project: int | None, c: Connection) -> tuple[TraceRow, ...]:
+    return trace_list.rows_of(c, ids, project)
 
 
 def _read_head(query: TraceQuery, c: Connection) -> Head:

@@ -19,9 +19,11 @@ from sqlalchemy import column as column_named
 from studio.domain import Changes, Topic, changed
 from studio.errors import StoreError, VersionError
 from studio.store import database as module
-from studio.store import migrate, projects
+from studio.store import migrate, projects, trace_list
 from studio.store import schema as s
 from studio.store.database import Database
+from studio.store.trace_filter import Filter, parsed
+from studio.store.trace_list import TraceQuery
 from tests.unit.store.making import small
 
 
@@ -50,7 +52,7 @@ def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
     assert layout(tmp_path / "a.db") == layout(tmp_path / "b.db")
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
 def test_a_workspace_of_an_older_program_keeps_its_rows(tmp_path: Path, revision: str) -> None:
     path, script = tmp_path / "w.db", ScriptDirectory(str(Path(migrate.__file__).parent / "migrations"))
     engine = create_engine(f"sqlite:///{path}")
@@ -66,12 +68,37 @@ def test_a_workspace_of_an_older_program_keeps_its_rows(tmp_path: Path, revision
             if not column["nullable"] and column["default"] is None and not column["primary_key"]:
                 given.setdefault(column["name"], "x")
         c.execute(insert(table("problem", *map(column_named, given))).values(given))
+        c.exec_driver_sql(
+            "INSERT INTO batch (id, uid, kind, state, created_at) VALUES (1, 'b', 'import', 'published', '')"
+        )
+        for key, answer, extra in ((1, "x = 4", '{"usage": {"tokens": 7}}'), (2, "4" * 300, "null"), (3, None, None)):
+            c.exec_driver_sql(
+                "INSERT INTO trace (id, uid, problem_id, batch_id, text, answer, extra, created_at) "
+                "VALUES (?, ?, 1, 1, 'one two', ?, ?, '')",
+                (key, f"t{key}", answer, extra),
+            )
+            c.exec_driver_sql(
+                "INSERT INTO segmentation (id, trace_id, version, method, created_at) VALUES (?, ?, 1, 'import', '')",
+                (key, key),
+            )
+            for step in range(key):
+                c.exec_driver_sql("INSERT INTO step VALUES (?, ?, ?, 0, 1)", (key, step, step))
     engine.dispose()
     Database.open(path).close()
     Database.open(tmp_path / "new.db").close()
     assert layout(path) == layout(tmp_path / "new.db")
+    with closing(Database.open(path)) as database, database.read() as c:
+        for said, expected in (
+            ("answer contains 4", [1, 2]),
+            ("answer is not known", [3]),
+            ("metadata usage.tokens is 7", [1]),
+            ("steps from 2", [2, 3]),
+            ("characters is 7", [1, 2, 3]),
+        ):
+            assert trace_list.all_ids(c, TraceQuery(filter=Filter((parsed(said),)))).tolist() == expected, said
     with closing(sqlite3.connect(path)) as c:
         assert c.execute("SELECT prompt FROM problem").fetchall() == [("2 + 2?",)]
+        assert c.execute("SELECT steps FROM segmentation").fetchall() == [(1,), (2,), (3,)]
         assert c.execute("SELECT count(*) FROM evaluation").fetchone() == (0,)
     assert path.with_name(f"w.db.before-{s.SCHEMA_REVISION}").exists()
 
