@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from studio.exchange.result_names import SETTINGS, Column, labels
 from studio.store.evaluations import TASKS_SOLVED, Cell
+from trainer.contract.specs.evaluate import Suite
 
 NOTHING = "–"
 _COLUMNS = (
@@ -40,10 +41,19 @@ def table(cells: Iterable[Cell]) -> Table:
             shown[place] = cell
     named = labels([cell.key for cell in shown.values()])
     places = {named[cell.key]: cell for cell in shown.values()}
-    rows = tuple(dict.fromkeys(row for row, _ in places))
+    rows = tuple(dict.fromkeys(row for row, cell in sorted(_named(places), key=lambda pair: _judged(pair[1]))))
     columns = tuple(sorted(dict.fromkeys(column for _, column in places), key=lambda column: column.order))
     grid = tuple(tuple(places.get((row, column)) for column in columns) for row in rows)
     return Table(rows, columns, grid)
+
+
+def _named(places: Mapping[tuple[str, Column], Cell]) -> list[tuple[str, Cell]]:
+    return [(row, cell) for (row, _), cell in places.items()]
+
+
+def _judged(cell: Cell) -> bool:
+    """Whether a PRM was measured: these stand below the policies."""
+    return cell.key.suite in set(Suite) and Suite(cell.key.suite).judges_prm
 
 
 def words(cell: Cell | None) -> str:

@@ -101,10 +101,11 @@ def test_curves_open_what_is_behind_their_points(qtbot: QtBot, filled: Path) -> 
         tab.table.setCurrentCell(*place_of(tab, "small", "GSM8K", "low"))
         seat.press("g", on=tab.table)
         assert chart.hasFocus()
-        seat.wait(lambda: len(chart.drawing.series) == 4)
+        seat.wait(lambda: len(chart.drawing.series) == 2)
         names = {each.name: each for each in chart.drawing.series}
-        low = names["small · sm, low"]
-        assert [point.x for point in low.points] == [32 + 11.5, 128 + 11.5]
+        low = names["small · sm"]
+        assert [point.x for point in low.points] == [32 + 11.5, 128 + 11.5, 512 + 11.5]
+        assert ["low compute" in point.told for point in low.points] == [True, True, False]
         share = np.mean([np.mean(grades("small", "low", 64, n, 2)) for n in range(PROBLEMS)])
         assert low.points[0].y == pytest.approx(share)
         assert low.points[0].low < share < low.points[0].high
@@ -162,6 +163,7 @@ def test_grids_are_pictures(qtbot: QtBot, filled: Path) -> None:
         assert grids.isVisible()
         assert grids.grids[:2] == (evaluating.GRID, evaluating.TURNED)
         assert grids.wrong == {(0, 0)}
+        assert grids.examples == ((evaluating.GRID, evaluating.TURNED),)
         for theme in ("light", "dark"):
             seat.context.actions.run(f"theme_{theme}")
             seat.picture(f"models-arc-{theme}")
@@ -218,7 +220,7 @@ def test_exports_are_the_table_and_the_pictures(qtbot: QtBot, filled: Path, tmp_
         tab = go_to_models(seat)
         tab.table.setCurrentCell(*place_of(tab, "small", "GSM8K", "low"))
         seat.press("g", on=tab.table)
-        seat.wait(lambda: len(tab.curves.chart.drawing.series) == 4)
+        seat.wait(lambda: len(tab.curves.chart.drawing.series) == 2)
         texts = models_export.texts_of(tab.cells)
         for ending, shown in ((".csv", tab.table), (".md", tab.table), (".png", tab.table), (".svg", tab.curves.chart)):
             models_export.write(tmp_path / f"out{ending}", texts, shown)
@@ -283,9 +285,6 @@ def test_an_evaluation_is_cancelled_on_its_tab_and_goes_on(qtbot: QtBot, tmp_pat
         seat.wait(lambda: line.view is not None and line.view.done > 1)
         assert line.bar.isVisible()
         assert line.bar.maximum() == 24
-        for theme in ("light", "dark"):
-            seat.context.actions.run(f"theme_{theme}")
-            seat.picture(f"models-running-{theme}")
         line.cancel.click()
         assert not line.cancel.isEnabled()
         seat.wait(lambda: line.view is not None and line.view.state is RunState.CANCELLED and line.resume.isVisible())

@@ -11,6 +11,7 @@ Grid = tuple[tuple[int, ...], ...]
 LARGEST = 30  # rows and columns, as in ARC-AGI
 _ROW = re.compile(r"^[ \t]*(?:Output:)?[ \t]*\[*[ \t]*(\d(?:[ \t,]*\d)*)[ \t]*\]*,?[ \t]*$")
 
+_EXAMPLE = re.compile(r"^Example \d+\nInput:\n(.*?)\nOutput:\n(.*?)(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
 _BETWEEN = re.compile(r"\][ \t]*,[ \t]*(?=\[)")  # rows of a grid in one line
 
 
@@ -65,3 +66,9 @@ def read_grid(text: str) -> Grid | None:
     if not block or len(block) > LARGEST or len(block[0]) > LARGEST:
         return None
     return tuple(reversed(block))
+
+
+def read_examples(text: str) -> tuple[tuple[Grid, Grid], ...]:
+    """The examples of a problem that `asked` wrote."""
+    found = ((read_grid(before), read_grid(after)) for before, after in _EXAMPLE.findall(text))
+    return tuple((before, after) for before, after in found if before is not None and after is not None)

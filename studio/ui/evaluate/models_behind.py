@@ -12,6 +12,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from studio.store.evaluation_rows import Key
 from studio.store.evaluations import Sample, Solved
 from studio.ui.widgets.parts import plural
+from trainer.reasoning.grids import read_grid
 
 Index = QModelIndex | QPersistentModelIndex
 HEADS = ("", "Problem", "Answer", "Reference", "Thinking", "Graders")
@@ -141,18 +142,34 @@ _NUMBER = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 def _texts(line: Line) -> tuple[str, ...]:
     first = line.tried[0].sample if line.tried else None
-    answers = dict.fromkeys(_flat(each.sample.answer or "none") for each in line.tried)
+    answers = dict.fromkeys(short(line, each.sample.answer or "none") for each in line.tried)
     differing = sum(each.sample.graders_differ for each in line.tried)
     said = graders(first) if first is not None and len(line.tried) == 1 else ""
     thought = [each.sample.thinking_tokens for each in line.tried if each.sample.number >= 0]
     return (
         line.mark,
-        _flat(line.solved.prompt),
+        name_of(line),
         ", ".join(list(answers)[:4]) + (f" and {len(answers) - 4} more" if len(answers) > 4 else ""),
-        _flat(line.solved.reference or ""),
+        short(line, line.solved.reference or ""),
         f"{sum(thought) / len(thought):,.0f}" if thought else "",
         said or (f"differ in {plural(differing, 'sample')}" if differing else ""),
     )
+
+
+def name_of(line: Line) -> str:
+    """The problem in a line; a task of grids by its name."""
+    detail = line.tried[0].sample.detail if line.tried else {}
+    if "task" not in detail:
+        return _flat(line.solved.prompt)
+    number = line.solved.row.rpartition("/")[2].partition(":")[0]
+    which = f", test input {int(number) + 1} of {detail['inputs']}" if number.isdigit() and detail["inputs"] > 1 else ""
+    return f"Task {detail['task']}{which}"
+
+
+def short(line: Line, text: str) -> str:
+    """An answer in a line; a grid by its size."""
+    found = read_grid(text) if line.tried and "task" in line.tried[0].sample.detail else None
+    return _flat(text) if found is None else f"{len(found)} x {len(found[0])}"
 
 
 def _flat(text: str) -> str:

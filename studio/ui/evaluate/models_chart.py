@@ -16,6 +16,8 @@ from studio.ui.widgets.charts import series_colour
 REACH = 24.0  # pixels around a point in which a click means it
 DASHES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
 SHAPES = 4
+FADED = 0.35
+FILLED = 8  # marks before the colours begin anew are filled, the next are hollow
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class ChartView(QWidget):
         super().__init__(parent)
         self._theme = theme
         self.drawing = NOTHING
+        self.stale = False
         self.current: tuple[int, int] | None = None
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(theme.px(300), theme.px(180))
@@ -88,10 +91,15 @@ class ChartView(QWidget):
 
     def show_drawing(self, drawing: Drawing) -> None:
         """Draw this."""
-        self.drawing, self.current = drawing, None
+        self.drawing, self.current, self.stale = drawing, None, False
         self.setAccessibleName(f"Plot: {drawing.title}" if drawing.title else "Plot")
         told = "; ".join(f"{drawing.series[s].name}, {point.told}" for s, _, point in drawing.points)
         self.setAccessibleDescription(told or "no points")
+        self.update()
+
+    def show_stale(self) -> None:
+        """Something else is being read: what is drawn fades, and opens nothing any more."""
+        self.stale = True
         self.update()
 
     def place_of(self, point: Point) -> QPointF:
@@ -115,7 +123,7 @@ class ChartView(QWidget):
         key = Qt.Key(event.key())
         if key in moves and self.drawing.points:
             self._move(*moves[key])
-        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.current is not None:
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.current is not None and not self.stale:
             self.opened.emit(*self.current)
         else:
             super().keyPressEvent(event)
@@ -129,7 +137,7 @@ class ChartView(QWidget):
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Open what is near."""
         near = self._near(event.position())
-        if near is not None and event.button() == Qt.MouseButton.LeftButton:
+        if near is not None and event.button() == Qt.MouseButton.LeftButton and not self.stale:
             self.point_at(near)
             self.opened.emit(*near)
 
@@ -160,6 +168,7 @@ class ChartView(QWidget):
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             painter.fillRect(self.rect(), self._theme.colours.q("surface"))
             painter.setFont(self._theme.font(8.8))
+            painter.setOpacity(FADED if self.stale else 1.0)
             if not self.drawing.points:
                 return
             self._axes(painter)
@@ -239,10 +248,11 @@ class ChartView(QWidget):
                 painter.drawEllipse(at, self._theme.px(8), self._theme.px(8))
 
     def _mark(self, painter: QPainter, place: int, at: QPointF, colour: QColor) -> None:
-        """A circle, a square, a diamond or a triangle: colour is never alone."""
+        """A circle, a square, a diamond or a triangle, filled or hollow: colour is never alone."""
         r = float(self._theme.px(4))
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(colour)
+        hollow = place // FILLED % 2
+        painter.setPen(QPen(colour, 1.6) if hollow else Qt.PenStyle.NoPen)
+        painter.setBrush(self._theme.colours.q("surface") if hollow else colour)
         x, y = at.x(), at.y()
         if place % SHAPES == 0:
             painter.drawEllipse(at, r, r)

@@ -100,6 +100,7 @@ class CurvesPanel(QWidget):
             return
         self._asked += 1
         self.state.setText("reading …")
+        self.chart.show_stale()
         kind = Curve(self.kinds.currentText())
         self._context.background.read(
             self, partial(_curves, kind=kind, cell=cell), partial(self._on_read, self._asked, kind)

@@ -15,7 +15,7 @@ from studio.store.plots import wilson
 from studio.ui.evaluate.models_behind import Behind, Line, Tried, lines_of
 from studio.ui.evaluate.models_chart import Drawing, Point, Series
 from studio.ui.evaluate.models_desk import title_of
-from trainer.contract.specs.evaluate import Suite, heading_of
+from trainer.contract.specs.evaluate import ComputePreset, Suite, heading_of
 from trainer.reasoning import evaluation as figures
 from trainer.reasoning.metrics import Interval
 
@@ -33,13 +33,15 @@ class Curves:
 
 
 def thinking(cells: Sequence[Cell], of: Cell) -> Curves:
-    """Accuracy against tokens of thinking: every model and strategy on the cell's suite, its caps joined."""
+    """Accuracy against tokens of thinking: each model and strategy on the suite, caps and presets joined."""
     groups: dict[str, list[Cell]] = {}
     mine_all = [cell for cell in cells if cell.key.suite == of.key.suite and cell.value.value == cell.value.value]
     named = labels([cell.key for cell in mine_all], caps=False)
+    mixed = len({bool(column.compute) for _, column in named.values()}) > 1
     for cell in mine_all:
         row, column = named[cell.key]
-        groups.setdefault(", ".join(filter(None, [row, column.compute, column.apart])), []).append(cell)
+        by_hand = "by hand" if mixed and not column.compute else ""
+        groups.setdefault(", ".join(filter(None, [row, by_hand, column.apart])), []).append(cell)
     series, opens = [], []
     for name, mine in groups.items():
         mine.sort(key=lambda cell: cell.thinking_tokens)
@@ -151,6 +153,8 @@ def _sizes(most: int) -> list[int]:
 
 def _thought(cell: Cell) -> str:
     cap = "no cap" if cell.key.budget is None else f"cap {cell.key.budget:,}"
+    if cell.key.compute != ComputePreset.BY_HAND:
+        cap = f"{cell.key.compute} compute, {cap}"
     return f"{cap}, {cell.thinking_tokens:,.0f} tokens thought, {cell.truncated:.0%} cut"
 
 

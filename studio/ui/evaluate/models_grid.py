@@ -48,8 +48,8 @@ def detail_words(cell: Cell) -> str:
         parts.append(tasks.removeprefix(", "))
     if cell.figure != figure_of(cell.key.suite) and cell.key.strategy == "single":
         parts.insert(0, cell.figure)
-    if not math.isnan(cell.truncated) and not _judges(cell):
-        parts.append(f"{cell.truncated:.0%} cut")
+    if cell.truncated > 0 and not _judges(cell):
+        parts.append(f"{cell.truncated:.0%} cut" if cell.truncated >= 0.005 else "<1% cut")
     if cell.undecided:
         parts.append(f"{cell.undecided:,} undecided")
     return " · ".join(parts)

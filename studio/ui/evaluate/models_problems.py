@@ -22,8 +22,9 @@ from PySide6.QtWidgets import (
 
 from studio.store.evaluations import Sample
 from studio.ui.actions import Page
-from studio.ui.evaluate.models_behind import MARKS, WORDS, Behind, Line, LinesModel, Tried, Wanted, graders, kept
+from studio.ui.evaluate.models_behind import MARKS, WORDS, Behind, Line, LinesModel, Tried, Wanted, graders, kept, short
 from studio.ui.evaluate.models_grids import GridsView
+from studio.ui.widgets.cut_label import CutLabel
 from studio.ui.widgets.parts import Quiet, button, heading, plural
 from trainer.contract.specs.evaluate import Suite
 
@@ -42,7 +43,7 @@ class ProblemsPanel(QWidget):
         self._context = context
         self.behind: Behind | None = None
         self.model = LinesModel()
-        self.title, self.count = heading("Problems", self), Quiet("", self)
+        self.title, self.count = CutLabel("Problems", self), Quiet("", self)
         self.wanted = QComboBox(self)
         self.list = Rows(self)
         self.text = QPlainTextEdit(self)
@@ -102,6 +103,7 @@ class ProblemsPanel(QWidget):
         whole = 0 if behind is None else len(behind.lines)
         self.count.setText(plural(whole, "problem") if len(lines) == whole else f"{len(lines):,} of {whole:,} problems")
         self.list.resizeColumnToContents(0)
+        self.list.setColumnHidden(5, not any(each.sample.graders_differ for line in lines for each in line.tried))
         if lines:
             self.list.selectRow(0)
         self._show_line()
@@ -113,19 +115,22 @@ class ProblemsPanel(QWidget):
         self.samples.blockSignals(True)
         self.samples.setRowCount(len(tried))
         for row, each in enumerate(tried):
-            for column, text in enumerate(_cells(each)):
+            for column, text in enumerate(_cells(each, line)):
                 item = QTableWidgetItem(text)
                 item.setToolTip(text)
                 if column == 1:
                     item.setData(Qt.ItemDataRole.AccessibleTextRole, WORDS[each.sample.correct])
                 self.samples.setItem(row, column, item)
-        self.samples.setColumnHidden(7, not any(_cells(each)[7] for each in tried))
+        self.samples.setColumnHidden(7, not any(_cells(each, line)[7] for each in tried))
         self.samples.blockSignals(False)
+        self.samples.resizeColumnToContents(0)
         for column in (3, 4, 5, 6):  # a PRM's judgement has no graders and no tokens
             self.samples.setColumnHidden(column, bool(tried) and all("scores" in each.sample.detail for each in tried))
         is_arc = behind is not None and behind.suite == Suite.ARC
         self.grids.setVisible(is_arc)
         self.text.setVisible(not is_arc)
+        for widget, share in ((self.grids, 7), (self.samples, 3)):
+            self._shares.setStretchFactor(widget, share if is_arc else 3)
         if tried:
             first = next((row for row, each in enumerate(tried) if each.sample.trace_id is not None), 0)
             self.samples.setCurrentCell(first, 0)
@@ -158,7 +163,7 @@ class ProblemsPanel(QWidget):
         dress(self.list)
         head = self.list.horizontalHeader()
         head.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((0, 44), (2, 110), (3, 90), (4, 84), (5, 160)):
+        for column, width in ((0, 44), (2, 96), (3, 88), (4, 80), (5, 150)):
             self.list.setColumnWidth(column, self._context.theme.px(width))
         self.text.setReadOnly(True)
         self.text.setTabChangesFocus(True)
@@ -167,13 +172,14 @@ class ProblemsPanel(QWidget):
         self.samples.setAccessibleName("Samples of the problem")
         dress(self.samples)
         self.samples.horizontalHeader().setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((0, 92), (1, 34), (3, 62), (4, 76), (5, 84), (6, 90), (7, 200)):
+        for column, width in ((0, 72), (1, 32), (3, 56), (4, 70), (5, 82), (6, 88), (7, 160)):
             self.samples.setColumnWidth(column, self._context.theme.px(width))
         top = QHBoxLayout()
-        for widget, stretch in ((self.title, 0), (self.count, 1), (self.wanted, 0)):
+        self.title.setFont(heading("", self).font())
+        for widget, stretch in ((self.title, 1), (self.count, 0), (self.wanted, 0)):
             top.addWidget(widget, stretch)
         right = QWidget(self)
-        column_ = QVBoxLayout(right)
+        column_ = self._shares = QVBoxLayout(right)
         column_.setContentsMargins(0, 0, 0, 0)
         column_.setSpacing(8)
         column_.addWidget(self.text, 2)
@@ -243,14 +249,15 @@ def dress(table: QTableView) -> None:
     table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 
 
-def _cells(tried: Tried) -> tuple[str, ...]:
+def _cells(tried: Tried, line: Line | None) -> tuple[str, ...]:
     sample = tried.sample
+    answer = sample.answer or "none"
     number = "chosen" if sample.number < 0 else str(sample.number + 1)
     differ = bool(graders(sample))
     return (
         f"{tried.of} {number}".strip() if tried.of else number,
         MARKS[sample.correct],
-        " ".join((sample.answer or "none").split()),
+        " ".join(answer.split()) if line is None else short(line, answer),
         MARKS[sample.strict] + (" ≠" if differ else ""),
         MARKS[sample.lenient] + (" ≠" if differ else ""),
         f"{sample.thinking_tokens:,}" + (" cut" if sample.truncated else ""),

@@ -114,9 +114,9 @@ class ModelsTab(TableTab):
         self._stamp = found.stamp
         if found.cells is not None:
             self.cells = found.cells
+            self.compare.show_cells(self.cells)
             self.table.show_cells(self.cells)
             self.show_filled(bool(self.cells))
-            self.compare.show_cells(self.cells)
             self.enable(self._on)
 
     def _on_chosen(self, cell: Cell | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QFont, QKeyEvent, QPainter
+from PySide6.QtGui import QFont, QFontMetrics, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -28,6 +28,7 @@ from studio.ui.theme import Theme
 FIGURE_ROLE, DETAIL_ROLE = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 Index = QModelIndex | QPersistentModelIndex
 PAD = 10
+WIDEST = 270  # of the names of rows
 
 
 class ResultsTable(QTableWidget):
@@ -74,7 +75,9 @@ class ResultsTable(QTableWidget):
         self.blockSignals(True)
         self.setRowCount(len(made.rows))
         self.setColumnCount(len(made.columns))
-        self.setVerticalHeaderLabels(list(made.rows))
+        self.setVerticalHeaderLabels([self._cut(name) for name in made.rows])
+        for row, name in enumerate(made.rows):
+            self.model().setHeaderData(row, Qt.Orientation.Vertical, name, Qt.ItemDataRole.ToolTipRole)
         self.heads.show_columns(made.columns)
         for row, line in enumerate(made.cells):
             for column, cell in enumerate(line):
@@ -107,6 +110,11 @@ class ResultsTable(QTableWidget):
                     self.setCurrentCell(row, column)
                     return
         self.chosen.emit(None)
+
+    def _cut(self, name: str) -> str:
+        """A row's name as far as there is room: its end tells versions and strategies apart."""
+        metrics = QFontMetrics(self._theme.font(9.6, QFont.Weight.Bold))
+        return metrics.elidedText(name, Qt.TextElideMode.ElideMiddle, self._theme.px(WIDEST))
 
     def _open(self) -> None:
         if self.cell is not None:
@@ -171,8 +179,6 @@ class _CellDelegate(QStyledItemDelegate):
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """Room for both lines."""
-        from PySide6.QtGui import QFontMetrics
-
         large, small = QFontMetrics(self._figure_font(True)), QFontMetrics(self._theme.font(8.6))
         width = max(
             large.horizontalAdvance(index.data(FIGURE_ROLE) or ""),
@@ -218,6 +224,14 @@ class SuiteHeader(QHeaderView):
         first, last = self._group(section)
         whole = self._metric(self._columns[section].heading) // (last - first + 1)
         return max(whole, self._metric(self._columns[section].conditions))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """What lies beside the last section has their ground."""
+        super().paintEvent(event)
+        if self.length() < self.viewport().width():
+            with QPainter(self.viewport()) as painter:
+                rest = QRect(self.length(), 0, self.viewport().width() - self.length(), self.viewport().height())
+                painter.fillRect(rest, self._theme.colours.q("raised"))
 
     def paintSection(self, painter: QPainter, rect: QRect, section: int) -> None:
         """The ground of the style, the suite across all its sections, the preset below."""

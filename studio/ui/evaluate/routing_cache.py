@@ -94,6 +94,10 @@ class CachePanel(QWidget):
         self.table.setHorizontalHeaderLabels(HEADS)
         self.table.setAccessibleName("Cached answers by model")
         dress(self.table)
+        for number in range(1, len(HEADS)):
+            named = self.table.horizontalHeaderItem(number)
+            assert named is not None
+            named.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         head = self.table.horizontalHeader()
         head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)

@@ -87,6 +87,14 @@ def right_words(cell: Cell) -> str:
     return f"{100 * cell.accuracy:.1f} ± {50 * (high - low):.1f}"
 
 
+def right_told(cell: Cell) -> str:
+    """Accuracy with Wilson's whole interval, which need not lie evenly around it."""
+    if cell.accuracy is None:
+        return "nothing here could be graded"
+    low, high = wilson(cell.accuracy * cell.graded, cell.graded)
+    return f"{cell.accuracy:.1%} of {cell.graded:,} graded; 95 % interval {low:.1%} to {high:.1%}"
+
+
 def behind(found: tuple[StoredRoute, ...], cell: Cell) -> tuple[StoredRoute, ...]:
     """The routes that a line of the ledger counts."""
     return tuple(one for one in found if (not cell.task or one.task == cell.task) and cell.model in ("", one.model))

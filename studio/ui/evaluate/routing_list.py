@@ -138,7 +138,7 @@ class RoutesPanel(QWidget):
         self.list.setAccessibleName("Routes behind the figure")
         dress(self.list)
         self.list.horizontalHeader().setSectionResizeMode(1, self.list.horizontalHeader().ResizeMode.Stretch)
-        for column, width in ((0, 34), (2, 80), (3, 130), (4, 90), (5, 82), (6, 70), (7, 70)):
+        for column, width in ((0, 34), (2, 80), (3, 170), (4, 90), (5, 82), (6, 70), (7, 70)):
             self.list.setColumnWidth(column, self._context.theme.px(width))
         self.steps.setAccessibleName("Models that were asked")
         self.steps.setWordWrap(True)

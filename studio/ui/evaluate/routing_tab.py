@@ -29,7 +29,8 @@ from studio.ui.widgets.parts import EmptyState, button
 if TYPE_CHECKING:
     from studio.ui.context import Context
 
-RECIPE = "route"
+RECIPE, RIGHT = "route", routing_desk.HEADS.index("Right")
+NUMBER = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 COMMANDS = ("export_results", "forget_answers")
 NO_AUDIT = (
     "Nothing to compare with: set `audit` of a router to a share of the problems, and both models are asked for these."
@@ -91,7 +92,6 @@ class RoutingTab(TableTab):
     def _on_desk(self, desk: Desk) -> None:
         self.desk = desk
         self._show_runs(desk)
-        self.show_filled(bool(desk.runs or self.cache.found))
         before = self.table.currentRow()
         cells = desk.ledger.cells
         self.table.blockSignals(True)
@@ -101,7 +101,9 @@ class RoutingTab(TableTab):
             for column, text in enumerate(texts):
                 item = QTableWidgetItem(text)
                 if column > 1:
-                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                    item.setTextAlignment(NUMBER)
+                if column == RIGHT:
+                    item.setToolTip(routing_desk.right_told(cell))
                 if column == 0:
                     said = ", ".join(f"{h} {t}" for h, t in zip(routing_desk.HEADS, texts, strict=True))
                     item.setData(Qt.ItemDataRole.AccessibleTextRole, said)
@@ -109,6 +111,7 @@ class RoutingTab(TableTab):
         if cells:
             self.table.setCurrentCell(max(0, min(before, len(cells) - 1)), 0)
         self.table.blockSignals(False)
+        self.show_filled(bool(desk.runs or self.cache.found))
         lines = desk.ledger.lines
         self.chart.show_drawing(NOTHING if lines is None else routing_desk.drawing(lines))
         self.told.setText(NO_AUDIT if lines is None else routing_desk.lines_told(lines))
@@ -141,6 +144,10 @@ class RoutingTab(TableTab):
         self.table.setHorizontalHeaderLabels(routing_desk.HEADS)
         self.table.setAccessibleName("Ledger by type of task and model")
         dress(self.table)
+        for column in range(2, len(routing_desk.HEADS)):
+            named = self.table.horizontalHeaderItem(column)
+            assert named is not None
+            named.setTextAlignment(NUMBER)
         head = self.table.horizontalHeader()
         head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
@@ -156,5 +163,4 @@ class RoutingTab(TableTab):
             ((self.router, 0), (self.export_button, 0)),
             self.table,
             (("Routes", self.list), ("Against chance and oracle", plot), ("Cache", self.cache)),
-            (240, 470),
         )

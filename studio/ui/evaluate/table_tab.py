@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QTableWidget, QTabWidget, QVBoxLayout, QWidget
 
 from studio.ui.evaluate.models_runs import RunsStrip
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from studio.ui.context import Context
 
 Side = tuple[str, QWidget]
+SHORTEST, SLACK, MOST = 120, 18, 0.42  # of a table: pixels, room for a scroll bar, and a share of the height
 
 
 class TableTab(QWidget):
@@ -27,6 +29,10 @@ class TableTab(QWidget):
         self.runs = RunsStrip(context, recipe, self)
         self.sides = QTabWidget(self)
         self._stack = QStackedWidget(self)
+        self._split = QSplitter(Qt.Orientation.Vertical, self)
+        self._moved = False  # by a person, who is left alone then
+        self._table: QTableWidget | None = None
+        self._split.splitterMoved.connect(lambda *_: self._on_moved())
         self.runs.ended.connect(self.reload)
 
     def reload(self) -> None:
@@ -44,6 +50,12 @@ class TableTab(QWidget):
     def show_filled(self, filled: bool) -> None:
         """Show the table, or what to do to fill it."""
         self._stack.setCurrentIndex(int(filled))
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The table gets the height that its rows need, and leaves the rest to what is behind it."""
+        super().resizeEvent(event)
+        self._fit()
 
     def show_side(self, side: QWidget, focus: QWidget | None = None) -> None:
         """Bring a tab to the front, and give the keys to something on it."""
@@ -61,10 +73,10 @@ class TableTab(QWidget):
         head: Sequence[tuple[QWidget, int]],
         table: QTableWidget,
         sides: Sequence[Side],
-        sizes: tuple[int, int],
     ) -> None:
-        """`head`: widgets, each with its share of the width; `sizes` of the table and of what is below, in pixels."""
+        """`head`: widgets, each with its share of the width."""
         self.setFocusProxy(table)
+        self._table = table
         self.sides.setDocumentMode(True)
         self.sides.tabBar().setDrawBase(False)
         for name, widget in sides:
@@ -75,13 +87,12 @@ class TableTab(QWidget):
             top.addWidget(widget, stretch)
         if not any(stretch for _, stretch in head):
             top.addStretch(1)
-        split = QSplitter(Qt.Orientation.Vertical, full)
+        split = self._split
         split.setHandleWidth(10)
         split.setChildrenCollapsible(False)
         split.addWidget(table)
         split.addWidget(self.sides)
         split.setStretchFactor(1, 1)
-        split.setSizes(list(sizes))
         column = QVBoxLayout(full)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(10)
@@ -94,3 +105,15 @@ class TableTab(QWidget):
         whole.setSpacing(8)
         whole.addWidget(self.runs)
         whole.addWidget(self._stack, 1)
+
+    def _on_moved(self) -> None:
+        self._moved = True
+
+    def _fit(self) -> None:
+        table, whole = self._table, sum(self._split.sizes())
+        if table is None or self._moved or not whole:
+            return
+        rows = sum(table.rowHeight(row) for row in range(table.rowCount()))
+        wanted = table.horizontalHeader().height() + rows + 2 * table.frameWidth() + SLACK
+        height = max(SHORTEST, min(wanted, round(whole * MOST)))
+        self._split.setSizes([height, whole - height])
