@@ -94,7 +94,7 @@ _COLUMNS = {
     "trace": "id, uid, problem_id, batch_id, line, log_id, sample, epoch, model, text, answer, outcome, budget, extra, "
     "created_at",
     "message": "trace_id, ordinal, role, blocks, extra",
-    "segmentation": "id, trace_id, version, method, created_at",
+    "segmentation": "id, trace_id, version, method, created_at, steps",
     "step": 'segmentation_id, ordinal, step_id, start, "end"',
     "source_record": "batch_id, ordinal, member, start, length, sha256, skeleton",
 }
@@ -197,7 +197,7 @@ class ForeignWriter:
         problem, key, segmentation = ids
         rows.trace.append((key, trace.uid, problem, self.batch_id, line, self.log_id, *trace.columns, self.moment))
         rows.message += [(key, *message) for message in trace.messages]
-        rows.segmentation.append((segmentation, key, 1, trace.method, self.moment))
+        rows.segmentation.append((segmentation, key, 1, trace.method, self.moment, len(trace.starts)))
         numbers = range(len(trace.starts))
         rows.step.append(zip(repeat(segmentation), numbers, numbers, trace.starts, trace.ends, strict=False))
         self.stored.traces += 1
