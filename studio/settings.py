@@ -70,7 +70,7 @@ class Settings(msgspec.Struct, kw_only=True):
     formula_sizes: FormulaSizes = FormulaSizes()  # of the window that was last open
     steps_by: str = ""  # of imports: how traces without steps are cut, "ideas" or "lines"; empty: by idea
     traces_as: str = ""  # of Inspect: "tree", "list"; empty: a tree where there are logs
-    never_again: bool = False  # whether every policy made here is run on the regression tests
+    never_again: bool = True  # whether every policy made here is run on the regression tests
     otlp_receiver: bool = False  # whether the window takes spans on 127.0.0.1
     otlp_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 4318
     window: str = ""  # Qt's geometry and state, base64

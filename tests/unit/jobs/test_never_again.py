@@ -55,8 +55,11 @@ def queued(workspace: Workspace) -> list[StoredRun]:
 
 
 @pytest.mark.parametrize(("wanted", "tests"), [(True, True), (False, True), (True, False)])
-def test_a_new_policy_is_run_on_the_tests_where_that_is_wanted(workspace: Workspace, wanted: bool, tests: bool) -> None:
-    Settings.load().update(never_again=wanted)
+def test_a_new_policy_is_run_on_the_tests_unless_that_is_unwanted(
+    workspace: Workspace, wanted: bool, tests: bool
+) -> None:
+    if not wanted:
+        Settings.load().update(never_again=False)
     made = add_test(workspace) if tests else None
     run = made_policy(workspace)
     with workspace.database.read() as c:
