@@ -41,6 +41,7 @@ ORDER = {
     "search_cost": "Best-of-n and majority of the tiny policy against one pass of a larger one",
     "decoding": "Decoding beside Hugging Face, and scores of beam prefixes",
     "answering": "A policy that stands ready: first token, next request",
+    "cache": "Hits of the answer cache",
     "play": "The Play page: first token painted, frames while strategies race",
     "inspect_page": "The Inspect page: a million words, 10,000 steps, 100,000 traces",
     "find": "Find, diff and tree on 121 MB of traces",
