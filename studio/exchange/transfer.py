@@ -59,25 +59,18 @@ def import_files(
     """Bring files in; each file appears as a whole or not at all.
 
     PRM800K comes into a project, made if there is none; traces of other formats into the workspace, and into a project
-    if one is named. `copy` keeps the bytes of these, `fields` says what their fields mean, `steps` how
-    those are cut that have no steps of their own, `spread` who reads them.
+    if one is named. `copy` keeps the bytes of these, `fields` says what their fields mean, `steps` how those are
+    cut that have no steps of their own, `spread` who reads them.
 
     Without a workspace (dry run only) nothing is known already. Broken rows stand in the report, and so do files that
     cannot be read or are none, as long as another one can. Raises CancelledError, ConflictError, ImportFormatError.
     """
     began = time.perf_counter()
-    files = files if format == "prm800k" else files_of(files)
-    if not files:
-        raise SteplensError(f"no files to import; a folder is searched for {', '.join(sorted(SUFFIXES))}")
-    plain = {path for path in files if format == "prm800k" or (format == "auto" and is_prm800k(path))}
-    named, wrong = len(files), list[ImportFormatError]()
-    sources = dict(_looked_at([path for path in files if path not in plain], fields, wrong))
-    files = [path for path in files if path in plain or path in sources]
-    if not files:
-        raise wrong[0] if named == 1 else _none_of(named, wrong[0])
-    name = project_name.strip() or (files[0].stem if plain else "")
+    known = _known(files, format, fields, steps)
+    files = known.files
+    name = project_name.strip() or (files[0].stem if known.plain else "")
     report = ImportReport(name, dry_run, [str(path) for path in files])
-    for error in wrong:
+    for error in known.wrong:
         _leave_out(report, error)
     sizes = [path.stat().st_size for path in files]
 
@@ -87,7 +80,7 @@ def import_files(
     with _refusals_named(workspace), _place(workspace, name, make=not dry_run) as place:
         for at, path in enumerate(files):
             told = _told(progress, "check" if dry_run else "import", sum(sizes[:at]), sum(sizes), path)
-            if path in plain:
+            if path in known.plain:
                 importer = Importer(place.database, place.project, report, progress=told, removing=removing, stop=stop)
                 importer.run(path, dry_run=dry_run)
                 continue
@@ -95,24 +88,42 @@ def import_files(
             project = place.project.id if name else None
             foreign = ForeignImporter(database, project, report, copy, spread, told, removing, stop)
             try:
-                foreign.run(replace(sources[path], told=replace(sources[path].told, steps=steps)))
+                foreign.run(known.sources[path])
             except ImportFormatError as error:
-                if named == 1:
+                if len(files) + len(known.wrong) == 1:
                     raise
                 _leave_out(report, error)
     report.seconds = time.perf_counter() - began
     return report
 
 
-def _looked_at(
-    files: Sequence[Path], fields: tuple[str, ...], wrong: list[ImportFormatError]
-) -> Iterator[tuple[Path, Source]]:
-    """The files that can be read, by what they are; what is wrong with the others."""
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The files that can be read: PRM800K, and others by what they are; what is wrong with those that cannot."""
+
+    files: list[Path]
+    plain: set[Path]
+    sources: dict[Path, Source]
+    wrong: list[ImportFormatError]
+
+
+def _known(paths: Sequence[Path], format: str, fields: tuple[str, ...], steps: StepsBy) -> _Known:
+    files = list(paths) if format == "prm800k" else files_of(paths)
+    if not files:
+        raise SteplensError(f"no files to import; a folder is searched for {', '.join(sorted(SUFFIXES))}")
+    plain = {path for path in files if format == "prm800k" or (format == "auto" and is_prm800k(path))}
+    sources, wrong = dict[Path, Source](), list[ImportFormatError]()
     for path in files:
-        try:
-            yield path, look(path, fields)
-        except ImportFormatError as error:
-            wrong.append(error)
+        if path not in plain:
+            try:
+                source = look(path, fields)
+                sources[path] = replace(source, told=replace(source.told, steps=steps))
+            except ImportFormatError as error:
+                wrong.append(error)
+    readable = [path for path in files if path in plain or path in sources]
+    if not readable:
+        raise wrong[0] if len(files) == 1 else _none_of(len(files), wrong[0])
+    return _Known(readable, plain, sources, wrong)
 
 
 def _none_of(files: int, first: ImportFormatError) -> ImportFormatError:
