@@ -96,6 +96,15 @@ def test_a_key_in_the_place_of_its_name_never_reaches_a_spec() -> None:
     assert names_in({"server_key": "A", "judge_key": "B", "other_key": "", "key": "C", "twin_key": "A"}) == ("A", "B")
 
 
+def test_an_address_with_more_than_an_address_never_reaches_a_spec() -> None:
+    for recipe, name in (("route", "fast_url"), ("route", "reasoning_url"), ("monitor", "judge_url"), ("rl", "server")):
+        for url in (f"https://me:{KEY}@host/v1", f"https://host/v1?key={KEY}", f"https://host/v1#{KEY}"):
+            with pytest.raises(SpecError, match=rf"{recipe}\.{name} holds .* bare address") as caught:
+                build(recipe, {name: url})
+            assert KEY not in str(caught.value)
+        build(recipe, {name: "https://host:8000/v1"})
+
+
 def test_the_launcher_takes_from_the_keyring_what_the_run_names(ring: InMemory, tmp_path: Path) -> None:
     folder = run_that_names(tmp_path / "run", "MY_KEY")
     assert keys_for(folder) == {}

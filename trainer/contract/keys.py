@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -30,6 +31,15 @@ def is_name(text: str) -> bool:
     Some keys (hf_..., ghp_...) are letters, digits and underscores too, but no word of a name is as long as theirs.
     """
     return NAME.fullmatch(text) is not None and all(len(word) <= LONGEST_WORD for word in text.split("_"))
+
+
+def is_bare_address(text: str) -> bool:
+    """Whether an address is no more than one: a name, password or query in it may be a key, and would be stored."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return True  # whoever asks it says what is wrong
+    return "@" not in parts.netloc and not parts.query and not parts.fragment
 
 
 def names_in(parameters: Mapping[str, object]) -> tuple[str, ...]:

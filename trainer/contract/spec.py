@@ -167,6 +167,11 @@ def _convert(recipe: str, f: dataclasses.Field[typing.Any], kind: type, raw: obj
         raise SpecError(f"{where} = {raw!r} is not valid ({error}); allowed: {allowed}") from None
     if f.name.endswith(keys.ENDING) and value and not keys.is_name(str(value)):
         raise SpecError(f"{where} is no name of a key; store the key with `steplens key set NAME` and give that name")
+    if (f.name.endswith("_url") or f.name == "server") and not keys.is_bare_address(str(value)):
+        raise SpecError(
+            f"{where} holds a name, a password or a query beside the address, and would be stored; give the bare "
+            "address, and a key by its name (`steplens key set NAME`)"
+        )
     low, high = f.metadata["low"], f.metadata["high"]
     if isinstance(value, int | float) and not isinstance(value, bool):
         if value != value:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
+from trainer.models.endpoint_blot import Blotter, blotted, blotted_choice
 from trainer.models.endpoint_dialects import PATHS, ShapeError, body_of, choices_of, headers_of, usage_of
 from trainer.models.endpoint_http import Answer, Exchange, Timeouts, events_of
 from trainer.models.endpoint_limits import Limits, Meter, Retries, pause, retry_after
@@ -116,7 +117,9 @@ class Endpoint:
             tries += 1
             entry = self._meter.enter(guess, check)
             try:
-                reply = self._once(raw, tell if on_delta else None, check)
+                blotter = Blotter(self._key, tell)
+                reply = self._once(raw, blotter.take if on_delta else None, check)
+                blotter.flush()
                 break
             except EndpointError as error:
                 self._meter.settle(entry, error.partial.usage.output if error.partial else 0)
@@ -253,10 +256,12 @@ class Endpoint:
 
     def _reply(self, choices: tuple[Choice, ...], usage: Usage, head: Mapping[str, Any], answer: Answer) -> Reply:
         def word(name: str) -> str:
-            return head[name] if isinstance(head.get(name), str) else ""
+            return self._scrubbed(head[name]) if isinstance(head.get(name), str) else ""
 
         model = word("model") or self.settings.model
-        return Reply(choices, usage, model, word("system_fingerprint"), word("id"), headers=dict(answer.headers))
+        choices = tuple(blotted_choice(choice, self._key) for choice in choices)
+        headers = {name: self._scrubbed(value) for name, value in answer.headers.items()}
+        return Reply(choices, usage, model, word("system_fingerprint"), word("id"), headers=headers)
 
     # -- what can be wrong --------------------------------------------------------------------------------------------
 
@@ -343,7 +348,7 @@ class Endpoint:
         return text[:SHOWN] + ("..." if len(text) > SHOWN else "") or "nothing"
 
     def _scrubbed(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+        return blotted(text, self._key)
 
 
 class _Abandoned(Exception):

@@ -18,6 +18,7 @@ Json = Mapping[str, Any]
 PATHS = {Dialect.CHAT: "/chat/completions", Dialect.COMPLETIONS: "/completions", Dialect.MESSAGES: "/messages"}
 ANTHROPIC_VERSION = "2023-06-01"
 ENDS = "[DONE]"
+MOST_TOKENS = 2**40  # no answer has more: such a count is a mistake, and no database would take it
 
 
 class ShapeError(ValueError):
@@ -95,7 +96,7 @@ def choices_of(dialect: Dialect, answer: Json) -> tuple[Choice, ...]:
     given = [object_of(one, f"choices[{i}]") for i, one in enumerate(_list(answer, "choices"))]
     if not given:
         raise ShapeError("`choices` is empty")
-    given.sort(key=lambda one: int(one.get("index") or 0))
+    given.sort(key=index_of)
     return tuple(_chat_choice(one) if dialect is Dialect.CHAT else _completion(one) for one in given)
 
 
@@ -179,8 +180,8 @@ def completion_tokens(one: Json) -> Tokens | None:
     logprobs = one.get("logprobs")
     if not isinstance(logprobs, Mapping):
         return None
-    texts = tuple(str(text) for text in logprobs.get("tokens") or ())
     try:
+        texts = tuple(str(text) for text in logprobs.get("tokens") or ())
         values = np.array([np.nan if v is None else float(v) for v in logprobs["token_logprobs"]], np.float32)
         top = logprobs.get("top_logprobs")
         others = tuple(tuple((str(t), float(v)) for t, v in (each or {}).items()) for each in top) if top else None
@@ -195,7 +196,10 @@ def _ids(one: Json, count: int) -> Any:  # noqa: ANN401 - an array or None
     given = one.get("token_ids")
     if given is None:
         return None
-    ids = np.asarray(given, np.int64)
+    try:
+        ids = np.asarray(given, np.int64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ShapeError(f"choices[].token_ids cannot be read: {error!r}") from None
     if ids.shape != (count,):
         raise ShapeError(f"choices[].token_ids has {ids.size} ids for {count} log-probs")
     return ids
@@ -210,7 +214,8 @@ def usage_of(dialect: Dialect, answer: Json) -> Usage:
     def number(name: str, within: str = "") -> int:
         place = given.get(within) if within else given
         value = place.get(name) if isinstance(place, Mapping) else None
-        return int(value) if isinstance(value, int | float) else 0
+        is_count = isinstance(value, int | float) and 0 < value < MOST_TOKENS  # not for a number that is none
+        return int(value) if is_count else 0  # type: ignore[arg-type]
 
     if dialect is Dialect.MESSAGES:
         cached, made = number("cache_read_input_tokens"), number("cache_creation_input_tokens")
@@ -221,6 +226,16 @@ def usage_of(dialect: Dialect, answer: Json) -> Usage:
         number("cached_tokens", "prompt_tokens_details"),
         number("reasoning_tokens", "completion_tokens_details"),
     )
+
+
+def index_of(choice: Json) -> int:
+    """The place of a choice among those of its answer. Raises ShapeError."""
+    value = choice.get("index")
+    if value is None:
+        return 0
+    if not isinstance(value, int) or value < 0:
+        raise ShapeError(f"choices[].index is {value!r}, not a place")
+    return value
 
 
 def _list(answer: Json, name: str) -> list[Any]:

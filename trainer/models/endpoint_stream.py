@@ -16,6 +16,7 @@ from trainer.models.endpoint_dialects import (
     chat_tokens,
     choice_of,
     completion_tokens,
+    index_of,
     said,
     usage_of,
     word_of,
@@ -68,7 +69,7 @@ class Streamed:
         for one in choices if isinstance(choices, list) else ():
             if not isinstance(one, Mapping):
                 raise ShapeError("choices[] is no object")
-            index = int(one.get("index") or 0)
+            index = index_of(one)
             part = self._parts[index]
             if self._dialect is Dialect.CHAT:
                 delta = one.get("delta")
