@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SERVICES_AFTER_MS = 400  # the first trace is painted first
+TURN = 0.001  # seconds a thread may compute while another wants to: what hears of an answer does not wait for paint
 
 
 class Studio(QObject):
@@ -205,6 +206,7 @@ def window(args: argparse.Namespace, helpers: HelperPool) -> int:
 def application(argv: Sequence[str]) -> QApplication:
     """The one QApplication with its names."""
     app = QApplication(list(argv))
+    sys.setswitchinterval(TURN)
     app.setApplicationName("steplens")
     app.setApplicationDisplayName("Steplens")
     app.setApplicationVersion(__version__)

@@ -24,8 +24,8 @@ from trainer.contract.requests import (
     SearchRequest,
 )
 from trainer.contract.spec import Value, build
-from trainer.contract.specs.route import OF_A_REQUEST, ROUTE_INDEX, RouteSpec
 from trainer.contract.specs.generate import GenerateSpec
+from trainer.contract.specs.route import OF_A_REQUEST, ROUTE_INDEX, RouteSpec
 from trainer.contract.specs.search import SearchSpec, Strategy
 from trainer.reasoning.response import read_response
 

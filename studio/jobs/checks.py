@@ -15,9 +15,12 @@ from trainer.contract.records import Split
 from trainer.contract.spec import SpecError, build, code_of, is_code
 from trainer.contract.specs import eval_sets
 from trainer.contract.specs.autolabel import AutolabelSpec
+from trainer.contract.specs.generate import GenerateSpec
 from trainer.contract.specs.monitor import MonitorSpec, MonitorTask
 from trainer.contract.specs.orm import OrmSpec, OutcomeFrom
 from trainer.contract.specs.rl import Algorithm, Generation, RlSpec
+from trainer.contract.specs.route import RouteSpec
+from trainer.contract.specs.search import SearchSpec
 from trainer.contract.specs.sft import SftSpec
 from trainer.reasoning import judging
 from trainer.reasoning.credit import CreditSettings
@@ -87,6 +90,8 @@ def _of_recipe(order: RunOrder, counts: Counts) -> list[str]:
             ]
         case RlSpec(algorithm=algorithm, traces=1) if algorithm is not Algorithm.PPO:
             return [f"{algorithm.value} compares the traces of a problem; write at least 2 of each"]
+        case GenerateSpec() | RouteSpec() | SearchSpec() as spec if problem := spec.objection():
+            return [problem]
         case AutolabelSpec(method=method) if method.uses_policy and not counts.referenced:
             return ["no problem has a reference answer, which rollouts must reach; label by the rule alone"]
         case _ if order.recipe == "prm" and not (counts.negative and (counts.positive or counts.neutral)):

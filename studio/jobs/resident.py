@@ -36,7 +36,7 @@ from trainer.contract.run_folder import Control, RunFolder, host_name
 from trainer.contract.spec import Value
 
 log = logging.getLogger(__name__)
-POLL_SECONDS, EAGER_POLL_SECONDS = 0.005, 0.001
+POLL_SECONDS, EAGER_POLL_SECONDS = 0.005, 0.0003
 EAGER_SECONDS = 10.0  # for so long after a question its answer is looked for more often
 LOOK_SECONDS = 0.1
 DOING = {"score": "scoring", "monitor": "looking", "generate": "writing", "search": "searching", "route": "answering"}

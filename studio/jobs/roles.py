@@ -139,7 +139,10 @@ def find_model(workspace: Workspace, c: Connection, name: str, role: Role) -> So
     _check_kind(role, name if known is None else known.name, kind)
     checksum = checksum_of(path)
     if known is not None and known.checksum != checksum:
-        raise RunError(f"model {known.name!r} in {path} is not what its run made: its checksum has changed")
+        raise RunError(
+            f"model {known.name!r} in {path} is not what its run made: its checksum has "
+            "changed; put its files back, or use the folder's path to take them as another model"
+        )
     return Source(role.name, path.resolve(), known.name if known is not None else path.name, checksum)
 
 

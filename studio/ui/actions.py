@@ -171,6 +171,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("stretch_clear", "C&hoose no steps", ("Shift+O",), "", Page.INSPECT, "Inspect"),
     Action("filter_traces", "Filter traces by an&y field…", ("W",), "", Page.INSPECT, "Inspect"),
     Action("sql_console", "S&QL over this workspace…", ("Q",), "", Page.INSPECT, "Inspect", "SELECT alone"),
+    Action(
+        "other_column", "Lists or side panels", ("Z",), "", Page.INSPECT, "Inspect", "Where there is no room for both"
+    ),
     Action("trace_tree", "Traces as a tree", ("Shift+T",), "", Page.INSPECT, "Inspect", "Log, sample, epoch"),
     Action("mark_clean", "Call this trace &clean", (), "", Page.INSPECT, "Inspect", "It holds nothing unsafe"),
     Action("check_trace", "Chec&k this trace", ("C",), "flag", Page.INSPECT, "Inspect", "Exact checks, no model"),
@@ -188,7 +191,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("plot_traces", "&Plots of traces…", ("P",), "", Page.INSPECT, "Inspect", "Every point opens its trace"),
     Action("rubrics", "&Rubrics…", ("R",), "", Page.INSPECT, "Inspect", "What you look for, run over all traces"),
     Action("step_to_label", "S&end to a labelling project…", ("E",), "label", Page.INSPECT, "Inspect"),
-    Action("problem_to_play", "Ask this pr&oblem on Play", ("Shift+P",), "play_page", Page.INSPECT, "Inspect"),
+    Action("problem_to_play", "Send this trace t&o Play", ("Shift+P",), "play_page", Page.INSPECT, "Inspect"),
     Action("split_step", "Sp&lit this step…", ("Ctrl+/",), page=Page.INSPECT, menu="Inspect"),
     Action("join_step", "&Join with the next step", ("Ctrl+J",), page=Page.INSPECT, menu="Inspect"),
     Action("steps_by_idea", "Cut this trace anew by idea", page=Page.INSPECT, menu="Inspect"),

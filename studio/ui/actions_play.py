@@ -11,6 +11,10 @@ PLAY_ACTIONS: tuple[Action, ...] = (
     Action("play_next_seed", "Ask with the &next seed", ("Ctrl+Shift+R",), "next", Page.PLAY, "Play"),
     Action("play_problem", "Write a &problem", ("P",), "", Page.PLAY, "Play", "Go to the field of the problem"),
     Action("play_next_lane", "Next s&trategy", ("]", "Alt+Right"), page=Page.PLAY, menu="Play"),
+    Action(
+        "play_go_on", "G&o on from this step", ("X",), "", Page.PLAY, "Play", "Of the recorded trace; again: begin anew"
+    ),
+    Action("play_take_away", "Ta&ke the recorded trace away", ("Shift+X",), "", Page.PLAY, "Play"),
     Action("play_inspect", "&Open in Inspect", ("O",), "inspect", Page.PLAY, "Play", "The trace that answers"),
     Action("play_label", "&Send to a labelling project…", ("E",), "label", Page.PLAY, "Play"),
     Action("play_heat", "&Heat: log-probability of tokens", ("H",), "", Page.PLAY, "Play", checkable=True),

@@ -18,7 +18,7 @@ from trainer.contract.generated import SearchNode
 from trainer.contract.records import InputRow, Record, ScoreRecord, SearchRecord, TraceRecord, record_id
 from trainer.contract.requests import CANCELLED, CancelRequest, SearchRequest
 from trainer.contract.run_folder import RunFolder, read_records
-from trainer.contract.specs.search import SearchSpec, Strategy
+from trainer.contract.specs.search import Compute, SearchSpec, Strategy
 from trainer.models.answering import Writer
 from trainer.models.judge import class_probabilities, p_correct
 from trainer.models.load import Loaded, load_prm
@@ -117,6 +117,38 @@ def test_a_budget_of_tokens_is_never_exceeded(strategy: Strategy, searcher: Sear
         assert sought.found.spent.tokens <= most
         assert sum(node.tokens for node in sought.nodes) == sought.found.spent.tokens
         assert len(sought.traces) == len(sought.found.finished)
+
+
+def test_a_search_goes_on_from_a_prefix_and_counts_it(searcher: Searcher, rows: list[InputRow]) -> None:
+    (row,) = asked(rows, 1)
+    whole = max(searched(searcher, row, strategy=Strategy.BEST_OF_N).traces, key=lambda trace: len(trace.steps))
+    prefix = whole.text[: whole.steps[1].start]
+    given = len(searcher.writer.policy.tokenizer.encode(prefix, add_special_tokens=False))
+    for strategy in (Strategy.BEST_OF_N, Strategy.BEAM, Strategy.MCTS):
+        spec = SearchSpec(n=4, width=2, strategy=strategy, temperature=1.0)
+        sought = searcher.search(row.problem, spec, GRANT, exactly, prefix=prefix)
+        assert sought.traces
+        for place, trace in enumerate(sought.traces):
+            at, texts = next(n for n, node in enumerate(sought.nodes) if node.trace == place), []
+            while at > 0:
+                texts.append(sought.nodes[at].text)
+                at = sought.nodes[at].parent
+            assert prefix + "".join(reversed(texts)) == trace.text
+            drawn = trace.generated.thinking_tokens + trace.generated.answer_tokens
+            assert trace.budget.used == given + drawn
+            assert trace.budget.thinking <= GRANT.thinking
+            scores = sought.scores[place]
+            assert scores is not None
+            assert len([score for score in scores if score is not None]) == len(trace.steps)
+
+
+def test_copies_are_refused_with_what_to_do(rows: list[InputRow], models: dict[str, Path], tmp_path: Path) -> None:
+    folder = search_run(tmp_path / "cold", asked(rows, 1), models, temperature=0.0)
+    assert here(folder) == 1
+    assert "8 copies; set temperature above 0 (0.6 to 1 are usual), or n to 1" in ended(folder).message
+    assert SearchSpec(temperature=0.0, n=1).objection() == ""
+    assert "n and width to 1" in SearchSpec(temperature=0.0, n=1, strategy=Strategy.BEAM).objection()
+    assert "compute to by hand" in SearchSpec(temperature=0.0, compute=Compute.LOW).objection()
 
 
 def test_beams_go_on_from_what_is_kept(searcher: Searcher, rows: list[InputRow]) -> None:

@@ -49,10 +49,15 @@ class GenerateRequest(Request, frozen=True, kw_only=True, tag="generate"):
 
 
 class SearchRequest(Request, frozen=True, kw_only=True, tag="search"):
-    """Search for this row's answer; `settings` as in `GenerateRequest`."""
+    """Search for this row's answer; `settings`, `prefix` and `forked_from` as in `GenerateRequest`.
+
+    A prefix is where every trace of the search begins; it ends with a whole step.
+    """
 
     row: InputRow
     settings: Settings = {}
+    prefix: str = ""
+    forked_from: str = ""
 
 
 class RouteRequest(Request, frozen=True, kw_only=True, tag="route"):

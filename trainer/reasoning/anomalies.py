@@ -14,6 +14,7 @@ from trainer.reasoning.segment import segment
 FEWEST_WORDS = 5
 REPEATS = 6  # times that one line or run of words must come, one behind the other
 RUN = 8  # words in a run
+NEVER_CLOSED = "the thinking was never closed"
 _TAG = re.compile(
     r"</?(?:think|thinking|reasoning|thought)>|<\|(?:im_start|im_end|endoftext|channel|eot_id)\|>", re.IGNORECASE
 )
@@ -47,7 +48,7 @@ def cut_off(thinking: str, answer: str, *, closed: bool, at: int) -> Iterator[Fi
         return
     lines = segment(thinking)
     last = lines[-1]
-    why = "the thinking was never closed" + ("" if answer.strip() else ", so there is no answer")
+    why = NEVER_CLOSED + ("" if answer.strip() else ", so there is no answer")
     yield Finding(Category.UNFAITHFUL, 0, at + last.start, at + last.end, last.of(thinking), why)
 
 

@@ -43,6 +43,8 @@ def run(worker: Worker) -> dict[str, float]:
     """Write every trace that has no record yet, then, if it stays, what is asked. Raises Stopped, RunFailed."""
     spec = worker.spec.typed()
     assert isinstance(spec, GenerateSpec)
+    if not spec.resident and (problem := spec.objection()):
+        raise RunFailed(problem)
     known = known_records(worker.folder.records)
     rows = list(worker.folder.read_input())
     left = [row for row in rows if record_id(worker.spec.run, row.id, spec.n - 1) not in known]
@@ -201,6 +203,8 @@ class Generating:
         if not isinstance(request, GenerateRequest):
             raise RunFailed(f"a generate run cannot answer a request of the kind {request.__struct_config__.tag}")
         spec, row = spec_of(self.worker, request), request.row
+        if problem := spec.objection():
+            raise RunFailed(problem)
         (ask,) = self.asks(spec, [row], check, request)
         if ask.first >= ask.n:
             return  # an attempt before died between the records and the word of it

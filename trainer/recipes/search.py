@@ -39,6 +39,8 @@ def run(worker: Worker) -> dict[str, float]:
     """Search for every row that has no record yet, then, if it stays, for what is asked. Raises Stopped, RunFailed."""
     spec = worker.spec.typed()
     assert isinstance(spec, SearchSpec)
+    if not spec.resident and (problem := spec.objection()):
+        raise RunFailed(problem)
     known = known_records(worker.folder.records)
     rows = list(worker.folder.read_input())
     left = [row for row in rows if record_id(worker.spec.run, row.id, 0) not in known]
@@ -148,8 +150,12 @@ class Searching:
         check: Check,
         growth: GrowthTelling | None = None,
         telling: Telling | None = None,
+        request: SearchRequest | None = None,
     ) -> None:
         """Search for a row's answer and write down what came of it. Raises RunFailed and what `check` raises."""
+        if problem := spec.objection():
+            raise RunFailed(problem)
+        prefix = request.prefix if request else ""
         if spec.strategy.needs_prm and self.scorer is None:
             raise RunFailed(f"{spec.strategy.value} is led by a PRM; set `prm` to one, or choose self-consistency")
         (grant,) = self.granter.grants(
@@ -159,18 +165,19 @@ class Searching:
             difficulty=spec.difficulty,
             check=check,
         )
-        asked = Asked(row.problem, 0, grant)
+        asked = Asked(row.problem, 0, grant, prefix=prefix)
         if problem := self.searcher.writer.objection(asked, Manner.of(spec)):
             raise RunFailed(problem)
         sought = self.searcher.search(
             row.problem, spec, grant, equal_by(self.grader, GradeForm(spec.form)),
             seed=seed_of(spec.seed, row.problem), check=check,
             grown=None if growth is None else growth.hear, on_text=None if telling is None else telling.hear,
+            prefix=prefix,
         )  # fmt: skip
         for waiting in (growth, telling):
             if waiting is not None:
                 waiting.flush()
-        self._record(spec, row, key, sought)
+        self._record(spec, row, key, sought, request)
         if sought.beyond or sought.misplaced:
             text = f"row {row.id}: {sought.beyond} steps of prefixes lie beyond what the PRM reads or cannot be placed"
             counts = {"beyond": sought.beyond, "misplaced": sought.misplaced}
@@ -183,30 +190,16 @@ class Searching:
             return  # an attempt before died between the record and the word of it
         spec = spec_of(self.worker, request)
         growth, telling = GrowthTelling(self.worker, request.id), Telling(self.worker, request.id)
-        self.search(spec, request.row, request.id, check, growth, telling)
+        self.search(spec, request.row, request.id, check, growth, telling, request)
 
-    def _record(self, spec: SearchSpec, row: InputRow, key: str, sought: Sought) -> None:
+    def _record(
+        self, spec: SearchSpec, row: InputRow, key: str, sought: Sought, request: SearchRequest | None = None
+    ) -> None:
         """The finished traces with their scores, then the search itself: what a kill leaves has no search."""
         grades = self._graded(spec, row, [trace.answer for trace in sought.traces])
-        traces = []
-        for place, (written, correct) in enumerate(zip(sought.traces, grades, strict=True)):
-            made = record(
-                self.worker, row, place + 1, written, correct=correct, settings=_settings(spec), key=key
-            )  # number 0 is the search
-            traces.append(made.id)
-            self._write(made)
-            scores = sought.scores[place]
-            if scores and self.scorer is not None:
-                self._write(
-                    ScoreRecord(
-                        id=record_id(self.worker.spec.run, made.id, 0),
-                        row=row.id,
-                        trace=made.id,
-                        segmentation=1,
-                        scorer=self.scorer,
-                        values=scores,
-                    )
-                )
+        traces = [
+            self._record_trace(spec, row, key, sought, place, correct, request) for place, correct in enumerate(grades)
+        ]
         found = sought.found
         correct = grades[found.chosen] if found.chosen >= 0 else _wrong_if_known(row)
         self._write(
@@ -229,6 +222,31 @@ class Searching:
             )
         )
         self.tally.take(sought, correct)
+
+    def _record_trace(
+        self, spec: SearchSpec, row: InputRow, key: str, sought: Sought, place: int, correct: bool | None,
+        request: SearchRequest | None,
+    ) -> str:  # fmt: skip
+        """A finished trace with the scores of its steps; its id. Number 0 of the row is the search."""
+        made = record(
+            self.worker, row, place + 1, sought.traces[place], correct=correct, settings=_settings(spec), key=key,
+            source=request.forked_from if request else "",
+            forked_at=len(request.prefix) if request and request.prefix else None,
+        )  # fmt: skip
+        self._write(made)
+        scores = sought.scores[place]
+        if scores and self.scorer is not None:
+            self._write(
+                ScoreRecord(
+                    id=record_id(self.worker.spec.run, made.id, 0),
+                    row=row.id,
+                    trace=made.id,
+                    segmentation=1,
+                    scorer=self.scorer,
+                    values=scores,
+                )
+            )
+        return made.id
 
     def _write(self, made: Record) -> None:
         """Write a record that no earlier attempt has written."""

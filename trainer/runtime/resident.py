@@ -24,7 +24,7 @@ from trainer.runtime.worker import RunFailed, Stopped, Worker
 
 POLL_SECONDS = 0.008
 """How often requests and control are looked at: two system calls that cost some 20 microseconds."""
-AWAKE_SECONDS, AWAKE_POLL_SECONDS = 60.0, 0.001
+AWAKE_SECONDS, AWAKE_POLL_SECONDS = 60.0, 0.0005
 """For so long after an answer the next question is expected, and looked for so often."""
 
 Check = Callable[[], None]

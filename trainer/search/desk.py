@@ -32,12 +32,13 @@ class Desk:
         scorer: Scorer | None = None,
         *,
         opened: str = "",
+        judged: int = 0,
         seed: int = 0,
         grown: Grown | None = None,
     ) -> None:
-        """`opened` is what stands of the response before the first step."""
+        """`opened` is what stands of the response before the first step, `judged` the steps a PRM sees in it."""
         self.spec = spec.with_preset()
-        self.root = Node(0, None, problem, opened, 0, state, kept=True)
+        self.root = Node(0, None, problem, opened, judged, state, kept=True)
         self.nodes = [self.root]
         self._proposer, self._scorer, self._grown = proposer, scorer, grown
         self._seed, self._draws, self._rounds = seed, count(), count(1)

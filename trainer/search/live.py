@@ -72,12 +72,14 @@ class PolicyProposer:
         """All tokens of prompts and prefixes that were read."""
         return self._writer.decoder.tokens_read
 
-    def begin(self, problem: str, grant: Grant) -> Begun:
-        """The state of a response to a problem before its first token. Raises AskingError, PromptError."""
-        opening = self._opening = self._writer.asking.opening(problem, grant, self._manner)
+    def begin(self, problem: str, grant: Grant, prefix: str = "") -> Begun:
+        """The state of a response to a problem before its first token, behind a prefix of whole steps where one is
+        given. Raises AskingError, PromptError.
+        """
+        opening = self._opening = self._writer.asking.opening(problem, grant, self._manner, prefix)
         decoder = self._writer.decoder
         at = decoder.extend(decoder.prefix(opening.prompt), opening.given)
-        return Begun(at, opening.rule, opening.text)
+        return Begun(at, opening.rule, opening.text, len(read_response(opening.text).steps) if prefix else 0)
 
     def room(self, state: State) -> int:
         """What is left of the two budgets, and the marks, which count in neither."""

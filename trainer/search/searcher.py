@@ -50,8 +50,9 @@ class Searcher:
         check: Check = lambda: None,
         grown: Grown | None = None,
         on_text: OnText | None = None,
+        prefix: str = "",
     ) -> Sought:
-        """Look for a problem's answer; `seed` None = the spec's own.
+        """Look for a problem's answer behind a prefix of whole steps; `seed` None = the spec's own.
 
         Raises ValueError where a PRM is needed and missing, AskingError and PromptError for a problem that cannot be
         asked, and what `check` raises.
@@ -59,11 +60,11 @@ class Searcher:
         if spec.strategy.needs_prm and self._prm is None:
             raise ValueError(f"{spec.strategy.value} is led by a PRM; choose one, or self-consistency")
         proposer = PolicyProposer(self.writer, Manner.of(spec), check, on_text if spec.strategy.writes_whole else None)
-        begun = proposer.begin(problem, grant)
+        begun = proposer.begin(problem, grant, prefix)
         scorer = self._scorer(problem, check) if spec.strategy.needs_prm else None
         desk = Desk(
             spec, problem, begun, proposer, scorer,
-            opened=begun.text, seed=spec.seed if seed is None else seed, grown=grown,
+            opened=begun.text, judged=begun.judged, seed=spec.seed if seed is None else seed, grown=grown,
         )  # fmt: skip
         found = search(desk, equal)
         written = []

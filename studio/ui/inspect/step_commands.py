@@ -11,7 +11,6 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QMenu, QPlainTe
 from sqlalchemy import Connection
 
 from studio.domain import Changes, Project
-from studio.jobs.shipped import Example
 from studio.store import projects, segmentations
 from studio.ui.actions import Page
 
@@ -121,15 +120,13 @@ class StepCommands(QObject):
             )
 
     def _play(self) -> None:
-        """Put the trace's problem, with its reference answer, into the form of Play."""
-        opened = self._page.shown
+        """Put the trace beside the race on Play, and its problem, reference and budgets into the form there."""
+        opened, step = self._page.shown, self._page.step
         if opened is None:
             return
-        problem, window = opened.trace.problem, cast("MainWindow", self._page.window())
+        window = cast("MainWindow", self._page.window())
         self._context.show_page(Page.PLAY)
-        page = cast("PlayPage", window.page_widget(Page.PLAY))
-        page.form.set_problem(Example(problem.prompt, problem.reference_answer or ""))
-        self._context.say(f"the problem of trace {opened.trace.id}; Ctrl+Enter asks")
+        cast("PlayPage", window.page_widget(Page.PLAY)).show_recorded(opened.trace.id, step or 0)
 
     def _send(self) -> None:
         self._context.background.read(self, projects.all_projects, self._on_projects)

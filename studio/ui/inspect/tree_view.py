@@ -62,8 +62,12 @@ class TreeView(QWidget):
         """Pixels a unit of the drawing."""
         return self._zoom
 
-    def show_tree(self, made: TraceTree, *, keep: bool = False) -> None:
+    def show_tree(self, made: TraceTree | None, *, keep: bool = False) -> None:
         """Show this whole, the end of its own path current; `keep`: it has grown, and what was zoomed into stays."""
+        if made is None:
+            self._made, self._x, self._y, self.current = None, np.zeros(0), np.zeros(0), 0
+            self.update()
+            return
         stays = keep and self._made is not None and not self._fresh
         self._made = made
         self._x = made.tree.depth.astype(np.float64) * ACROSS

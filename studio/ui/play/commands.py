@@ -33,6 +33,8 @@ class PlayCommands(QObject):
         on("play_next_seed", partial(page.again, 1))
         on("play_problem", page.form.problem.setFocus)
         on("play_next_lane", self._next_lane)
+        on("play_go_on", page.go_on)
+        on("play_take_away", page.take_away)
         on("play_inspect", self._inspect)
         on("play_label", self._send)
         on("play_heat", self._heat)
@@ -50,7 +52,9 @@ class PlayCommands(QObject):
             enable(id, self._trace() is not None or bool(page.ledger.entries))
         enable("play_contest", not running and page.can_contest)
         for id in ("play_next_lane", "play_fold"):
-            enable(id, bool(page.lanes))
+            enable(id, bool(page.columns))
+        for id in ("play_go_on", "play_take_away"):
+            enable(id, not running and page.recorded is not None)
 
     def open_entry(self, entry: Entry) -> None:
         """Show an answer of this session again, where it can be read."""
@@ -72,22 +76,22 @@ class PlayCommands(QObject):
 
     def _next_lane(self) -> None:
         page = self._page
-        page.current = (page.current + 1) % len(page.lanes)
-        page.lanes[page.current].text.setFocus()
-        self.enable(running=page.race.is_running, can_ask=not page.form.missing())
+        page.current = (page.current + 1) % len(page.columns)
+        page.columns[page.current].text.setFocus()
+        self.enable(running=page.race.is_running, can_ask=not page.missing_words())
 
     def _heat(self) -> None:
         page = self._page
         page.heat = not page.heat
         self._context.actions.q("play_heat").setChecked(page.heat)
-        for lane in page.lanes:
+        for lane in page.columns:
             lane.set_heat(page.heat)
 
     def _fold(self) -> None:
         page = self._page
         page.folded = not page.folded
         self._context.actions.q("play_fold").setChecked(page.folded)
-        for lane in page.lanes:
+        for lane in page.columns:
             lane.set_folded(page.folded)
 
     def _contest(self) -> None:

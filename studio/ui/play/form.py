@@ -50,6 +50,7 @@ class PlayForm(QScrollArea):
         super().__init__(parent)
         self._context = context
         self._recent: list[Example] = []
+        self._wanted = ""  # a policy's name, until models are shown
         self.by_hand = False
         self.problem, self.reference = QPlainTextEdit(), QLineEdit()
         self.examples = button("Examples", self.offer_problems, tip="Problems that the tiny policy can try, and recent")
@@ -102,7 +103,29 @@ class PlayForm(QScrollArea):
         for field in self._numbers():
             if field.problem():
                 return f"{field.accessibleName()}: {field.problem()}."
-        return ""
+        return self._copies()
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether a strategy would choose among copies, as the temperature is 0."""
+        return not any(field.problem() for field in self._numbers()) and bool(self._copies())
+
+    def warm(self) -> None:
+        """A temperature at which tries differ."""
+        self.temperature.set_number(TEMPERATURE)
+        self._on_edited()
+
+    def one_trace(self) -> None:
+        """No strategy that would choose among copies: n is 1, and what tries steps is not ticked."""
+        self.compute.setCurrentIndex(self.compute.findData(Compute.BY_HAND))
+        self.n.set_number(1)
+        play = self.play()
+        self.choose(*([each.title for each in self.entrants if not play.objection(each)] or [ENTRANTS[0].title]))
+        self._on_edited()
+
+    def _copies(self) -> str:
+        play = self.play()
+        return next((f"{why[0].upper()}{why[1:]}." for each in self.entrants if (why := play.objection(each))), "")
 
     def play(self) -> Play:
         """What is to be played; only while nothing is missing."""
@@ -144,6 +167,19 @@ class PlayForm(QScrollArea):
         self.problem.setPlainText(example.problem)
         self.reference.setText(example.reference)
 
+    def set_budgets(self, thinking: int | None, answer: int | None) -> None:
+        """Both by hand; as they stand where either is not known."""
+        if thinking is not None and answer:
+            self.thinking.set_number(thinking)
+            self.answer.set_number(answer)
+            self._on_hand()
+
+    def choose_policy(self, name: str) -> None:
+        """Take the policy of this name, if it is here or comes in a moment."""
+        self._wanted = name
+        if (place := self.policy.findText(name)) >= 0:
+            self.policy.setCurrentIndex(place)
+
     def remember(self, play: Play) -> None:
         """Offer this problem among the recent ones."""
         new = Example(play.problem, play.reference or "")
@@ -169,6 +205,9 @@ class PlayForm(QScrollArea):
     def show_models(self, policies: Choices, prms: Choices, routers: Choices) -> None:
         """Offer these, the shipped ones first; what was chosen stays chosen."""
         _fill(self.policy, policies, POLICY, "")
+        if self._wanted:
+            self.choose_policy(self._wanted)
+            self._wanted = ""
         _fill(self.prm, prms, PRM, "none")
         _fill(self.reasoning, policies, "", "none")
         _fill(self.router, routers, "", "none: not calibrated")

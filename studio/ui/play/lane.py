@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from PySide6.QtCore import QElapsedTimer, Qt, QTimer
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QSplitter, QVBoxLayout, QWidget
 
+from studio.store import trace_tree
 from studio.store.trace_tree import TraceTree
+from studio.ui.action import Page
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
-from studio.ui.inspect.budget_bar import BudgetBar
+from studio.ui.inspect.budget_bar import BudgetBar, ended_words
 from studio.ui.inspect.cursor import Cursor, Position
 from studio.ui.inspect.heat import Heat
 from studio.ui.inspect.opened import Opened
@@ -19,7 +21,7 @@ from studio.ui.inspect.transcript import Transcript
 from studio.ui.inspect.tree_view import TreeView
 from studio.ui.play.live import Live
 from studio.ui.play.outcome import Judged, Outcome, judge
-from studio.ui.play.values import Entrant, Play
+from studio.ui.play.values import RECORDED, Entrant, Play
 from studio.ui.widgets.parts import Quiet, duration, heading, plural
 from studio.ui.widgets.problem_view import ProblemView
 from trainer.contract.events import Grew, Wrote
@@ -27,23 +29,19 @@ from trainer.contract.records import BlockKind
 from trainer.reasoning.response import read_response
 
 GROW_MS = 120  # between two drawings of a tree that grows
+LATE = 1.0  # seconds
 JUDGE_MS = 400  # between two looks of the exact checks at a text that grows
 SIGNS = {1: "✓ right", 0: "✗ wrong", None: ""}
 
 
 class Lane(QFrame):
-    """Shows one entrant from the ask to its answer."""
+    """Shows one entrant from the ask to its answer, then another one: `begin` is far cheaper than a new lane."""
 
     def __init__(self, context: Context, entrant: Entrant, play: Play, policy: str, *, alone: bool) -> None:
         super().__init__()
         self._context = context
-        self.entrant, self.play = entrant, play
-        self.live = Live(play.problem, play.reference, policy, entrant.title, play.budgets.grant)
-        self.outcome: Outcome | None = None
-        self.judged: Judged | None = None
         self.setProperty("card", True)
-        self.setAccessibleName(entrant.title)
-        self.title, self.state = heading(entrant.title), Quiet()
+        self.title, self.state = heading(""), Quiet()
         self.budget = BudgetBar(context.theme)
         self.text = Transcript(context.maths, context.theme)
         self.answer = ProblemView(context.maths, context.theme, captions=("What the user sees", "Final"))
@@ -52,13 +50,44 @@ class Lane(QFrame):
         self.place = Cursor(self)
         self.growth = QTimer(self, singleShot=True, interval=GROW_MS)
         self.growth.timeout.connect(self.show_growth)
-        self._judging = False
-        self._since_judged = QElapsedTimer()
-        self._since_judged.start()
-        self._lay_out(alone=alone)
+        self.column, self.head = QVBoxLayout(self), QHBoxLayout()
+        self._split, self._below = QSplitter(), QWidget()  # below: what takes the room of a tree that is not there
+        self._below.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._since_judged, self._since_begun = QElapsedTimer(), QElapsedTimer()
+        self._lay_out()
         self.place.moved.connect(self._on_moved)
         self.text.stepActivated.connect(self.place.go_step)
         self.text.pointActivated.connect(self.place.go_point)
+        self.tree.nodeOpened.connect(self._open)
+        self.begin(entrant, play, policy, alone=alone)
+
+    def begin(self, entrant: Entrant, play: Play, policy: str, *, alone: bool) -> None:
+        """Show this entrant, of whom nothing has come yet; `alone`: no lane stands beside it."""
+        self.entrant, self.play = entrant, play
+        self.live = Live(
+            play.problem, play.reference, policy, entrant.title, play.budgets.grant, play.begun, play.later(entrant)
+        )
+        self.outcome: Outcome | None = None
+        self.judged: Judged | None = None
+        self._judging: Live | None = None
+        self._since_judged.start()
+        self._since_begun.start()
+        self.waited = 0.0  # seconds until something came
+        self.growth.stop()
+        self.setAccessibleName(entrant.title)
+        self.title.setText(entrant.title if play.begun is None else f"{entrant.title} · from step {play.begun.steps}")
+        self.tree.setAccessibleName(f"Tree of {entrant.title}")
+        self.text.setAccessibleName(f"Text of {entrant.title}")
+        for words in (self.grade, self.verdict, self.why):
+            words.clear()
+        self.why.hide()
+        self.text.set_trace(None)
+        self.answer.set_problem("", None)
+        self.budget.set_budget(self.live.budget(read_response("")))
+        self.tree.show_tree(None)
+        self._show_tree(entrant.has_tree)
+        self.set_alone(alone)
+        set_role(self.state, "caption")
         self.say("waits for its turn")
 
     # -- what comes ---------------------------------------------------------------------------------------------------
@@ -67,13 +96,21 @@ class Lane(QFrame):
         """How it stands."""
         self.state.setText(text)
 
+    def ask(self) -> None:
+        """It is its turn now."""
+        self._since_begun.start()
+        self.say("asked")
+
     def take(self, events: list[Wrote | Grew]) -> None:
         """Something was written, or the tree has grown; painted once for all of them."""
+        if not self.live.tokens:
+            self.waited = self._since_begun.elapsed() / 1e3
         for event in events:
             self.live.take(event)
         self._show(self.live.opened())
         if any(isinstance(event, Grew) for event in events) and not self.growth.isActive():
             self.growth.start()
+        self._say_phase()
         tried = f" · {plural(len(self.live.nodes) - 1, 'step')} tried" if len(self.live.nodes) > 1 else ""
         traces = f"trace {self._number()} of {self.live.traces} · " if self.live.traces > 1 else ""
         self.say(f"{traces}{plural(self.live.tokens, 'token')}{tried}")
@@ -93,14 +130,17 @@ class Lane(QFrame):
             self._show(outcome.opened)
             self.text.set_marks(() if outcome.judged is None else _places(outcome.judged))
         if outcome.tree is not None:
+            self._show_tree(self.entrant.has_tree or self.entrant is RECORDED)
             self._grow(outcome.tree)
         self.judged = outcome.judged
         cached = " · from the cache" if answered.cached else ""
-        self.say(f"{answered.tokens:,} tokens · {duration(answered.seconds)}{cached}")
+        ended = "" if outcome.opened is None else ended_words(outcome.opened.conversation.budget.ended)
+        said = (plural(answered.tokens, "token"), duration(answered.seconds) + self._late(), ended)
+        self.say(outcome.state or " · ".join(part for part in said if part) + cached)
         self.answer.set_problem(answered.text, answered.answer)
         self.grade.setText(SIGNS[answered.outcome] if answered.answer is not None else "no answer")
         set_role(self.grade, {1: "good", 0: "error", None: "caption"}[answered.outcome])
-        self.verdict.setText("" if self.judged is None else f"Checks: {self.judged.words}")
+        self.verdict.setText(outcome.verdict or ("" if self.judged is None else f"Checks: {self.judged.words}"))
         votes = answered.why[:4] if self.entrant.has_tree or self.entrant.routed else ()
         self.why.setText("\n".join([*votes, *([answered.marked] if answered.marked else [])]))
         self.why.setVisible(bool(self.why.text()))
@@ -109,8 +149,19 @@ class Lane(QFrame):
         """It has none."""
         self.say(why)
         set_role(self.state, "error")
+        self.grade.clear()
+
+    def stop(self) -> None:
+        """It was cancelled; nothing of it is kept."""
+        tokens = self.live.tokens
+        self.say(f"cancelled after {plural(tokens, 'token')}; nothing is kept" if tokens else "cancelled")
+        self.grade.clear()
 
     # -- what a person does -------------------------------------------------------------------------------------------
+
+    def set_alone(self, on: bool) -> None:
+        """Whether no lane stands beside it: then what the user sees stands beside the text, else below."""
+        self._split.setOrientation(Qt.Orientation.Horizontal if on else Qt.Orientation.Vertical)
 
     def set_heat(self, on: bool) -> None:
         """Colour tokens by how unlikely they were."""
@@ -150,38 +201,60 @@ class Lane(QFrame):
         if made is not None:
             self.tree.show_tree(made, keep=self.tree.isVisible() and len(self.live.nodes) > 2)
 
+    def _say_phase(self) -> None:
+        """Whether it thinks or answers, while it writes."""
+        watched = self.live.watched
+        part = "" if watched is None else watched.part
+        self.grade.setText({"thinking": "thinks …", "answer": "answers …"}.get(part, "tries …"))
+        set_role(self.grade, "caption")
+
+    def _late(self) -> str:
+        """How long nothing came, where that was most of the time: a worker had to start, or to load its models."""
+        return f", {duration(self.waited)} of them before the first token" if self.waited > LATE else ""
+
+    def _show_tree(self, on: bool) -> None:
+        self.tree.setVisible(on)
+        self._below.setVisible(not on)
+
     def _judge(self) -> None:
         """Have the exact checks look at what stands there now, off this thread."""
-        if self._judging or self.outcome is not None:
+        if self._judging is self.live or self.outcome is not None:
             return
-        self._judging = True
+        self._judging = self.live
         self._since_judged.start()
         text, problem = self.live.text, self.play.problem
-        self._context.background.call(self, partial(judge, text, (), problem), self._on_judged)
+        look = partial(judge, text, (), problem, grows=True)
+        self._context.background.call(self, look, partial(self._on_judged, self.live))
         response = read_response(text)
         self.answer.set_problem(response.visible.of(text).strip(), response.answer)
 
-    def _on_judged(self, judged: Judged) -> None:
-        self._judging = False
+    def _on_judged(self, live: Live, judged: Judged) -> None:
+        if live is not self.live:
+            return  # another play has begun in this lane
+        self._judging = None
         if self.outcome is None:
             self.judged = judged
             self.verdict.setText(f"Checks so far: {judged.words}")
 
+    def _open(self, node: int) -> None:
+        """Show the trace of a node in Inspect, at its step."""
+        made = None if self.outcome is None else self.outcome.tree
+        if made is None or node <= 0 or (branch := made.branch(node)) is None:
+            return
+        self._context.background.read(
+            self, lambda c: trace_tree.step_of(c, made, node),
+            lambda step: self._context.open_trace(Page.INSPECT, branch.trace_id, step),
+        )  # fmt: skip
+
     def _on_moved(self, position: Position) -> None:
         self.text.set_position(position)
 
-    def _lay_out(self, *, alone: bool) -> None:
-        self.text.setMinimumHeight(self._context.theme.px(140))
-        self.tree.setMinimumHeight(self._context.theme.px(120))
-        if not self.entrant.has_tree:
-            self.tree.hide()  # `setVisible(True)` here, without a parent yet, would open a window
-        self.tree.setAccessibleName(f"Tree of {self.entrant.title}")
-        self.text.setAccessibleName(f"Text of {self.entrant.title}")
-        self.why.hide()
-        head = QHBoxLayout()
-        head.addWidget(self.title)
-        head.addWidget(self.grade)
-        head.addStretch(1)
+    def _lay_out(self) -> None:
+        self.text.setMinimumHeight(self._context.theme.px(104))
+        self.tree.setMinimumHeight(self._context.theme.px(84))
+        self.head.addWidget(self.title)
+        self.head.addWidget(self.grade)
+        self.head.addStretch(1)
         side = QWidget()
         below = QVBoxLayout(side)
         below.setContentsMargins(0, 0, 0, 0)
@@ -189,21 +262,19 @@ class Lane(QFrame):
         for widget in (self.answer, self.verdict, self.why):
             below.addWidget(widget)
         below.addWidget(self.tree, 1)
-        if not self.entrant.has_tree:
-            below.addStretch(1)
-        split = QSplitter(Qt.Orientation.Horizontal if alone else Qt.Orientation.Vertical)
-        split.setChildrenCollapsible(False)
-        split.addWidget(self.text)
-        split.addWidget(side)
-        split.setStretchFactor(0, 1)
-        split.setStretchFactor(1, 1)
-        column = QVBoxLayout(self)
+        below.addWidget(self._below)
+        self._split.setChildrenCollapsible(False)
+        self._split.addWidget(self.text)
+        self._split.addWidget(side)
+        self._split.setStretchFactor(0, 1)
+        self._split.setStretchFactor(1, 1)
+        column = self.column
         column.setContentsMargins(12, 10, 12, 10)
         column.setSpacing(6)
-        column.addLayout(head)
+        column.addLayout(self.head)
         column.addWidget(self.state)
         column.addWidget(self.budget)
-        column.addWidget(split, 1)
+        column.addWidget(self._split, 1)
 
 
 def _places(judged: Judged) -> tuple[tuple[int, int], ...]:

@@ -47,7 +47,7 @@ class Entry:
             "Drawn": drawn,
             "Read": _count(details.get("tokens_read")),
             "PRM calls": _count(details.get("prm_calls")),
-            "Time": duration(one.seconds),
+            "Time": duration(one.seconds) if one.seconds else "",
             "Cost": f"{one.cost:.4g}" if one.cost else "",
             "Cache": "hit" if one.cached else "",
             "Model": one.model,

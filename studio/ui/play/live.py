@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from studio.store.searches import StoredSearch
 from studio.store.token_values import TokenArrays
 from studio.store.trace_tree import Branch, Sought, TraceTree
 from studio.ui.inspect.opened import Opened, assemble
+from studio.ui.play.values import Begun
 from trainer.contract.events import Grew, Wrote
 from trainer.contract.generated import SearchNode, Spent
 from trainer.contract.records import Step
@@ -25,13 +26,15 @@ LIVE = -1  # number of a trace that is in no store
 
 @dataclass(slots=True)
 class Live:
-    """What has been heard of one request."""
+    """What has been heard of one request; `later`: from this trace on another model writes, under this grant."""
 
     problem: str
     reference: str | None
     model: str
     strategy: str
     grant: Grant
+    begun: Begun | None = None
+    later: tuple[int, Grant] | None = None
     transcript: Transcript = field(default_factory=Transcript)
     nodes: list[SearchNode] = field(default_factory=list)
     spent: Spent = field(default_factory=Spent)
@@ -81,17 +84,27 @@ class Live:
         return shown(self.problem, self.reference, response, self.model, tokens, self.budget(response))
 
     def budget(self, response: Response) -> Budget:
-        """What the shown trace has used so far of what it was granted."""
-        watched, grant = self.watched, self.grant
-        if watched is None:
-            return Budget(granted=grant.total, thinking_granted=grant.thinking, answer_granted=grant.answer)
-        close = len(watched.text) if response.thinking is None else response.thinking.end
-        answers = watched.part == "answer"
-        thinking = int(np.searchsorted(watched.starts, close)) if answers else len(watched.starts)
-        return Budget(
-            granted=grant.total, used=len(watched.starts), thinking=thinking, answer=len(watched.starts) - thinking,
-            thinking_granted=grant.thinking, answer_granted=grant.answer,
-        )  # fmt: skip
+        """What the shown trace has used so far of what it was granted, with what it goes on from."""
+        watched, begun, grant = self.watched, self.begun, self._granted()
+        granted = Budget(granted=grant.total, thinking_granted=grant.thinking, answer_granted=grant.answer)
+        if watched is None and begun is None:
+            return granted
+        starts = [] if watched is None else watched.starts
+        thinking = len(starts)
+        if watched is not None and watched.part == "answer":
+            close = len(watched.text) if response.thinking is None else response.thinking.end
+            thinking = int(np.searchsorted(starts, close))
+        answer = len(starts) - thinking
+        if begun is not None:
+            thinking, answer = thinking + begun.thinking, answer + begun.answer
+        thinking, answer = min(thinking, grant.thinking), min(answer, grant.answer)  # marks are told, and not counted
+        return replace(granted, used=thinking + answer, thinking=thinking, answer=answer)
+
+    def _granted(self) -> Grant:
+        """What the shown trace was granted."""
+        watched, traces = self.watched, self.transcript.traces
+        number = next((number for number, each in traces.items() if each is watched), 0)
+        return self.grant if self.later is None or number < self.later[0] else self.later[1]
 
     def tree(self) -> TraceTree | None:
         """What was tried so far; None before anything was."""
@@ -109,8 +122,9 @@ class Live:
         )
 
     def _best_prefix(self) -> str:
+        begun = "" if self.begun is None else self.begun.text
         if len(self.nodes) < 2:
-            return ""
+            return begun
         last = max(node.round for node in self.nodes)
         newest = [number for number, node in enumerate(self.nodes) if number and node.round == last]
         at = max(newest, key=lambda number: self.nodes[number].value or 0.0)
@@ -118,7 +132,7 @@ class Live:
         while at > 0:
             texts.append(self.nodes[at].text)
             at = self.nodes[at].parent
-        return "".join(reversed(texts))
+        return begun + "".join(reversed(texts))
 
 
 def shown(

@@ -12,8 +12,9 @@ from studio.store import trace_tree
 from studio.store.trace_tree import TraceTree
 from studio.ui.inspect.opened import Opened, read_trace
 from trainer.contract.records import Message
-from trainer.reasoning.consistency import examine
-from trainer.reasoning.safety import CATEGORIES, VERDICTS, Finding, Thresholds, Verdict, decide
+from trainer.reasoning.anomalies import NEVER_CLOSED
+from trainer.reasoning.consistency import Examined, examine
+from trainer.reasoning.safety import CATEGORIES, VERDICTS, Finding, Gap, Thresholds, Verdict, decide
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,14 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of one strategy."""
+    """The end of one strategy. `state` and `verdict` are its words where they are not those of an answer just given."""
 
     answered: Answered
     opened: Opened | None
     tree: TraceTree | None
     judged: Judged | None
+    state: str = ""
+    verdict: str = ""
 
 
 def read_outcome(
@@ -48,16 +51,22 @@ def read_outcome(
 ) -> Outcome:
     """Read it. Raises RunError where the store has nothing."""
     answered = answer_of(c, asking, run_id, seconds, way)
-    if answered.trace is None:
-        return Outcome(answered, None, _tree(c, answered.traces[0].id) if answered.traces else None, None)
-    opened = read_trace(c, answered.trace, annotator)
+    shown = answered.trace
+    if shown is None:  # nothing answers: the last that was tried says why
+        if not answered.traces:
+            return Outcome(answered, None, None, None)
+        shown = answered.traces[-1].id
+    opened = read_trace(c, shown, annotator)
     judged = judge(opened.trace.text, opened.trace.messages, problem)
-    return Outcome(answered, opened, _tree(c, answered.trace), judged)
+    return Outcome(answered, opened, _tree(c, shown), judged)
 
 
-def judge(text: str, messages: Sequence[Message], problem: str) -> Judged:
-    """Look at a trace as far as it is written; pure, for a background thread."""
+def judge(text: str, messages: Sequence[Message], problem: str, *, grows: bool = False) -> Judged:
+    """Look at a trace; pure, for a background thread. One that grows is no trace that was cut off."""
     found = examine(text, messages, problem)
+    if grows and found.gap is Gap.TRUNCATED:
+        said = tuple(finding for finding in found.findings if not finding.why.startswith(NEVER_CLOSED))
+        found = Examined(said, Gap.NONE)
     scores = [float("nan") if score is None else score for score in found.scores()]
     quoted = {finding.category for finding in found.findings if finding.end > finding.start}
     evidence = [category in quoted for category in CATEGORIES]

@@ -14,6 +14,7 @@ from studio.domain import Changes, Topic
 from studio.errors import RunError
 from studio.jobs import shipped
 from studio.jobs.roles import POLICIES
+from studio.jobs.shipped import Example
 from studio.store import models
 from studio.store.models import StoredModel
 from studio.ui.dialogs import set_role
@@ -24,6 +25,8 @@ from studio.ui.play.lane import Lane
 from studio.ui.play.ledger import Entry, Ledger
 from studio.ui.play.outcome import Outcome
 from studio.ui.play.race import Race
+from studio.ui.play.recorded import Recorded, read_recorded
+from studio.ui.play.recorded_lane import RecordedLane
 from studio.ui.play.values import Play
 from studio.ui.train.packages_banner import PackagesBanner
 from studio.ui.widgets.fields import ChoiceField
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from studio.ui.context import Context
 
 LANE = 274  # least width of a lane at 100 %
+TALLEST = 118  # of the problem above the lanes; a longer one scrolls
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class PlayPage(QWidget):
         super().__init__(parent)
         self.context = context
         self.form, self.race, self.ledger = PlayForm(context), Race(context, self), Ledger()
-        self.asked = ProblemView(context.maths, context.theme)
+        self.asked = ProblemView(context.maths, context.theme, tallest=TALLEST)
         self.banner = PackagesBanner(context, self)
         self.missing = Quiet()
         self.ask_button = button("Ask", partial(context.actions.run, "play_ask"), tip="Ctrl+Return", primary=True)
@@ -61,7 +65,10 @@ class PlayPage(QWidget):
         self.contest_button = button(
             "Best-of-n or larger?", partial(context.actions.run, "play_contest"), tip="Cost against accuracy: B"
         )
+        self.warm_button = button("Temperature 1", self.form.warm, tip="Tries that differ")
+        self.alone_button = button("One trace", self.form.one_trace, tip="No more than one try: n = 1")
         self.lanes: list[Lane] = []
+        self.recorded: RecordedLane | None = None
         self.current = 0
         self.played: Play | None = None
         self.heat = self.folded = False
@@ -88,8 +95,11 @@ class PlayPage(QWidget):
 
     def ask(self) -> None:
         """Play what the form says."""
-        if not self.race.is_running and not self.form.missing():
-            self.start(self.form.play())
+        if not self.race.is_running and not self.missing_words():
+            lane = self.recorded
+            if lane is not None and not self._is_of_recorded():
+                self.take_away()
+            self.start(replace(self.form.play(), begun=None if lane is None else lane.begun))
 
     def again(self, more: int = 0) -> None:
         """Play the last play once more, with a seed so much later."""
@@ -103,21 +113,12 @@ class PlayPage(QWidget):
         self.played = play
         self.race.start(play)  # first: the worker writes while the lanes are made
         self.form.remember(play)
-        self._clear()
-        known = self._models.get(play.models.policy)
-        policy = play.models.policy if known is None else known.name
-        alone = len(play.entrants) == 1
-        for entrant in play.entrants:
-            lane = Lane(self.context, entrant, play, policy, alone=alone)
-            lane.set_heat(self.heat)
-            lane.setMinimumWidth(self.context.theme.px(LANE))
-            self.lanes.append(lane)
-            self._columns.addWidget(lane)
-        self.lanes[0].say("asked")
-        self._columns.setSizes([1000] * len(self.lanes))
+        self._seat(play)
+        self.lanes[0].ask()
+        self._columns.setSizes([1000] * len(self.columns))
         self.asked.set_problem(play.problem, play.reference)
         self._show_lanes(True)
-        self.current = 0
+        self.current = len(self.columns) - len(self.lanes)
         self._enable()
 
     def cancel(self) -> None:
@@ -126,13 +127,50 @@ class PlayPage(QWidget):
             return
         for lane in self.lanes[self.race.lane :]:
             if lane.outcome is None:
-                lane.say("cancelled")
+                lane.stop()
         self.race.cancel()
+
+    def show_recorded(self, trace: int, step: int) -> None:
+        """Put a stored trace beside the race, its problem and budgets into the form; `step`: the current one."""
+        if self.race.is_running:
+            self.context.say("a race goes on: cancel it (Esc), then send the trace again")
+            return
+        read = partial(read_recorded, trace_id=trace, annotator=self.context.annotator.id)
+        self.context.background.read(self, read, partial(self._on_recorded, step), lambda e: self.context.say(str(e)))
+
+    def go_on(self) -> None:
+        """Let the next race go on behind the recorded trace's current step, or begin anew."""
+        if self.recorded is None:
+            return
+        try:
+            self.context.say(self.recorded.toggle())
+        except RunError as error:
+            self.context.say(str(error))
+        self._enable()
+
+    def take_away(self) -> None:
+        """The recorded trace leaves the page; it stays in the workspace."""
+        if self.recorded is None:
+            return
+        self.context.say(f"trace {self.recorded.recorded.trace} is taken away; Shift+P on Inspect brings it back")
+        _remove(self.recorded)
+        self.recorded = None
+        self.current = 0
+        for lane in self.lanes:
+            lane.set_alone(len(self.lanes) == 1)
+        self._show_lanes(bool(self.lanes))
+        (self.lanes[0].text if self.lanes else self.form.problem).setFocus()
+        self._enable()
+
+    @property
+    def columns(self) -> list[Lane]:
+        """Every lane as it stands, the recorded one first."""
+        return [*([] if self.recorded is None else [self.recorded]), *self.lanes]
 
     @property
     def lane(self) -> Lane | None:
         """The current lane."""
-        return self.lanes[self.current] if self.current < len(self.lanes) else None
+        return self.columns[self.current] if self.current < len(self.columns) else None
 
     @property
     def policies(self) -> tuple[StoredModel, ...]:
@@ -148,7 +186,49 @@ class PlayPage(QWidget):
         """The model that a field shows."""
         return self._models.get(str(field.currentData() or ""))
 
+    def missing_words(self) -> str:
+        """What must still be given, as a sentence; empty when it can be asked."""
+        begins = self.recorded is None or self.recorded.begun is None
+        if not begins and any(each.routed for each in self.form.entrants):
+            return "The router begins every answer anew: untick it, or begin anew (X)."
+        missing = self.form.missing()
+        if not missing and not begins and not self._is_of_recorded():
+            return "The text to go on from is of another problem: begin anew (X), or put its problem back."
+        return missing
+
+    def _is_of_recorded(self) -> bool:
+        """Whether the form's problem is that of the recorded trace."""
+        assert self.recorded is not None
+        return self.form.play().problem == self.recorded.play.problem
+
     # -- what comes ---------------------------------------------------------------------------------------------------
+
+    def _on_recorded(self, step: int, recorded: Recorded) -> None:
+        if self.race.is_running:
+            return
+        problem, budget = recorded.opened.trace.problem, recorded.opened.conversation.budget
+        self.form.set_problem(Example(problem.prompt.strip(), problem.reference_answer or ""))
+        self.form.set_budgets(budget.thinking_granted, budget.answer_granted)
+        self.form.choose_policy(recorded.opened.trace.model)
+        if self.recorded is not None:
+            _remove(self.recorded)
+        play = self.form.play()
+        if self.played is None or self.played.problem != play.problem:
+            self._keep(0)
+        self.recorded = RecordedLane(self.context, recorded, play, step)
+        self._dress(self.recorded)
+        self._columns.insertWidget(0, self.recorded)
+        self._columns.setSizes([1000] * len(self.columns))
+        for lane in self.columns:
+            lane.set_alone(len(self.columns) == 1)
+        self.asked.set_problem(play.problem, play.reference)
+        self._show_lanes(True)
+        self.current = 0
+        self.recorded.text.setFocus()
+        self.ledger.add(Entry(play, self.recorded.entrant, recorded.outcome.answered))
+        self._enable()
+        words = "X goes on from a step" if recorded.start is not None else recorded.obstacle
+        self.context.say(f"trace {recorded.trace} as it was recorded; Ctrl+Enter asks beside it. {words}")
 
     def _on_ended(self, place: int, outcome: Outcome) -> None:
         lane = self.lanes[place]
@@ -184,11 +264,32 @@ class PlayPage(QWidget):
 
     # -- parts --------------------------------------------------------------------------------------------------------
 
-    def _clear(self) -> None:
-        for lane in self.lanes:
-            lane.setParent(None)
-            lane.deleteLater()
-        self.lanes = []
+    def _seat(self, play: Play) -> None:
+        """A lane for every entrant: those that are there, then new ones."""
+        known = self._models.get(play.models.policy)
+        policy = play.models.policy if known is None else known.name
+        alone = len(play.entrants) == 1 and self.recorded is None
+        if self.recorded is not None:
+            self.recorded.set_alone(False)
+        self._keep(len(play.entrants))
+        for place, entrant in enumerate(play.entrants):
+            if place < len(self.lanes):
+                self.lanes[place].begin(entrant, play, policy, alone=alone)
+                continue
+            lane = Lane(self.context, entrant, play, policy, alone=alone)
+            self._dress(lane)
+            self.lanes.append(lane)
+            self._columns.addWidget(lane)
+
+    def _keep(self, count: int) -> None:
+        """So many lanes, and no others."""
+        for lane in self.lanes[count:]:
+            _remove(lane)
+        del self.lanes[count:]
+
+    def _dress(self, lane: Lane) -> None:
+        lane.set_heat(self.heat)
+        lane.setMinimumWidth(self.context.theme.px(LANE))
 
     def _show_lanes(self, on: bool) -> None:
         self._space.setVisible(on)
@@ -197,20 +298,22 @@ class PlayPage(QWidget):
 
     def _enable(self) -> None:
         """Which commands can be given now, and what is missing."""
-        running, missing = self.race.is_running, self.form.missing()
+        running, missing = self.race.is_running, self.missing_words()
         self.missing.setText("" if running else missing)
         set_role(self.missing, "warning" if missing else "caption")
         self.missing.setVisible(bool(self.missing.text()))
-        self.cancel_button.setVisible(running)
+        for each in (self.warm_button, self.alone_button):
+            each.setVisible(not running and self.form.is_cold)
+        self.cancel_button.setEnabled(running)  # all stay where they are: nothing is laid out anew
         self.ask_button.setEnabled(not running and not missing)
         self.contest_button.setEnabled(not running and self.can_contest)
         for each in (self.again_button, self.next_button):
-            each.setEnabled(self.played is not None)
-            each.setVisible(not running)
+            each.setEnabled(not running and self.played is not None)
         self.commands.enable(running=running, can_ask=not missing)
 
     def _connect(self) -> None:
         race = self.race
+        race.asked.connect(lambda place: self.lanes[place].ask())
         race.waits.connect(lambda place, text: self.lanes[place].say(text))
         race.streamed.connect(lambda place, events: self.lanes[place].take(events))
         race.failed.connect(lambda place, why: self.lanes[place].fail(why))
@@ -231,6 +334,11 @@ class PlayPage(QWidget):
         inside.setContentsMargins(12, 10, 4, 10)
         inside.addWidget(self.form, 1)
         inside.addWidget(self.missing)
+        cold = QHBoxLayout()
+        cold.addWidget(self.warm_button)
+        cold.addWidget(self.alone_button)
+        cold.addStretch(1)
+        inside.addLayout(cold)
         inside.addLayout(foot)
         inside.addWidget(self.contest_button)
         left.setFixedWidth(self.context.theme.px(330))
@@ -265,6 +373,11 @@ class PlayPage(QWidget):
         whole.addWidget(self.banner)
         whole.addLayout(row, 1)
         self._show_lanes(False)
+
+
+def _remove(lane: Lane) -> None:
+    lane.setParent(None)
+    lane.deleteLater()
 
 
 def _all(c: Connection) -> tuple[StoredModel, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from studio.ui.context import Context
 from studio.ui.play.outcome import Outcome, read_outcome
 from studio.ui.play.values import Entrant, Play, asking
 
+HEAD_START = 0.005  # seconds that a request has to leave before the window does anything else
 GATHER_MS = 30  # between two deliveries of what is streamed; the first comes at once
 
 
@@ -33,6 +35,7 @@ class Race(QObject):
     """Lanes are the places of the play's entrants. A cancelled race tells nothing more.
 
     Signals:
+        asked(int): it is this lane's turn.
         waits(int, str): what the request of this lane waits for.
         streamed(int, list): events of this lane, those of the last 30 ms together.
         ended(int, Outcome): this lane has its answer.
@@ -40,6 +43,7 @@ class Race(QObject):
         over(): nothing goes on any more.
     """
 
+    asked = Signal(int)
     waits = Signal(int, str)
     streamed = Signal(int, object)
     ended = Signal(int, object)
@@ -60,6 +64,7 @@ class Race(QObject):
         self._timer = QTimer(self, singleShot=True)
         self._timer.timeout.connect(self._deliver)
         self._last = 0.0
+        self._left = threading.Event()  # the request lies before the worker
         self._woke.connect(self._on_woke, Qt.ConnectionType.QueuedConnection)
 
     @property
@@ -75,7 +80,9 @@ class Race(QObject):
     def start(self, play: Play) -> None:
         """Ask for every lane, the first one now."""
         self._play, self._lane = play, -1
+        self._left.clear()
         self._next()
+        self._left.wait(HEAD_START)  # threads take turns at the interpreter: what this one does now would hold it up
 
     def cancel(self) -> None:
         """Take the request back; lanes that have not ended stay as they are."""
@@ -102,6 +109,8 @@ class Race(QObject):
         self._request = ""
         number, entrant = self._ask, play.entrants[self._lane]
         self._began = time.monotonic()
+        if self._lane:  # the first one's is yet to be made
+            self.asked.emit(self._lane)
         background = self._context.background
         background.call(
             self, partial(self._put, play, entrant, number), partial(self._on_asked, number),
@@ -114,6 +123,7 @@ class Race(QObject):
         request = self._context.jobs.ask(
             made.recipe, made.models, made.request, partial(self._hear, number), settings=made.settings
         )
+        self._left.set()
         return made, request
 
     def _on_asked(self, number: int, made: tuple[Asking, str]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from studio.jobs.asking import Asking, Question, Way, asking_of
-from trainer.contract.specs.search import Compute
+from studio.jobs.asking import SEARCHES, Asking, Question, Way, asking_of
+from trainer.contract.specs.route import RouteSpec
+from trainer.contract.specs.search import Compute, SearchSpec
 from trainer.reasoning.budget import Grant, allocate
 
 MOST_LANES = 4
@@ -31,6 +32,7 @@ class Entrant:
 
 
 ROUTER = Entrant("Router", routed=True)
+RECORDED = Entrant("As recorded")
 ENTRANTS = (
     Entrant("One trace", Way.SINGLE),
     Entrant("Self-consistency", Way.MAJORITY),
@@ -71,6 +73,21 @@ class Budgets:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """The first `steps` steps of a stored trace, that a race goes on from; `uid` is the trace's.
+
+    `thinking` and `answer` are the tokens they hold, as the trace counted them; 0 where nobody did.
+    """
+
+    trace: int
+    uid: str
+    steps: int
+    text: str
+    thinking: int = 0
+    answer: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Play:
     """What a person wants to see played."""
 
@@ -84,6 +101,21 @@ class Play:
     aggregation: str = "last"
     temperature: float = 1.0
     seed: int = 0
+    begun: Begun | None = None
+
+    def later(self, entrant: Entrant) -> tuple[int, Grant] | None:
+        """From which trace on the router's reasoning model writes, and under which grant; None without a router."""
+        if not entrant.routed:
+            return None
+        fast = RouteSpec().n if self.temperature else 1
+        return fast, Grant(self.budgets.thinking + self.budgets.answer, self.budgets.answer, None, "hand")
+
+    def objection(self, entrant: Entrant) -> str:
+        """Why this strategy makes no sense with these settings; empty where it does."""
+        if entrant.routed or entrant.way is Way.SINGLE:
+            return ""
+        strategy = SEARCHES[entrant.way]
+        return SearchSpec(strategy=strategy, n=self.n, compute=self.compute, temperature=self.temperature).objection()
 
 
 def asking(play: Play, entrant: Entrant) -> Asking:
@@ -103,6 +135,8 @@ def asking(play: Play, entrant: Entrant) -> Asking:
         n, compute = (1, Compute.BY_HAND) if way is Way.SINGLE else (play.n, play.compute)
         way = Way.MAJORITY if way is Way.SINGLE else way
         settings |= {"compute": compute.value, "aggregation": play.aggregation}
+    if entrant.routed and not play.temperature:
+        n = 1  # at temperature 0 the fast model's samples are all the same
     if entrant.routed:  # the reasoning model may use all tokens for thinking
         whole = play.budgets.thinking + play.budgets.answer
         settings |= {"reasoning_thinking_tokens": str(whole), "reasoning_answer_tokens": str(play.budgets.answer)}
@@ -119,5 +153,7 @@ def asking(play: Play, entrant: Entrant) -> Asking:
             difficulty=play.budgets.difficulty,
             reference=play.reference,
             settings=settings,
+            prefix=play.begun.text if play.begun else "",
+            forked_from=play.begun.uid if play.begun else "",
         )
     )

@@ -36,10 +36,11 @@ class ProblemView(QAbstractScrollArea):
         parent: QWidget | None = None,
         *,
         captions: tuple[str, str] = ("Problem", "Reference"),
+        tallest: int = TALLEST,
     ) -> None:
         super().__init__(parent)
         self._theme = theme
-        self._captions = captions
+        self._captions, self._tallest = captions, tallest
         self._layouts = LayoutCache(maths, text_style(theme, PROBLEM_POINTS, self.devicePixelRatioF()))
         self._prompt, self._reference = "", ""
         self._source = False
@@ -171,7 +172,7 @@ class ProblemView(QAbstractScrollArea):
         return math.ceil(self._top() + max(text, answer)) + px(12)
 
     def _wanted_height(self) -> int:
-        return min(self._content_height(), self._theme.px(TALLEST))
+        return min(self._content_height(), self._theme.px(self._tallest))
 
     def _relay(self) -> None:
         self.updateGeometry()

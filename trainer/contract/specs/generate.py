@@ -113,3 +113,12 @@ class GenerateSpec:
         unit="min",
     )
     seed: int = setting(0, "Seed of everything random", low=0, high=2**31 - 1, group="Device")
+
+    def objection(self) -> str:
+        """What makes these settings meaningless, with what to do; empty where nothing does."""
+        if self.temperature > 0 or self.n == 1:
+            return ""
+        return (
+            f"at temperature 0 all traces of a problem are the same: {self.n} would be written for nothing; "
+            "set temperature above 0 (0.6 to 1 are usual), or n to 1"
+        )

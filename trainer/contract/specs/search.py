@@ -177,6 +177,19 @@ class SearchSpec:
     )  # fmt: skip
     seed: int = setting(0, "Seed of everything random", low=0, high=2**31 - 1, group="Device")
 
+    def objection(self) -> str:
+        """What makes these settings meaningless, with what to do; empty where nothing does."""
+        used = self.with_preset()
+        tries = used.n if self.strategy.writes_whole else max(used.n, used.width)
+        if self.temperature > 0 or tries == 1:
+            return ""
+        fewer = "n to 1" if self.strategy.writes_whole else "n and width to 1"
+        by_hand = "" if self.compute is Compute.BY_HAND else "compute to by hand and "
+        return (
+            f"at temperature 0 every try is the same: {self.strategy.value} would choose among {tries} copies; "
+            f"set temperature above 0 (0.6 to 1 are usual), or {by_hand}{fewer}"
+        )
+
     def with_preset(self) -> Self:
         """With what the preset sets in place of the settings."""
         if self.compute is Compute.BY_HAND:
