@@ -430,6 +430,39 @@ def drag(widget: QWidget, start: QPoint, end: QPoint) -> None:
     QTest.mouseRelease(widget, Qt.MouseButton.LeftButton, shift, end)
 
 
+def test_words_have_room_however_large_the_text_is(sit_down: Callable[[], Seat]) -> None:
+    """At 150 % on a small screen lists and panels take turns, and turns and map go before the words do."""
+    with sit_down() as seat:
+        seat.window.resize(1280, 800)
+        page = go_to_inspect(seat)
+        columns, lists, panels = page.frame.columns, page.traces, page.side
+        seat.wait(lambda: lists.isVisible() and panels.isVisible())
+        seat.press("Z", page.steps)
+        seat.wait(lambda: lists.isVisible() and not panels.isVisible())
+        seat.press("Z", page.steps)
+        seat.studio.theme.zoom(150)
+        seat.window.resize(1280, 800)
+        seat.wait(lambda: lists.isVisible() and not panels.isVisible())
+        assert seat.window.minimumSizeHint().width() <= 1280
+        seat.wait(lambda: page.steps._painter.widest() >= 300)
+        assert columns.to_side.isVisible()
+        seat.press("Z", page.steps)
+        seat.wait(lambda: panels.isVisible() and not lists.isVisible())
+        seat.wait(lambda: panels.isAncestorOf(QApplication.focusWidget() or seat.window) or panels.hasFocus())
+        columns.to_left.click()
+        assert lists.isVisible()
+        page.show_panel("Find")
+        assert page.panels["Find"].isVisible()
+        seat.context.actions.run("search_traces")
+        seat.wait(page.traces.search.hasFocus)
+        page.frame.columns.setSizes([900, 100, 0])
+        QApplication.processEvents()
+        assert not page.map.isVisible() or page.steps._painter.widest() >= 200
+        seat.picture("inspect large text")
+        seat.studio.theme.zoom(100)
+        seat.wait(lambda: lists.isVisible() and panels.isVisible())
+
+
 @pytest.mark.parametrize(("width", "scale"), [(1240, 100), (1240, 200)])
 def test_no_tab_is_clipped(sit_down: Callable[[], Seat], width: int, scale: int) -> None:
     with sit_down() as seat:
@@ -437,7 +470,10 @@ def test_no_tab_is_clipped(sit_down: Callable[[], Seat], width: int, scale: int)
         page = go_to_inspect(seat)
         seat.studio.theme.zoom(scale)
         QApplication.processEvents()
-        for tabs, count in ((page.left, 4), (page.side, 4)):
+        columns = page.frame.columns
+        for tabs, count, show in ((page.side, 4, columns.show_side), (page.left, 4, columns.show_left)):
+            show()
+            QApplication.processEvents()
             fit = tabs.parentWidget()
             assert fit is not None
             bar = tabs.tabBar()

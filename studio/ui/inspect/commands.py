@@ -88,7 +88,7 @@ class InspectCommands(QObject):
         on("follow_file", self._follow)
         on("sql_console", self._console)
         self._brush_over(page)
-        on("search_traces", page.traces.search.setFocus)
+        on("search_traces", self._search)
         self.steps = StepCommands(page)
         self.reason = ReasonCommands(page)
         self.enable()
@@ -117,8 +117,12 @@ class InspectCommands(QObject):
         self.steps.enable(stored)
         self.reason.enable(stored)
 
+    def _search(self) -> None:
+        self._page.show_list(self._page.traces)
+        self._page.traces.search.setFocus()
+
     def _follow(self) -> None:
-        self._page.left.setCurrentWidget(self._page.live)
+        self._page.show_list(self._page.live)
         self._page.live.ask()
 
     def _step(self, by: int) -> None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QBrush, QColor, QFont, QIcon, QPainter, QPixmap
+from PySide6.QtGui import QBrush, QColor, QFont, QIcon, QPainter, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from studio.render.prose import visible
+from studio.store import segmentations
 from studio.store.flags import Flag
 from studio.ui.context import Context
 from studio.ui.inspect.cursor import Cursor, Position
@@ -22,6 +23,7 @@ from trainer.contract.records import FinishReason, Rating
 
 SHOWN_HISTORY = 200
 VALUES_WIDTH = 104
+VALUES_SHARE = 0.44  # of the panel, where that is more
 FINISHES = {
     FinishReason.FOUND_ERROR: "found an error",
     FinishReason.SOLUTION: "rated all steps",
@@ -80,7 +82,7 @@ class EvidencePanel(QTreeWidget):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.header().setSectionResizeMode(1, QHeaderView.ResizeMode.Fixed)
-        self.header().resizeSection(1, theme.px(VALUES_WIDTH))
+        self._fit_values()
         self.header().setStretchLastSection(False)
         self.itemClicked.connect(self._on_chosen)
         self.itemActivated.connect(self._on_chosen)
@@ -91,6 +93,14 @@ class EvidencePanel(QTreeWidget):
     def sizeHint(self) -> QSize:
         """A column beside the transcript."""
         return QSize(self._theme.px(270), self._theme.px(300))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Values take their share of the width."""
+        super().resizeEvent(event)
+        self._fit_values()
+
+    def _fit_values(self) -> None:
+        self.header().resizeSection(1, max(self._theme.px(VALUES_WIDTH), int(VALUES_SHARE * self.viewport().width())))
 
     def show_trace(self, opened: Opened | None) -> None:
         """Show another trace."""
@@ -208,7 +218,7 @@ class EvidencePanel(QTreeWidget):
 
     def _on_theme_switched(self) -> None:
         self._icons.clear()
-        self.header().resizeSection(1, self._theme.px(VALUES_WIDTH))
+        self._fit_values()
         self._fill()
 
 
@@ -299,5 +309,7 @@ def _trace(opened: Opened) -> Iterable[Fact]:
     if trace.answer is not None:
         outcome = {1: " · right", 0: " · wrong"}.get(trace.outcome if trace.outcome is not None else -1, "")
         yield Fact("answer", visible(trace.answer) + outcome)
+    if cut := segmentations.in_words(trace.segmentation.method):
+        yield Fact("steps", f"{opened.count:,} · {cut}")
     if trace.problem.source:
         yield Fact("source", trace.problem.source)

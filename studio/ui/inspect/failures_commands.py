@@ -30,7 +30,7 @@ class FailureCommands(QObject):
         page.opened.connect(self._on_opened)
 
     def _why(self) -> None:
-        self._page.left.setCurrentWidget(self._page.failures)
+        self._page.show_list(self._page.failures)
         self._page.failures.causes.setFocus()
 
     def _plots(self) -> None:

@@ -148,6 +148,7 @@ class FailuresPanel(QWidget):
         self.project.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.project.addItem("All projects", None)
         self.list.setAccessibleName("Wrong traces")
+        self.list.setMinimumHeight(self._context.theme.px(44))
         self.list.setModel(self.model)
         self.list.setItemDelegate(FailureDelegate(self._context.theme, self.list))
         self.list.setUniformItemSizes(True)

@@ -30,6 +30,7 @@ class Lanes(QTabWidget):
         self.setDocumentMode(True)
         self.tabBar().setDrawBase(False)
         self.setAccessibleName(self.tr("Lanes"))
+        self.tabBar().setAccessibleName(self.tr("Lanes"))
         for panel, name in ((strip, "Scores"), (self.tokens, "Tokens"), (self.timeline, "Timeline")):
             self.addTab(panel, name)
         self.tokens.lane.sought.connect(self._to_token)

@@ -94,8 +94,10 @@ class LivePanel(QWidget):
     Signals:
         chosen(Opened): show this trace.
         grew(Opened): the trace that was chosen last is longer now.
+        began(): the first source is followed.
     """
 
+    began = Signal()
     chosen = Signal(object)
     grew = Signal(object)
 
@@ -136,6 +138,11 @@ class LivePanel(QWidget):
         self.button.clicked.connect(lambda _checked: context.actions.run("follow_file"))
         self.stop.menu().aboutToShow.connect(self._fill_menu)
         self.list.selectionModel().currentChanged.connect(self._on_current)
+
+    @property
+    def follows(self) -> bool:
+        """Whether there is a source, or something that one has written."""
+        return bool(self._sources) or self.model.rowCount() > 0
 
     def ask(self) -> None:
         """Let a person choose a file."""
@@ -179,6 +186,7 @@ class LivePanel(QWidget):
         if key not in self._sources:
             self._sources[key] = source
             self._timer.start()
+            self.began.emit()
             self.look()
 
     def _on_runs(self, runs: tuple[RunView, ...]) -> None:

@@ -127,8 +127,14 @@ class InspectPage(QWidget):
 
     def show_panel(self, name: str) -> QWidget:
         """Bring a side panel to the front."""
+        self.frame.columns.show_side()
         self.side.setCurrentWidget(self.panels[name])
         return self.panels[name]
+
+    def show_list(self, panel: QWidget) -> None:
+        """Bring one of the lists to the front."""
+        self.frame.columns.show_left()
+        self.left.setCurrentWidget(panel)
 
     def activate(self) -> None:
         """The page is shown: bring the list up to date if something changed while it was not."""
@@ -184,6 +190,7 @@ class InspectPage(QWidget):
         self.failures.chosen.connect(self.show_trace)
         self.live.chosen.connect(self.show_loaded)
         self.live.grew.connect(self._on_grown)
+        self.live.began.connect(partial(self.frame.show_traces, True))
         self.left.currentChanged.connect(self._on_tab)
         self.traces.counted.connect(self._on_counted)
         lists = (self.traces.list, self.traces.tree, self.disagreements.list, self.failures.list, self.live.list)
@@ -226,7 +233,7 @@ class InspectPage(QWidget):
 
     def _on_why(self, log: int, name: str) -> None:
         self.failures.narrow(log, name)
-        self.left.setCurrentWidget(self.failures)
+        self.show_list(self.failures)
 
     def _on_sources(self, sources: Sources) -> None:
         self.traces.set_sources(sources)
@@ -234,7 +241,7 @@ class InspectPage(QWidget):
         self._on_tab(self.left.currentIndex())
 
     def _on_counted(self, count: int) -> None:
-        anything = count > 0 or self._shown is not None or self.traces.is_narrowed
+        anything = count > 0 or self._shown is not None or self.traces.is_narrowed or self.live.follows
         self.frame.show_traces(anything)
         if count and self._asked[0] == 0:
             self.traces.choose_first()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
 
+from studio.ui.inspect.columns import Columns, Reading
 from studio.ui.widgets.fit_tabs import FitTabs
 
 if TYPE_CHECKING:
@@ -39,40 +40,43 @@ class PageFrame(QObject):
         self._problem.setVisible(on)
         self._page.problem.setVisible(on)
 
-    def _columns(self) -> QSplitter:
+    def _columns(self) -> QWidget:
         page = self._page
         for tabs in (page.left, page.side):
             tabs.setDocumentMode(True)
             tabs.tabBar().setDrawBase(False)
-        page.left.setAccessibleName(page.tr("Lists of traces"))
-        page.side.setAccessibleName(page.tr("Side panels"))
+        for tabs, name in ((page.left, page.tr("Lists of traces")), (page.side, page.tr("Side panels"))):
+            tabs.setAccessibleName(name)
+            tabs.tabBar().setAccessibleName(name)
         page.left.addTab(page.traces, page.tr("Traces"))
         page.left.addTab(page.disagreements, page.tr("Disputed"))
         page.left.addTab(page.failures, page.tr("Why"))
         page.left.addTab(page.live, page.tr("Live"))
         for name, panel in page.panels.items():
             page.side.addTab(panel, name)
-        split = QSplitter(Qt.Orientation.Horizontal)
-        split.setHandleWidth(12)
-        split.setChildrenCollapsible(False)
         left, side = FitTabs(page.left), FitTabs(page.side)
         left.setMinimumWidth(page.context.theme.px(230))
-        for each, share in ((left, 0), (self._centre(), 1), (card(side), 0)):
-            split.addWidget(each)
-            split.setStretchFactor(split.count() - 1, share)
-        split.setSizes([290, 660, 290])
-        return split
+        self.columns = Columns(page.context.theme, left, self._centre(), card(side))
+        hint = page.context.actions.hint("other_column")
+        for button in (self.columns.to_side, self.columns.to_left):
+            button.setToolTip(hint)
+        self.columns.otherWanted.connect(self._turn)
+        page.context.actions.on("other_column", self._turn)
+        return self.columns
+
+    def _turn(self) -> None:
+        """Lists or panels; the keyboard goes on where it can be seen."""
+        page = self._page
+        self.columns.turn()
+        there = page.side if self.columns.shows_side else page.left
+        target = there.currentWidget()
+        held = target.focusProxy() or next((each for each in target.findChildren(QWidget) if _takes_keys(each)), target)
+        held.setFocus()
 
     def _centre(self) -> QWidget:
         page = self._page
-        steps = card()
-        inside = QHBoxLayout(steps)
-        inside.setContentsMargins(2, 6, 6, 6)
-        inside.setSpacing(2)
-        inside.addWidget(page.turns)
-        inside.addWidget(page.steps, 1)
-        inside.addWidget(page.map)
         page.turns.setFixedWidth(page.context.theme.px(TURNS_WIDTH))
+        steps = card(Reading(page.context.theme, page.turns, page.steps, page.map))
         centre = QWidget()
         column = QVBoxLayout(centre)
         column.setContentsMargins(0, 0, 0, 0)
@@ -90,6 +94,10 @@ class PageFrame(QObject):
         rows.addWidget(columns, 1)
         rows.addWidget(card(self._page.replay))
         return both
+
+
+def _takes_keys(widget: QWidget) -> bool:
+    return widget.isVisible() and widget.isEnabled() and bool(widget.focusPolicy() & Qt.FocusPolicy.TabFocus)
 
 
 def card(widget: QWidget | None = None) -> QFrame:

@@ -64,6 +64,7 @@ class RubricDialog(QDialog):
         self.resize(980, 640)
         self.list, self.found = QListWidget(), QTreeWidget()
         self.name, self.rule, self.mode = QLineEdit(), QLineEdit(), QComboBox()
+        self.rule.setAccessibleName("Rule")
         self.definition, self.positive, self.negative = QPlainTextEdit(), QPlainTextEdit(), QPlainTextEdit()
         self.by, self.project, self.state = QComboBox(), QComboBox(), QLabel()
         self._news = QTimer(self, singleShot=True, interval=NEWS_MS)

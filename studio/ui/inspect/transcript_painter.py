@@ -111,7 +111,7 @@ class TranscriptPainter:
         px = self._view.theme.px
         opened = self._view.opened
         signs = opened is not None and bool(opened.lines or opened.flags)
-        left, right = px(78), self._view.viewport().width() - px(92 if signs else 14)
+        left, right = px(78), self._view.viewport().width() - px(100 if signs else 14)
         return QRectF(left, self.padding(line), max(right - left, 60), 0)
 
     def mark_look(self) -> QTextCharFormat:

@@ -31,7 +31,7 @@ from studio.ui.widgets.step_model import WORDS
 from studio.ui.widgets.trace_values import ScoreLine
 from trainer.contract.records import Rating
 
-HEIGHT = 132
+HEIGHT, LOWEST = 132, 104
 PEN_STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
 LEGEND_LINES, LEGEND = 4, 236
 NO_RATING = 2
@@ -104,7 +104,7 @@ class ScoreStrip(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         """Low enough for small windows."""
-        return QSize(self._theme.px(160), self._theme.px(HEIGHT))
+        return QSize(self._theme.px(160), self._theme.px(LOWEST))
 
     def plot_rect(self) -> QRectF:
         """Where scores are drawn: 1 at the top, 0 at the bottom."""
