@@ -83,6 +83,7 @@ class Lines:
     random: Line
     fast: Line
     reasoning: Line
+    routes: frozenset[int] = frozenset()  # ids of those that count here
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,7 @@ def _lines(rows: Sequence[Row[Any]]) -> Lines | None:
         random=random_line(both, share),
         fast=random_line(both, 0.0),
         reasoning=random_line(both, 1.0),
+        routes=frozenset(row.id for row in kept),
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QImage
+from PySide6.QtGui import QImage, QPainter
+from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
@@ -222,18 +224,43 @@ def test_exports_are_the_table_and_the_pictures(qtbot: QtBot, filled: Path, tmp_
         seat.press("g", on=tab.table)
         seat.wait(lambda: len(tab.curves.chart.drawing.series) == 2)
         texts = models_export.texts_of(tab.cells)
-        for ending, shown in ((".csv", tab.table), (".md", tab.table), (".png", tab.table), (".svg", tab.curves.chart)):
-            models_export.write(tmp_path / f"out{ending}", texts, shown)
-        with (tmp_path / "out.csv").open() as lines:
+        table = tab.table.whole()
+        for name, shown in (("table", table), ("curve", tab.curves.chart)):
+            for ending in (".csv", ".md", ".png", ".svg"):
+                models_export.write(tmp_path / f"{name}{ending}", texts, shown)
+            image, drawing = QImage(str(tmp_path / f"{name}.png")), QSvgRenderer(str(tmp_path / f"{name}.svg"))
+            assert (image.width(), image.height()) == (2 * shown.width(), 2 * shown.height())
+            assert (drawing.isValid(), drawing.viewBox().size()) == (True, shown.size())
+            again = QImage(shown.size(), QImage.Format.Format_RGB32)
+            again.fill(Qt.GlobalColor.white)
+            with QPainter(again) as painter:
+                drawing.render(painter)
+            for picture in (image, again):
+                assert len(colours(picture)) > 12, "letters and lines, not an empty ground"
+            said = "".join(ElementTree.parse(tmp_path / f"{name}.svg").getroot().itertext())
+            assert ("tokens of thinking" in said) is (name == "curve")
+            assert ("GSM8K" in said) is (name == "table")
+        assert said_of(tmp_path / "table.svg") >= {"small · sm", "large · la", "judge · aa", "83.3 ± 25.0"}
+        with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as lines:
             rows = list(csv.DictReader(lines))
         assert len(rows) == len(tab.cells) == 8
         assert {row["suite"] for row in rows} == {"gsm8k", "arc", "processbench"}
-        assert " GSM8K, high compute |" in (tmp_path / "out.md").read_text("utf-8")
-        assert QImage(str(tmp_path / "out.png")).width() == 2 * tab.table.width()
-        drawn = (tmp_path / "out.svg").read_text("utf-8")
-        assert drawn.count("<polyline") + drawn.count("<path") > 4
+        assert {(row["n"], row["temperature"]) for row in rows if row["suite"] == "gsm8k"} == {("1", "0.0")}
+        head, line, *body = (tmp_path / "table.md").read_text("utf-8").splitlines()
+        assert head == "| model | GSM8K, low compute | GSM8K, high compute | ARC-AGI | ProcessBench |"
+        assert line.count("|") == head.count("|") == body[0].count("|")
         with pytest.raises(OSError, match="could not be written"):
-            models_export.write(tmp_path / "nowhere" / "out.png", texts, tab.table)
+            models_export.write(tmp_path / "nowhere" / "out.png", texts, table)
+
+
+def colours(picture: QImage) -> set[str]:
+    return {
+        picture.pixelColor(x, y).name() for x in range(0, picture.width(), 2) for y in range(0, picture.height(), 2)
+    }
+
+
+def said_of(drawing: Path) -> set[str]:
+    return {text.strip() for text in ElementTree.parse(drawing).getroot().itertext() if text.strip()}
 
 
 def test_a_new_evaluation_of_the_tiny_models_runs_and_fills_the_empty_table(qtbot: QtBot, tmp_path: Path) -> None:

@@ -70,6 +70,17 @@ def test_the_ledger_its_lines_and_its_routes(qtbot: QtBot, tmp_path: Path) -> No
             seat.picture(f"routing-{theme}")
         tab.sides.setCurrentIndex(1)
         seat.picture("routing-lines")
+        names = [each.name for each in tab.chart.drawing.series]
+        for name, tier in (("reasoning alone", "reasoning"), ("router", "")):
+            tab.sides.setCurrentIndex(1)
+            QTest.mouseClick(tab.chart, Qt.MouseButton.LeftButton, pos=tab.chart.place_of(found[name]).toPoint())
+            assert tab.sides.currentWidget() is tab.list, names
+            assert len(tab.list.model.routes) == 20
+            tab.list.list.selectRow(2)
+            seat.wait(lambda: tab.list.whole is not None and tab.list.whole.route.prompt == "What is r2?")
+            shown = tab.list.steps.currentItem()
+            assert shown is not None
+            assert shown.text().startswith(f"✓ the {tier or 'fast'} one"), name
         tab.sides.setCurrentIndex(0)
         tab.table.setCurrentCell(3, 0)
         assert len(tab.list.model.routes) == up.sum()

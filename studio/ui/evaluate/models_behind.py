@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
-
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
 
 from studio.store.evaluation_rows import Key
 from studio.store.evaluations import Sample, Solved
+from studio.ui.evaluate.rows_model import TIP, RowsModel
 from studio.ui.widgets.parts import plural
 from trainer.reasoning.grids import read_grid
 
-Index = QModelIndex | QPersistentModelIndex
 HEADS = ("", "Problem", "Answer", "Reference", "Thinking", "Graders")
 MARKS = {True: "✓", False: "✗", None: "?"}
 WORDS = {True: "right", False: "wrong", None: "not decided"}
@@ -95,49 +92,29 @@ def graders(sample: Sample) -> str:
     return f"strict {MARKS[sample.strict]} lenient {MARKS[sample.lenient]}"
 
 
-class LinesModel(QAbstractTableModel):
-    """Lines as rows; nothing is made before it is asked for."""
+class LinesModel(RowsModel):
+    """Lines as rows."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.lines: tuple[Line, ...] = ()
+        super().__init__(HEADS, numbers=(4,))
 
-    def show_lines(self, lines: tuple[Line, ...]) -> None:
-        """Show these."""
-        self.beginResetModel()
-        self.lines = lines
-        self.endResetModel()
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """What is shown."""
+        return self._rows
 
-    def rowCount(self, parent: Index | None = None) -> int:
-        """How many lines."""
-        return len(self.lines)
-
-    def columnCount(self, parent: Index | None = None) -> int:
+    def texts(self, row: Line) -> tuple[str, ...]:
         """Those of HEADS."""
-        return len(HEADS)
+        return _texts(row)
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401
-        """The names of the columns."""
-        if orientation is Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return HEADS[section]
-        return None
+    def tip(self, row: Line, column: int) -> str:
+        """The whole problem."""
+        return row.solved.prompt[:TIP] if column == 1 else super().tip(row, column)
 
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401 - Qt's own type
-        """Text, tool tip, spoken text and alignment."""
-        line, column = self.lines[index.row()], index.column()
-        if role == Qt.ItemDataRole.DisplayRole:
-            return _texts(line)[column]
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return line.solved.prompt[:2_000] if column == 1 else _texts(line)[column]
-        if role == Qt.ItemDataRole.AccessibleTextRole and column <= 1:
-            state = WORDS[None if line.share is None else bool(line.share)] if len(line.mark) == 1 else line.mark
-            return f"{state}: {_flat(line.solved.prompt)}"
-        if role == Qt.ItemDataRole.TextAlignmentRole and column in (0, 4):
-            return int(Qt.AlignmentFlag.AlignCenter if column == 0 else _NUMBER)
-        return None
-
-
-_NUMBER = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+    def spoken(self, row: Line) -> str:
+        """Right or wrong, and the problem."""
+        state = WORDS[None if row.share is None else bool(row.share)] if len(row.mark) == 1 else row.mark
+        return f"{state}: {name_of(row)}"
 
 
 def _texts(line: Line) -> tuple[str, ...]:

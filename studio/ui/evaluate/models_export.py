@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from studio.ui.context import Context
 
 SCALE = 2.0
+CSS_DPI = 96
 Texts = Mapping[str, Callable[[], str]]
 """What makes the text of a table, by the ending of the file."""
 FORMS = {
@@ -71,9 +72,11 @@ def _svg(path: Path, shown: QWidget) -> None:
 
     made = QSvgGenerator()
     made.setFileName(str(path))
+    made.setResolution(CSS_DPI)  # or letters would be of another size beside lines than on the screen
     made.setSize(shown.size())
     made.setViewBox(QRect(QPoint(0, 0), shown.size()))
     made.setTitle(shown.accessibleName())
+    made.setDescription(shown.accessibleDescription())
     painter = QPainter()
     if not painter.begin(made):
         raise OSError(f"{path} could not be written; is the folder there and writable?")

@@ -99,7 +99,7 @@ class ProblemsPanel(QWidget):
         behind = self.behind
         wanted = list(Wanted)[self.wanted.currentIndex()]
         lines = () if behind is None else kept(behind, wanted)
-        self.model.show_lines(lines)
+        self.model.show_rows(lines)
         whole = 0 if behind is None else len(behind.lines)
         self.count.setText(plural(whole, "problem") if len(lines) == whole else f"{len(lines):,} of {whole:,} problems")
         self.list.resizeColumnToContents(0)

@@ -95,7 +95,8 @@ class ModelsTab(TableTab):
     def export(self) -> None:
         """Ask for a file and write the table, or the plot that is shown."""
         chart = self.curves.chart if self.sides.currentWidget() is self.curves else None
-        models_export.ask(self._context, self, "results", models_export.texts_of(self.cells), chart or self.table)
+        shown = chart or self.table.whole()
+        models_export.ask(self._context, self, "results", models_export.texts_of(self.cells), shown)
 
     def show_problems(self, key: Key) -> None:
         """Read the problems behind a cell and bring them to the front."""

@@ -96,6 +96,19 @@ class ResultsTable(QTableWidget):
                     return True
         return False
 
+    def whole(self) -> ResultsTable:
+        """Another one with the same cells, as large as they need: for a picture of all that this one scrolls."""
+        made = ResultsTable(self._theme)
+        made.setAccessibleName(self.accessibleName())
+        made.ensurePolished()
+        made.show_cells([cell for line in self.grid.cells for cell in line if cell is not None])
+        made.setCurrentCell(-1, -1)
+        frame = 2 * made.frameWidth()
+        width = made.verticalHeader().sizeHint().width() + made.horizontalHeader().length() + frame
+        height = made.heads.height() + made.verticalHeader().length() + frame
+        made.resize(width, height)
+        return made
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter opens."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):

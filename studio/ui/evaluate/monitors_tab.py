@@ -11,6 +11,7 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QHeaderView,
+    QScrollArea,
     QSplitter,
     QTabWidget,
     QTreeWidget,
@@ -195,6 +196,28 @@ class MonitorsTab(QWidget):
         self.list.currentItemChanged.connect(lambda *_: self._on_chosen())
         self.thresholds.kept.connect(self.reload)
 
+    def _words(self, parent: QWidget) -> QScrollArea:
+        """What is new, and what nobody can promise: never cut off, however little room there is."""
+        inside = QWidget(parent)
+        inside.setObjectName("words")
+        inside.setStyleSheet("#words { background: transparent; }")
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(8)
+        column.addWidget(self.news)
+        column.addWidget(heading("What a monitor cannot promise", inside))
+        for sentence in PROMISE:
+            column.addWidget(Quiet(f"• {sentence}", inside))
+        column.addStretch(1)
+        area = QScrollArea(parent)
+        area.setWidget(inside)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.viewport().setAutoFillBackground(False)
+        area.setAccessibleName("What a monitor cannot promise")
+        return area
+
     def _lay_out(self) -> None:
         self.list.setColumnCount(3)
         self.list.setHeaderLabels(["Monitor", "State", "Traces"])
@@ -217,10 +240,10 @@ class MonitorsTab(QWidget):
                 row.addWidget(each)
             row.addStretch(1)
             column.addLayout(row)
-        column.addWidget(self.news)
-        column.addWidget(heading("What a monitor cannot promise", left))
-        for sentence in PROMISE:
-            column.addWidget(Quiet(f"• {sentence}", left))
+        self.list.setMinimumHeight(self._context.theme.px(90))
+        column.addWidget(self._words(left), 1)
+        self.sides.setAccessibleName("Thresholds and figures")
+        self.sides.tabBar().setAccessibleName("Thresholds and figures")
         self.sides.setDocumentMode(True)
         self.sides.tabBar().setDrawBase(False)
         self.sides.addTab(self.thresholds, "Thresholds")

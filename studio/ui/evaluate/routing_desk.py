@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select
 from studio.store import batches, routes
 from studio.store import schema as s
 from studio.store.plots import wilson
-from studio.store.routes import Lines, RouteLedger, StoredRoute
+from studio.store.routes import FAST, REASONING, Lines, RouteLedger, StoredRoute
 from studio.store.schema_reason import route
 from studio.ui.evaluate.models_chart import Drawing, Point, Series
 from trainer.contract import kept_answers
@@ -21,6 +21,8 @@ from trainer.contract.kept_answers import ModelStatistics
 from trainer.reasoning.routing import Cell, Line
 
 NOTHING = "–"
+TIERS = {"fast alone": FAST, "reasoning alone": REASONING}
+"""Points of the lines that count one model's answers, with its tier."""
 HEADS = (
     "Type of task", "Model", "Problems", "Right", "p50", "p95", "p99", "Cost of a right answer", "Escalated", "Cached",
     "Marked",
@@ -106,8 +108,7 @@ def drawing(lines: Lines) -> Drawing:
         "router": lines.router,
         "random, as often": lines.random,
         "oracle": lines.oracle,
-        "fast alone": lines.fast,
-        "reasoning alone": lines.reasoning,
+        **dict(zip(TIERS, (lines.fast, lines.reasoning), strict=True)),
     }
     series = tuple(Series(name, (_point(name, line, lines),), joined=False) for name, line in names.items())
     title = f"{lines.problems:,} audited problems"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QSplitter, QVBoxLayout, QWidget
 
 from studio.store import routes
@@ -13,57 +13,39 @@ from studio.store.routes import StoredRoute, WholeRoute
 from studio.ui.actions import Page
 from studio.ui.evaluate.models_behind import MARKS, WORDS
 from studio.ui.evaluate.models_problems import Rows, dress
+from studio.ui.evaluate.rows_model import TIP, RowsModel
 from studio.ui.widgets.parts import Quiet, button, heading, plural
 from trainer.contract.generated import RouteStep
 
 if TYPE_CHECKING:
     from studio.ui.context import Context
 
-Index = QModelIndex | QPersistentModelIndex
 HEADS = ("", "Problem", "Task", "Answered by", "Answer", "Difficulty", "Time", "Cost")
 TRACE_ROLE = int(Qt.ItemDataRole.UserRole)
 
 
-class RoutesModel(QAbstractTableModel):
+class RoutesModel(RowsModel):
     """Routes as rows."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.routes: tuple[StoredRoute, ...] = ()
+        super().__init__(HEADS, numbers=(6, 7))
 
-    def show_routes(self, found: tuple[StoredRoute, ...]) -> None:
-        """Show these."""
-        self.beginResetModel()
-        self.routes = found
-        self.endResetModel()
+    @property
+    def routes(self) -> tuple[StoredRoute, ...]:
+        """What is shown."""
+        return self._rows
 
-    def rowCount(self, parent: Index | None = None) -> int:
-        """How many routes."""
-        return len(self.routes)
-
-    def columnCount(self, parent: Index | None = None) -> int:
+    def texts(self, row: StoredRoute) -> tuple[str, ...]:
         """Those of HEADS."""
-        return len(HEADS)
+        return _texts(row)
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401
-        """The names of the columns."""
-        if orientation is Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return HEADS[section]
-        return None
+    def tip(self, row: StoredRoute, column: int) -> str:
+        """The whole problem, or what the answer lacks."""
+        return row.prompt[:TIP] if column == 1 else row.marked or super().tip(row, column)
 
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401 - Qt's own type
-        """Text and spoken text."""
-        one, column = self.routes[index.row()], index.column()
-        right = None if one.outcome is None else one.outcome == 1
-        if role == Qt.ItemDataRole.DisplayRole:
-            return _texts(one)[column]
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return one.prompt[:2_000] if column == 1 else one.marked or _texts(one)[column]
-        if role == Qt.ItemDataRole.AccessibleTextRole and column <= 1:
-            return f"{WORDS[right]}: {_texts(one)[1]}"
-        if role == Qt.ItemDataRole.TextAlignmentRole and column == 0:
-            return int(Qt.AlignmentFlag.AlignCenter)
-        return None
+    def spoken(self, row: StoredRoute) -> str:
+        """Right or wrong, and the problem."""
+        return f"{WORDS[None if row.outcome is None else row.outcome == 1]}: {_texts(row)[1]}"
 
 
 class RoutesPanel(QWidget):
@@ -72,7 +54,7 @@ class RoutesPanel(QWidget):
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._context = context
-        self._asked = 0
+        self._asked, self._tier = 0, ""
         self.whole: WholeRoute | None = None
         self.model = RoutesModel()
         self.count = Quiet("", self)
@@ -87,9 +69,10 @@ class RoutesPanel(QWidget):
         self.steps.itemActivated.connect(lambda _item: self.open_trace())
         self.steps.currentItemChanged.connect(lambda *_: self._on_step())
 
-    def show_routes(self, found: tuple[StoredRoute, ...]) -> None:
-        """Show these."""
-        self.model.show_routes(found)
+    def show_routes(self, found: tuple[StoredRoute, ...], tier: str = "") -> None:
+        """Show these; of each, the model of this tier first ("" = the one whose answer stands)."""
+        self._tier = tier
+        self.model.show_rows(found)
         self.count.setText(plural(len(found), "route"))
         self.list.resizeColumnToContents(0)
         if found:
@@ -107,6 +90,7 @@ class RoutesPanel(QWidget):
 
     def _read(self) -> None:
         self._asked += 1
+        self.whole = None
         row = self.list.currentIndex().row()
         if not 0 <= row < len(self.model.routes):
             self.steps.clear()
@@ -127,7 +111,8 @@ class RoutesPanel(QWidget):
             words = step_words(step, stands=place == found.answered_by, audited=place >= len(found.asked))
             item = QListWidgetItem(words, self.steps)
             item.setData(TRACE_ROLE, found.trace_ids.get(step.trace))
-        self.steps.setCurrentRow(max(0, found.answered_by))
+        tiers = [step.tier for step in (*found.asked, *found.audited)]
+        self.steps.setCurrentRow(tiers.index(self._tier) if self._tier in tiers else max(0, found.answered_by))
 
     def _on_step(self) -> None:
         item = self.steps.currentItem()

@@ -134,10 +134,13 @@ class RoutingTab(TableTab):
             return
         self.list.show_routes(routing_desk.behind(desk.routes, desk.ledger.cells[row]))
 
-    def _on_point(self) -> None:
-        """A point of the lines stands for all routes."""
-        if self.desk is not None:
-            self.list.show_routes(self.desk.routes)
+    def _on_point(self, series: int, _point: int) -> None:
+        """The audited routes that a point of the lines counts, with the model whose answers it counts."""
+        desk = self.desk
+        if desk is not None and desk.ledger.lines is not None:
+            name = self.chart.drawing.series[series].name
+            audited = tuple(one for one in desk.routes if one.id in desk.ledger.lines.routes)
+            self.list.show_routes(audited, routing_desk.TIERS.get(name, ""))
             self.show_side(self.list, self.list.list)
 
     def _dress(self) -> None:
@@ -152,7 +155,7 @@ class RoutingTab(TableTab):
         head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.told.setWordWrap(True)
-        self.chart.opened.connect(lambda *_: self._on_point())
+        self.chart.opened.connect(self._on_point)
         plot = QWidget(self)
         inside = QVBoxLayout(plot)
         inside.setContentsMargins(10, 8, 10, 8)

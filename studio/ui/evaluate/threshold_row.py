@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QValidator
+from PySide6.QtGui import QResizeEvent, QValidator
 from PySide6.QtWidgets import (
     QDoubleSpinBox,
     QGridLayout,
@@ -23,6 +23,7 @@ from trainer.reasoning.detection import Share, wilson
 from trainer.reasoning.safety import LEAST_BENIGN, Basis, Category, Threshold
 
 FINENESS = 1000
+ROOM = 560  # at 100 %: with less, the name stands above the sliders
 NEVER = 1.001  # what the block's field shows as "never"
 
 
@@ -144,7 +145,7 @@ class ThresholdRow(QWidget):
         field.setRange(0.0, top)
         field.setAccessibleName(name)
         field.setKeyboardTracking(False)
-        field.lineEdit().setStyleSheet("border: none; padding: 0; min-height: 0; background: transparent;")
+        field.lineEdit().setStyleSheet("border: none; padding: 0 4px; min-height: 0; background: transparent;")
         field.setFixedWidth(self._theme.px(74))
         return field
 
@@ -152,19 +153,34 @@ class ThresholdRow(QWidget):
         self.block.setRange(0, FINENESS + 1)
         self._count = 0
         set_role(self.told, "caption")
-        self.told.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.name.setFixedWidth(self._theme.px(196))
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 2, 0, 2)
-        grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(0)
-        for column, widget in enumerate(
-            (self.name, self.review, self.review_field, self.block, self.block_field, self.reset)
-        ):
-            grid.addWidget(widget, 0, column)
-        grid.addWidget(self.told, 1, 1, 1, 5)
-        grid.setColumnStretch(1, 3)
-        grid.setColumnStretch(3, 2)
+        self.told.setWordWrap(True)
+        self.told.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 2, 0, 2)
+        self._grid.setHorizontalSpacing(8)
+        self._grid.setVerticalSpacing(0)
+        self._place(above=False)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Where there is little room the name stands above its sliders."""
+        super().resizeEvent(event)
+        above = self.width() < self._theme.px(ROOM)
+        if above != self._above:
+            self._place(above=above)
+
+    def _place(self, *, above: bool) -> None:
+        self._above = above
+        grid, first = self._grid, 0 if above else 1
+        for each in (self.name, self.review, self.review_field, self.block, self.block_field, self.reset, self.told):
+            grid.removeWidget(each)
+        row = int(above)
+        grid.addWidget(self.name, 0, 0, 1, 5 if above else 1)
+        for column, widget in enumerate((self.review, self.review_field, self.block, self.block_field, self.reset)):
+            grid.addWidget(widget, row, first + column)
+        grid.addWidget(self.told, row + 1, first, 1, 5)
+        self.name.setMinimumWidth(0 if above else self._theme.px(196))
+        for column in range(6):
+            grid.setColumnStretch(column, {first: 3, first + 2: 2}.get(column, 0))
 
 
 class BlockField(QDoubleSpinBox):

@@ -152,6 +152,8 @@ class ThresholdsPanel(QWidget):
         area.setWidget(inside)
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its sliders have the keyboard, and come into sight with it
+        area.setMinimumHeight(self._context.theme.px(150))
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.viewport().setAutoFillBackground(False)
         foot = QHBoxLayout()
@@ -169,7 +171,8 @@ class ThresholdsPanel(QWidget):
         column.addWidget(area, 1)
         column.addLayout(foot)
         column.addWidget(heading("Log", self))
-        self.log.setFixedHeight(self._context.theme.px(92))
+        self.log.setMinimumHeight(self._context.theme.px(34))
+        self.log.setMaximumHeight(self._context.theme.px(92))
         column.addWidget(self.log)
 
 
