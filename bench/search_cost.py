@@ -1,6 +1,6 @@
 """Best-of-n and majority of the shipped tiny policy against one pass of a larger one: cost against accuracy.
 
-    python -m bench.search_cost [--keep FOLDER] [--picture docs/pictures/search-cost.svg]
+    python -m bench.search_cost [--keep FOLDER] [--picture docs/pictures/search-cost.png]
 
 The small policy and its PRM are those that travel with the app (`bench.shipped` makes them). The larger one has nearly
 nine times the weights, more than four times those of policy and PRM together. It learns by the recipe sft from the
@@ -22,13 +22,13 @@ from typing import Any
 
 from bench.budgets import ANSWER, figure
 from bench.shipped import BEST_AT, PROBLEMS, SEEDS, rows_of
-from bench.stages import Done, Stages
+from bench.stages import Done, Stages, finished
 from studio.jobs.shipped import ensure
 from studio.workspace import Workspace
 from trainer.contract.forms import BudgetReward
 from trainer.contract.generated import Settings
 from trainer.contract.records import SearchRecord, Split, TraceRecord
-from trainer.contract.run_folder import all_records
+from trainer.contract.run_folder import RunFolder, all_records
 from trainer.models.load import load_prm
 from trainer.models.policies import load_policy
 from trainer.models.tiny import make_tiny
@@ -76,8 +76,10 @@ class Bench:
             shipped = ensure(workspace)
             self.small = workspace.path / shipped.policy.folder
             self.prm = workspace.path / shipped.prm.folder
+        is_new = finished(RunFolder(root / "larger")) is None
         taught = self._larger(root / "larger-untaught")
-        figure("the larger policy: time to teach it", taught.seconds / 60, "min")
+        if is_new:
+            figure("the larger policy: time to teach it", taught.seconds / 60, "min")
         self.large = taught.folder.model
         self.tested = [row for row in rows_of(TRY_COUNT) if row.split is Split.TEST][:PROBLEMS]
         self._tries: dict[tuple[str, int], list[Attempted]] = {}

@@ -105,7 +105,7 @@ class Endpoint:
         body, left_out = body_of(settings.dialect, settings.model, ask, stream=on_delta is not None)
         raw = json.dumps(body, ensure_ascii=False).encode()
         guess = len(raw) // 4 + ask.max_tokens * ask.n  # about four bytes a token
-        told, began, tries = False, time.monotonic(), 0
+        told, began, tries, lost = False, time.monotonic(), 0, Usage()  # lost: used for answers that were of no use
 
         def tell(delta: Delta) -> None:
             nonlocal told
@@ -123,11 +123,14 @@ class Endpoint:
                 break
             except EndpointError as error:
                 self._meter.settle(entry, error.partial.usage.output if error.partial else 0)
+                if error.partial is not None:
+                    lost += error.partial.usage
+                    error.partial = replace(error.partial, usage=lost, cost=settings.price.cost(lost))
                 if told or not error.again or tries > settings.retries.most:
                     raise self._final(error, tries) from error.__cause__
                 pause(self._wait(error, tries), check)
         self._meter.settle(entry, reply.usage.input + reply.usage.output or guess)
-        cost = settings.price.cost(reply.usage)
+        cost = settings.price.cost(reply.usage + lost)
         with self._lock:
             self._spent = Spent(self._spent.requests + 1, self._spent.usage + reply.usage, self._spent.cost + cost)
         return replace(reply, seconds=time.monotonic() - began, tries=tries, cost=cost, left_out=left_out)

@@ -111,7 +111,8 @@ class Reply:
     """The whole answer to one request.
 
     `fingerprint` is the server's `system_fingerprint`. `left_out` names what the dialect has no word for and was not
-    sent. `seconds` counts from the first try to the end, `tries` them all.
+    sent. `seconds` counts from the first try to the end, `tries` them all; `cost` is that of all tries, as far as the
+    server said what they used.
     """
 
     choices: tuple[Choice, ...]
@@ -143,8 +144,8 @@ class Delta:
 class EndpointError(Exception):
     """A request that got no usable answer: what, where, what to do.
 
-    `received` is all that had come until then, as text; `partial` what of it could be read as an answer; `status` the
-    HTTP status, 0 where none came.
+    `received` is all that had come until then, as text; `partial` what of it could be read as an answer, with usage and
+    cost of all tries; `status` the HTTP status, 0 where none came.
     """
 
     again = False

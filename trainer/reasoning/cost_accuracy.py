@@ -114,8 +114,8 @@ class Contest:
 
     @property
     def reaches(self) -> int | None:
-        """The place of the first n whose accuracy is at least the larger's; None where none is."""
-        return next((at for at, lead in enumerate(self.leads) if lead.value >= 0), None)
+        """The place of the first n that is not behind the larger beyond chance; None where all are."""
+        return next((at for at, lead in enumerate(self.leads) if lead.high >= 0), None)
 
     @property
     def overtakes(self) -> int | None:
@@ -140,10 +140,9 @@ class Contest:
         if (at := self.overtakes) is not None:
             return f"{self._best(at)} of {small} is ahead of {one}: {self._numbers(at)}"
         if (at := self.reaches) is not None:
-            return f"{self._best(at)} of {small} reaches {one}, within chance: {self._numbers(at)}"
+            return f"{self._best(at)} of {small} does as well as {one}, within chance: {self._numbers(at)}"
         at = max(range(len(self.small)), key=lambda place: self.small[place].accuracy.value)
-        beyond = "" if self.leads[at].high < 0 else ", within chance"
-        return f"{small} stays behind {one}{beyond}; {self._best(at).lower()} comes nearest: {self._numbers(at)}"
+        return f"{small} stays behind {one}; {self._best(at).lower()} comes nearest: {self._numbers(at)}"
 
     @property
     def _same_cost(self) -> str:

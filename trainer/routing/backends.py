@@ -189,6 +189,9 @@ class Distant:
             else:
                 problems.append(str(answer))
                 partial += self._partial(question, number, answer)
+                if answer.partial is not None:  # no use, but paid for
+                    used = answer.partial.usage
+                    spent += Spent(tokens=used.output, tokens_read=used.input, cost=answer.partial.cost)
         return Reply(tuple(samples), spent, "; ".join(dict.fromkeys(problems)), tuple(partial))
 
     def _sample(self, question: Question, effort: Effort, number: int, answer: Answer) -> Sample:

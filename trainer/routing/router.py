@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
 from trainer.contract.forms import Pick
 from trainer.contract.generated import RouteStep, Spent
 from trainer.contract.records import TraceRecord
@@ -273,9 +275,11 @@ class Router:
     ) -> list[Reply]:
         began = time.monotonic()
         replies = self.backends[tier].ask(questions, effort, check, tell, until)
+        waited = time.monotonic() - began
+        replies = [reply if reply.samples else _waited(reply, waited) for reply in replies]
         fresh = [reply for reply in replies if not reply.spent.cached]
         longest = max((sample.tokens for reply in fresh for sample in reply.samples), default=0)
-        self.paces[tier].see(time.monotonic() - began, longest)
+        self.paces[tier].see(waited, longest)
         return replies
 
     def _effort(self, tier: str) -> Effort:
@@ -351,6 +355,12 @@ class Router:
     def _done(routes: Sequence[Routed], places: Sequence[int] | Mapping[int, str], began: float) -> None:
         for i in places:
             routes[i].seconds = time.monotonic() - began
+
+
+def _waited(reply: Reply, seconds: float) -> Reply:
+    """A reply without an answer, with the time that was spent on it all the same."""
+    spent = msgspec.structs.replace(reply.spent, seconds=max(seconds, reply.spent.seconds))
+    return replace(reply, spent=spent)
 
 
 def _numbered(tell: Tell | None, places: tuple[int, ...], first: int) -> Tell | None:

@@ -221,8 +221,11 @@ class ContestChart(QWidget):
         if number == 0:
             painter.setPen(self._theme.colours.q("text"))
             painter.setFont(self._theme.font(8.8))
-            left = at.x() - px(7) - painter.fontMetrics().horizontalAdvance(f"n = {point.n}")
-            painter.drawText(QPointF(left, at.y() - px(8)), f"n = {point.n}")  # the line comes from below
+            words = f"n = {point.n}"
+            wide = painter.fontMetrics().horizontalAdvance(words)
+            room = QRectF(at.x() - px(9) - wide, at.y() - px(23), wide + px(4), px(17))  # the line comes from below
+            painter.fillRect(room, self._theme.colours.q("surface"))
+            painter.drawText(room, Qt.AlignmentFlag.AlignCenter, words)
 
     def _names(self, painter: QPainter) -> None:
         assert self.made is not None

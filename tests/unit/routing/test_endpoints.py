@@ -89,6 +89,26 @@ def test_an_empty_one():
         assert len(server.seen) == 2  # once more, as its settings say
 
 
+def test_what_answers_of_no_use_cost_is_counted():
+    usage = {"prompt_tokens": 20, "completion_tokens": 9}
+    empty, good = chat("", usage=usage), chat("\\boxed{8}", usage=usage)
+    once = (20 * 1 + 9 * 10) / 1e6
+    with served(answers(empty, good)) as server:
+        assert routed(distant(server)).asked[1].spent.cost == pytest.approx(2 * once)
+    with served(answers(empty)) as server:
+        route = routed(distant(server))
+    stands_marked(route)
+    assert route.asked[1].spent.cost == pytest.approx(2 * once)
+    assert route.asked[1].spent.tokens == 18
+
+
+def test_the_time_that_a_failed_model_took_is_its_own():
+    with served(hangs) as server:
+        slow = Timeouts(connect=5, first=0.2, between=0.2, total=0.3)
+        route = routed(distant(server, timeouts=slow, retries=Retries(most=0)))
+    assert 0.2 <= route.asked[1].spent.seconds <= route.spent.seconds
+
+
 def test_one_that_answers_in_words_without_an_answer():
     with served(answers(chat("I would rather not."))) as server:
         assert "it wrote no answer" in stands_marked(routed(distant(server)))
