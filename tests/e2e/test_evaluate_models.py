@@ -239,7 +239,7 @@ def test_exports_are_the_table_and_the_pictures(qtbot: QtBot, filled: Path, tmp_
                 assert len(colours(picture)) > 12, "letters and lines, not an empty ground"
             said = "".join(ElementTree.parse(tmp_path / f"{name}.svg").getroot().itertext())
             assert ("tokens of thinking" in said) is (name == "curve")
-            assert ("GSM8K" in said) is (name == "table")
+            assert ("ProcessBench" in said) is (name == "table")
         assert said_of(tmp_path / "table.svg") >= {"small · sm", "large · la", "judge · aa", "83.3 ± 25.0"}
         with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as lines:
             rows = list(csv.DictReader(lines))
