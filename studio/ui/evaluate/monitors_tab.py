@@ -269,5 +269,5 @@ def _line(tree: QTreeWidget, name: str, state: str, traces: str, id: int | None,
     item = QTreeWidgetItem(tree, [name, state, traces])
     item.setData(0, ID_ROLE, id)
     item.setTextAlignment(2, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-    item.setToolTip(0, tip)
+    item.setToolTip(0, f"{name}: {tip}")
     item.setData(0, Qt.ItemDataRole.AccessibleTextRole, f"{name}, {state.strip('●○– ')}, {traces} traces")

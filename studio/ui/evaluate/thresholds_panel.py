@@ -172,7 +172,7 @@ class ThresholdsPanel(QWidget):
         column.addLayout(foot)
         column.addWidget(heading("Log", self))
         self.log.setMinimumHeight(self._context.theme.px(34))
-        self.log.setMaximumHeight(self._context.theme.px(92))
+        self.log.setMaximumHeight(self._context.theme.px(70))
         column.addWidget(self.log)
 
 
