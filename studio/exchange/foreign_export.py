@@ -31,6 +31,7 @@ class Standing(StrEnum):
     COPIED = "kept in the workspace"
     IN_PLACE = "in its place"
     CHANGED = "changed since"
+    TOUCHED = "written to since, not compared"
     MOVED = "moved or deleted"
 
 
@@ -47,8 +48,11 @@ class Log:
     mtime_ns: int
     copied: bool
 
-    def standing(self, *, thorough: bool = False) -> Standing:
-        """Where its bytes are; a file of the same size and time counts as unchanged, unless looked at thoroughly."""
+    def standing(self, *, thorough: bool = False, most: int | None = None) -> Standing:
+        """Where its bytes are; a file of the same size and time counts as unchanged, unless looked at thoroughly.
+
+        `most`: one that was written to is compared up to this size alone, as somebody waits.
+        """
         if self.copied:
             return Standing.COPIED
         try:
@@ -59,6 +63,8 @@ class Log:
             return Standing.CHANGED
         if stat.st_mtime_ns == self.mtime_ns and not thorough:
             return Standing.IN_PLACE
+        if most is not None and stat.st_size > most:
+            return Standing.TOUCHED
         with self.path.open("rb") as stream:
             same = hashlib.file_digest(stream, "sha256").hexdigest() == self.sha256
         return Standing.IN_PLACE if same else Standing.CHANGED
@@ -68,6 +74,12 @@ def logs(c: Connection) -> tuple[Log, ...]:
     """Every imported file that may be seen, newest first."""
     query = select(s.log).where(batches.visible(s.log.c.batch_id)).order_by(s.log.c.id.desc())
     return tuple(_log(row) for row in c.execute(query) if row.extra)
+
+
+def of_trace(c: Connection, trace_id: int) -> Log | None:
+    """The imported file that a trace came from; None for one that came otherwise."""
+    row = c.execute(select(s.log).join(s.trace, s.trace.c.log_id == s.log.c.id).where(s.trace.c.id == trace_id)).first()
+    return None if row is None or not row.extra or "kind" not in row.extra else _log(row)
 
 
 def by_name(c: Connection, name: str) -> Log:

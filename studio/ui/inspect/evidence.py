@@ -10,12 +10,13 @@ from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QBrush, QColor, QFont, QIcon, QPainter, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
+from studio.exchange.foreign_export import Standing
 from studio.render.prose import visible
 from studio.store import segmentations
 from studio.store.flags import Flag
 from studio.ui.context import Context
 from studio.ui.inspect.cursor import Cursor, Position
-from studio.ui.inspect.opened import Moment, Opened, Voice
+from studio.ui.inspect.opened import Moment, Opened, Source, Voice
 from studio.ui.widgets import faces
 from studio.ui.widgets.score_strip import summary
 from studio.ui.widgets.step_model import WORDS
@@ -42,6 +43,7 @@ class Fact:
     hatched: bool = False
     tip: str = ""
     span: tuple[int, int] | None = None  # where in the text it stands: a click goes there
+    warns: bool = False
 
 
 SPAN_ROLE = int(Qt.ItemDataRole.UserRole)
@@ -183,6 +185,9 @@ class EvidencePanel(QTreeWidget):
         if fact.rating is not None:
             item.setIcon(0, self._icon(fact.rating))
             item.setForeground(1, self._theme.colours.rating(fact.rating))
+        if fact.warns:
+            item.setForeground(1, self._theme.colours.q("unsure"))
+            item.setFont(1, self._theme.font(9.5, QFont.Weight.DemiBold))
         if fact.hatched:
             item.setBackground(1, QBrush(self._theme.colours.q("border"), Qt.BrushStyle.BDiagPattern))
             item.setForeground(1, self._theme.colours.q("secondary"))
@@ -294,6 +299,14 @@ def _moment(moment: Moment) -> Fact:
     return Fact(what, moment.name, rating, tip=f"{moment.at[:10]} {moment.at[11:19]} UTC, by {moment.name}")
 
 
+def _file(source: Source) -> Fact:
+    """Whether the file that the trace came from is still what it was."""
+    whole = source.standing in (Standing.COPIED, Standing.IN_PLACE)
+    remedy = "" if whole else "\nThe trace itself is kept whole: export it with --format original --from-tables."
+    tip = f"{visible(source.path)}\nsha256 {source.sha256}{remedy}"
+    return Fact("source file", source.standing.value, tip=tip, warns=not whole)
+
+
 def _trace(opened: Opened) -> Iterable[Fact]:
     trace = opened.trace
     if trace.id > 0:
@@ -302,6 +315,8 @@ def _trace(opened: Opened) -> Iterable[Fact]:
     for name, value in (("log", said.log), ("sample", said.sample), ("epoch", said.epoch)):
         if value not in ("", None):
             yield Fact(name, visible(str(value)))
+    if opened.source is not None:
+        yield _file(opened.source)
     if opened.projects:
         yield Fact("project", "\n".join(opened.projects))
     if trace.model:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from studio.domain import Annotation, Entry, StepScores, Trace
+from studio.exchange import foreign_export
+from studio.exchange.foreign_export import Standing
 from studio.store import annotations as verbs
 from studio.store import (
     bookmarks,
@@ -34,6 +36,7 @@ from trainer.reasoning.segment import Span
 
 LOW = 0.5  # a step with a lower score is a hit: the PRM thinks it is wrong
 NO_RATING = 2
+COMPARED = 4 << 20  # bytes: a source that was written to is compared up to here while somebody waits for a trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,15 @@ class Marks:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """The imported file that a trace came from, as it stands now."""
+
+    path: str
+    sha256: str
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """What the Inspect page shows of a trace."""
 
@@ -90,6 +102,7 @@ class Opened:
     marks: Marks
     tokens: TokenArrays | None = None
     flags: tuple[Flag, ...] = ()
+    source: Source | None = None
 
     @property
     def count(self) -> int:
@@ -155,7 +168,7 @@ def read_trace(c: Connection, trace_id: int, annotator_id: int) -> Opened:
     history = [entry for annotation in said for entry in verbs.timeline(c, annotation.id)]
     history.sort(key=lambda entry: entry.id, reverse=True)
     lines = [_line(each, trace, of) for each in reversed(scores.of_trace(c, trace_id))]
-    return assemble(
+    made = assemble(
         trace,
         conversations.read(c, trace_id),
         voices=tuple(_voice(a, trace, names, annotator_id) for a in said),
@@ -167,6 +180,12 @@ def read_trace(c: Connection, trace_id: int, annotator_id: int) -> Opened:
         marked=tuple(span for mark in bookmarks.of_trace(c, trace_id) if (span := mark.span_in(trace.text))),
         branches=tuple(c.scalars(select(candidate.c.ordinal).where(candidate.c.trace_id == trace_id).distinct())),
     )
+    return replace(made, source=_source(c, trace_id))
+
+
+def _source(c: Connection, trace_id: int) -> Source | None:
+    log = foreign_export.of_trace(c, trace_id)
+    return None if log is None else Source(str(log.path), log.sha256, log.standing(most=COMPARED))
 
 
 def assemble(

@@ -21,6 +21,8 @@ from studio.filling import read_in_helpers
 from studio.store import bookmarks, find, projects, segmentations, traces
 from studio.store import schema as s
 from studio.store.schema_inspect import source_record
+from studio.ui.inspect.evidence import _trace
+from studio.ui.inspect.opened import read_trace
 from studio.workspace import Workspace
 from tests.unit.exchange.archives import archive, log, sample
 from tests.unit.exchange.test_transfer import sizes
@@ -157,6 +159,8 @@ def test_a_moved_or_changed_file_says_so(workspace: Workspace, tmp_path: Path) -
     assert known.standing() is Standing.CHANGED
     path.write_bytes(original)  # a new time, the same bytes
     assert known.standing() is Standing.IN_PLACE
+    assert known.standing(most=len(original)) is Standing.IN_PLACE
+    assert known.standing(most=len(original) - 1) is Standing.TOUCHED
     path.rename(tmp_path / "elsewhere.jsonl")
     assert known.standing() is Standing.MOVED
     report = export_original(workspace, "a.jsonl", tmp_path / "out")
@@ -165,6 +169,23 @@ def test_a_moved_or_changed_file_says_so(workspace: Workspace, tmp_path: Path) -
     assert lines_of(tmp_path / "out") == [json.loads(x) for x in original.splitlines()]
     with pytest.raises(NotFoundError, match=r"b\.jsonl.*there are: a\.jsonl"):
         export_original(workspace, "b.jsonl", tmp_path / "out")
+
+
+def test_the_evidence_of_a_trace_names_its_file_and_how_it_stands(workspace: Workspace, tmp_path: Path) -> None:
+    path = rows(tmp_path / "a.jsonl", range(2))
+    import_files(workspace, [path])
+
+    def said() -> tuple[str, bool]:
+        with workspace.database.read() as c:
+            (line,) = (line for line in _trace(read_trace(c, 1, 0)) if line.name == "source file")
+        assert str(path) in line.tip
+        return line.value, line.warns
+
+    assert said() == ("in its place", False)
+    path.write_bytes(path.read_bytes() + b"{}\n")
+    assert said() == ("changed since", True)
+    path.unlink()
+    assert said() == ("moved or deleted", True)
 
 
 def test_cancel_leaves_nothing(workspace: Workspace, tmp_path: Path) -> None:
