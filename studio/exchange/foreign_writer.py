@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from studio.exchange.foreign import ForeignTrace, StepsBy, steps_of
+from studio.exchange.foreign import ForeignTrace, StepsBy, cut
 from studio.exchange.put_rows import put_rows
 from studio.store import segmentations, token_values
 from studio.store.token_values import TokenArrays
@@ -70,9 +70,9 @@ def ready_trace(trace: ForeignTrace, record_sha: str, number: int, times: int, b
         (number, m.role, _json([[b.kind.value, b.start, b.end] for b in m.blocks]), _json(m.extra))
         for number, m in enumerate(trace.messages)
     ]
-    steps, method = steps_of(trace, by), by.method if trace.steps is None else segmentations.GIVEN
-    starts, ends = array("Q", [step.start for step in steps]), array("Q", [step.end for step in steps])
-    return ReadyTrace(uid, problem, columns, messages, starts, ends, method, trace.tokens)
+    starts, ends = cut(trace, by)
+    method = by.method if trace.steps is None else segmentations.GIVEN
+    return ReadyTrace(uid, problem, columns, messages, array("Q", starts), array("Q", ends), method, trace.tokens)
 
 
 def _json(value: object) -> str | None:

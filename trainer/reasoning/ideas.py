@@ -53,13 +53,15 @@ _ASKED = re.compile(
 _AS_YOU_LIKE = ("Use any ", "Use whatever ")
 _INFERS = re.compile(r"[^.!?\n]{0,300}\bwhich (?:suggests|means|implies|indicates)\b")
 _SUM = re.compile(r"[\d.,+\-−*/×÷·()^$% ]{1,100}=[\d.,+\-−*/×÷·=()^$% ]{1,200}(?:\Z|\n|(?<=\. )(?=[A-Z]))")
-_MAY_GO_ON = frozenset("0123456789$(CRGPNTHSYIUJ")  # first signs of sentences that may go with the one before
+_SUMS, _VERDICTS, _GOES = map(frozenset, ("0123456789$(", "CRGPN", "THSYIUJ"))  # first signs of those below
+_BEFORE_NUMBERS = frozenset(" \t\r\n#")  # signs before the space before the number of an item or heading
+_SHORTENED = frozenset(("vs", "cf", "resp", "approx"))
 _VERDICT = re.compile(r"(?:Correct|Right|Good|Great|Perfect|Nice)[.!](?:\s|\Z)")
 _FIRST = ": First"  # a lead-in and the first step on one line
 _BRINGS = frozenset(":：*")  # ends of lines that may bring the next one
 _SPACES = re.compile(r"[ \t]*")
 _DISPLAY = ("\\[", "$$", "\\begin{", "[asy]", "```")
-_NAME = 40  # code points of an item that may be a mere name
+_NAME = 40  # code points of an item that may be a mere name, or of a word
 _LOOK_BACK = 200  # code points of a line that say what it is
 
 
@@ -68,9 +70,13 @@ def segment_ideas(text: str, start: int = 0, end: int | None = None) -> tuple[Sp
     stop = len(text) if end is None else end
     if not 0 <= start <= stop <= len(text):
         raise ValueError(f"[{start}, {stop}) is no stretch of a text of {len(text)} characters")
+    return tuple(map(Span, *places(text, start, stop)))
+
+
+def places(text: str, start: int, stop: int) -> tuple[list[int], list[int]]:
+    """Where the steps of text[start:stop] begin and end; for millions of them, which would be dear as spans."""
     starts = _starts(text, start, stop)
-    ends = [first + len(text[first:behind].rstrip()) for first, behind in pairwise([*starts, stop])]
-    return tuple(map(Span, starts, ends))
+    return starts, [first + len(text[first:behind].rstrip()) for first, behind in pairwise([*starts, stop])]
 
 
 def _starts(text: str, start: int, stop: int) -> list[int]:
@@ -221,16 +227,20 @@ def _is_unfinished(line: str) -> bool:
 
 def _sentence_begins(text: str, behind: int, place: int, start: int, stop: int) -> bool:
     """Whether the sentence at `place` begins a step; the mark that ends the one before stands before `behind`."""
-    near = text[max(start, behind - 12) : behind]
-    if text[behind - 1] == "." and _ABBREVIATION.fullmatch(near.rsplit(None, 1)[-1] + text[place]):
+    sign, space = text[place], text.rfind(" ", max(start, behind - _NAME), behind)
+    word = text[space + 1 : behind - 1]
+    plain = space > start and text[space - 1] not in _BEFORE_NUMBERS and word.islower() and word.isalpha()
+    if not plain or word in _SHORTENED:
+        near = text[max(start, behind - 12) : behind]
+        if text[behind - 1] == "." and _ABBREVIATION.fullmatch(near.rsplit(None, 1)[-1] + sign):
+            return False
+        if ("\n" in near or behind - 12 <= start) and _NUMBER.fullmatch(near[near.rfind("\n") + 1 :].lstrip()):
+            return False
+    if sign in _SUMS:
+        return not _SUM.match(text, place, stop)
+    if sign in _VERDICTS and _VERDICT.match(text, place, stop):
         return False
-    if ("\n" in near or behind - 12 <= start) and _NUMBER.fullmatch(near[near.rfind("\n") + 1 :].lstrip()):
-        return False
-    if text[place] not in _MAY_GO_ON:
-        return True
-    if _SUM.match(text, place, stop) or _VERDICT.match(text, place, stop):
-        return False
-    if not _GOES_ON.match(text, place, stop) or _INFERS.match(text, place, stop):
+    if sign not in _GOES or not _GOES_ON.match(text, place, stop) or _INFERS.match(text, place, stop):
         return True
     if text.startswith(_AS_YOU_LIKE, place, stop):
         return False
