@@ -144,8 +144,9 @@ class Residents:
 
     def _ask(self, run: StoredRun, request: AnyRequest, listener: Listener) -> str:
         folder = RunFolder(self.workspace.path / run.folder)
+        lives = run.state is StoredState.STARTED  # then the table need not be asked at once: its answer is on the way
         with self._lock:
-            self._tails.setdefault(run.id, Tail(folder.events)).due = 0.0
+            self._tails.setdefault(run.id, Tail(folder.events)).due = lives * (time.monotonic() + LOOK_SECONDS)
             self._asked[request.id] = _Asked(request.id, run.id, listener)
             self._may_wake.add(run.id)
             self._last_asked = time.monotonic()

@@ -22,6 +22,7 @@ TIPS = {
     "Drawn": "Tokens that were drawn for all that was tried, kept or not",
     "Read": "Tokens that the policy read",
     "PRM calls": "Prefixes that the PRM scored",
+    "Time": "From asking to the answer; the first one waits until a worker has loaded the models",
 }
 NUMBERS = frozenset({"Thinking", "Said", "Drawn", "Read", "PRM calls", "Time", "Cost"})
 

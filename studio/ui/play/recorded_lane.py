@@ -22,7 +22,8 @@ class RecordedLane(Lane):
         self.begun: Begun | None = None
         run = context.actions.run
         self.go_on = button("", partial(run, "play_go_on"), tip="The next race begins there: X")
-        self.away = button("Take away", partial(run, "play_take_away"), tip="The trace leaves this page: Shift+X")
+        self.away = button("✕", partial(run, "play_take_away"), tip="The trace leaves this page: Shift+X")
+        self.away.setAccessibleName("Take the recorded trace away")
         tools = QHBoxLayout()
         tools.addWidget(self.go_on)
         tools.addWidget(self.away)
@@ -50,7 +51,7 @@ class RecordedLane(Lane):
 
     def _name(self) -> None:
         if self.begun is not None:
-            self.go_on.setText(f"✓ from step {self.begun.steps}: undo")
+            self.go_on.setText(f"✓ from step {self.begun.steps} · undo")
         else:
             self.go_on.setText(f"Go on from step {self.step}")
         self.go_on.setEnabled(self.begun is not None or self.recorded.start is not None)

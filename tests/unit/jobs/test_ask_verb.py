@@ -68,6 +68,10 @@ def test_each_way_of_answering_is_a_recipe_with_settings_that_it_knows():
     ({"way": Way.BEAM, "prm": "p", "settings": {"strategy": "DVTS"}}, "--set strategy=DVTS: write --strategy DVTS"),
     ({"settings": {"model": "x"}}, "write --model x"),
     ({"difficulty": 0.5, "settings": {"difficulty": "1"}}, "say the same thing twice"),
+    ({"way": Way.MAJORITY, "settings": {"temperature": "0"}}, "among 8 copies; set temperature above 0"),
+    ({"way": Way.DVTS, "prm": "p", "n": 1, "settings": {"temperature": "0"}}, "or n and width to 1"),
+    ({"routed": True, "reasoning": "x", "settings": {"temperature": "0"}}, "samples of the fast model agree always"),
+    ({"routed": True, "reasoning": "x", "prefix": "<think>"}, "begins every answer anew"),
 ])  # fmt: skip
 def test_what_does_not_go_together_is_said(given: dict[str, Any], words: str):
     with pytest.raises(RunError, match=words):

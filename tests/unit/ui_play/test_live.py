@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from studio.errors import RunError
 from studio.jobs.asking import Way
 from studio.ui.play.live import Live
 from studio.ui.play.outcome import judge
-from studio.ui.play.values import ENTRANTS, ROUTER, Budgets, Entrant, Models, Play, asking
+from studio.ui.play.values import ENTRANTS, ROUTER, Begun, Budgets, Entrant, Models, Play, asking
 from trainer.contract.events import Grew, Wrote
 from trainer.contract.generated import SearchNode, Spent
 from trainer.contract.requests import GenerateRequest, RouteRequest, SearchRequest
@@ -58,6 +59,45 @@ def test_thinking_and_answer_are_counted_apart() -> None:
     budget = shown.opened().conversation.budget
     assert (budget.thinking, budget.answer, budget.used, budget.granted) == (3, 2, 5, 30)
     assert not budget.mismatch
+
+
+def test_what_a_race_goes_on_from_counts_and_stands_before_the_rest() -> None:
+    begun = Begun(7, "u" * 32, 1, "<think>\n1 + 1\n", thinking=5)
+    shown = Live("What is 1 + 1?", "2", "Policy", "Beam", GRANT, begun)
+    assert shown.opened().trace.text == begun.text
+    assert shown.opened().conversation.budget.used == 5
+    shown.take(grew({0: SearchNode(-1, "?"), 1: SearchNode(0, "= 2\n", 0.9, 0.9, tokens=2, round=1)}))
+    assert shown.opened().trace.text == begun.text + "= 2\n"
+    shown.take(wrote(begun.text + "= 2\n", (14, 16)))
+    assert (shown.opened().conversation.budget.thinking, shown.opened().conversation.budget.used) == (7, 7)
+    play = Play("What is 1 + 1?", None, Models("policy", "prm"), Budgets(20, 10), ENTRANTS[:1], begun=begun)
+    for models in (Models("policy"), Models("policy", "prm")):
+        request = asking(replace(play, models=models), ONE).request
+        assert isinstance(request, GenerateRequest | SearchRequest)
+        assert (request.prefix, request.forked_from) == (begun.text, begun.uid)
+
+
+def test_the_router_s_second_model_has_a_grant_of_its_own() -> None:
+    play = Play("What is 1 + 1?", None, Models("p", reasoning="r"), Budgets(20, 10), (ROUTER,))
+    later = play.later(ROUTER)
+    assert later is not None
+    assert play.later(ONE) is None
+    shown = Live("What is 1 + 1?", None, "p", "Router", GRANT, later=later)
+    for number in range(later[0]):
+        shown.take(wrote("1", (0,), trace=number, done=True))
+    assert shown.opened().conversation.budget.thinking_granted == 20
+    shown.take(wrote("1", (0,), trace=later[0]))
+    assert shown.opened().conversation.budget.thinking_granted == 30
+
+
+def test_copies_are_objected_to() -> None:
+    cold = Play("?", None, Models("p", "prm"), Budgets(20, 10), ENTRANTS, temperature=0.0)
+    assert [each.title for each in ENTRANTS if not cold.objection(each)] == ["One trace", "Router"]
+    one = replace(cold, n=1)
+    assert [each.title for each in ENTRANTS if not one.objection(each)] == [
+        "One trace", "Self-consistency", "Best-of-n", "Weighted best-of-n", "Router"
+    ]  # fmt: skip
+    assert not any(replace(cold, temperature=0.5).objection(each) for each in ENTRANTS)
 
 
 def test_of_many_traces_the_one_being_written_is_shown() -> None:
@@ -145,3 +185,10 @@ def test_the_exact_checks_judge_what_stands_there() -> None:
     assert differs.verdict is Verdict.REVIEW
     assert {finding.category for finding in differs.findings} == {Category.INCONSISTENCY}
     assert "1 flag" in differs.words
+
+
+def test_a_text_that_grows_is_not_called_cut_off() -> None:
+    text = "<think>\n1 + 1 = 2\nSo it is 2, as one and one make two, and nothing else is asked for"
+    assert judge(text, (), "What is 1 + 1?").verdict is Verdict.NOT_ASSESSABLE
+    growing = judge(text, (), "What is 1 + 1?", grows=True)
+    assert (growing.verdict, growing.findings, growing.gap) == (Verdict.ALLOW, (), "")
