@@ -125,6 +125,10 @@ def _form_of(path: Path) -> ReportForm:
 def chosen(c: Connection, args: argparse.Namespace) -> list[int]:
     """The traces that --trace, --find or --project say; all without one. Raises NotFoundError, FindError."""
     if args.trace:
+        known = {row.id for row in traces.load_many(c, tuple(args.trace))}
+        missing = [str(each) for each in args.trace if each not in known]
+        if missing:
+            raise NotFoundError(f"no trace {', '.join(missing)} in {args.workspace}; `steplens traces` lists them")
         return list(args.trace)
     if args.find:
         return [hit.trace_id for hit in find_spans.search(c, Query(args.find, Mode.WORDS), limit=EVERYTHING).hits]

@@ -206,6 +206,8 @@ def test_the_verb_takes_traces_words_and_flags(workspace: Path, capsys: pytest.C
     assert main([*common, "--find", "denominator"]) == 0
     assert "1 traces" in capsys.readouterr().out
     assert "Trace 2" not in out.read_text()
+    assert main([*common, "--trace", "1", "--trace", "777"]) == 1
+    assert "no trace 777" in capsys.readouterr().err
     assert main([*common, "--redact-flags", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said == {"path": str(out), "traces": 2, "bytes": out.stat().st_size, "taken_out": 1}
