@@ -15,7 +15,7 @@ from trainer.contract.rubrics import RubricCard
 from trainer.contract.spec import build
 from trainer.contract.specs.rubric import RubricBy, RubricSpec
 from trainer.reasoning import rubric_asks
-from trainer.reasoning.rubric_asks import Cost
+from trainer.reasoning.judging import JudgeCost
 
 LEAST_EXAMPLES = 3
 CLASSIFIED_STEPS_A_SECOND = 1500.0
@@ -44,14 +44,14 @@ def objections(c: Connection, order: RunOrder) -> tuple[str, ...]:
     return ()
 
 
-def cost(c: Connection, order: RunOrder, counts: Counts) -> Cost:
+def cost(c: Connection, order: RunOrder, counts: Counts) -> JudgeCost:
     """What a checked order will ask, from the mean length of its rows; a classifier asks nothing.
 
     Raises NotFoundError.
     """
     spec, card = _spec(order), rubrics.card(c, str(order.parameters["rubric"]))
     if spec.by is RubricBy.CLASSIFIER:
-        return Cost(counts.rows, 0, 0, 0, 0.0)
+        return JudgeCost(counts.rows)
     return _of_judge(spec, card, counts)
 
 
@@ -73,8 +73,8 @@ def time_of(workspace: Workspace, order: RunOrder, counts: Counts) -> tuple[floa
             return None, "time: unknown"
         asked = cost(c, order, counts)
     if spec.judge_url:
-        seconds = START_SECONDS + asked.questions * rubric_asks.QUESTION_SECONDS
-        return seconds, f"time: assumed, {rubric_asks.QUESTION_SECONDS:g} s a question, one after the other"
+        seconds = START_SECONDS + asked.questions * rubric_asks.QUESTION_SECONDS / spec.parallel
+        return seconds, f"time: assumed, {rubric_asks.QUESTION_SECONDS:g} s a question, {spec.parallel} at once"
     weights = weights_of(workspace, order, JUDGE)
     if not weights:
         return None, "time: unknown, as the judge is not on this machine"
@@ -83,7 +83,7 @@ def time_of(workspace: Workspace, order: RunOrder, counts: Counts) -> tuple[floa
     return START_SECONDS + work / flops, "time: assumed from the judge's size, if it always writes as much as it may"
 
 
-def _of_judge(spec: RubricSpec, card: RubricCard, counts: Counts) -> Cost:
+def _of_judge(spec: RubricSpec, card: RubricCard, counts: Counts) -> JudgeCost:
     number = min(counts.rows, spec.judge_limit or counts.rows)
     lengths = [counts.characters // max(counts.rows, 1)] * number
     prices = {"price_input": spec.price_input, "price_output": spec.price_output}

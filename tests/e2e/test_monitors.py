@@ -138,7 +138,7 @@ def test_a_look_tells_what_a_judge_costs_before_it_starts(qtbot: QtBot, tmp_path
         assert dialog.cost.text() == ""
         asked = {"judge_url": "http://127.0.0.1:9/v1", "judge_model": "judge", "price_input": 2.0, "price_output": 8.0}
         dialog.form.set_values({**dialog.form.values(), **asked})
-        seat.wait(lambda: dialog.cost.text().startswith("The judge will be asked"))
+        seat.wait(lambda: dialog.cost.text().startswith("4 traces, about 10 questions"))
         assert "questions" in dialog.cost.text()
         assert dialog.order().parameters["task"] in (MonitorTask.SCORE, MonitorTask.SCORE.value)
         seat.picture("monitor-look")

@@ -17,7 +17,8 @@ from trainer.contract.events import Notice
 from trainer.contract.records import FlagRecord, InputRow, MonitorRecord
 from trainer.contract.run_folder import RunFolder, read_records
 from trainer.contract.spec import RunSpec, build, parameters
-from trainer.models.monitor_judge import Local
+from trainer.models import speakers
+from trainer.models.speakers import Local, in_order
 from trainer.reasoning.safety import Category
 from trainer.runtime.worker import run_attempt
 
@@ -127,6 +128,25 @@ def test_a_judge_of_this_machine(tmp_path: Path) -> None:
             """Said to nobody."""
 
     speaker = Local(Quiet(), "tiny", "tiny", "", 0)  # type: ignore[arg-type]
-    chance = speaker.p_yes("Yes or No?", lambda: None)
-    assert chance is None or 0 <= chance <= 1
-    assert isinstance(speaker.write("Say something.", 4, lambda: None), str)
+    prompts = [f"Is {'it ' * k}so? Yes or No?" for k in (1, 40, 7, 7, 200)]
+    chances = in_order(speaker.p_yes(prompts, lambda: None), len(prompts))
+    replies = in_order(speaker.write(prompts, 12, lambda: None), len(prompts))
+    for place, prompt in enumerate(prompts):
+        alone = in_order(speaker.p_yes([prompt], lambda: None), 1)[0]
+        assert chances[place] is None if alone is None else chances[place] == pytest.approx(alone, abs=1e-5)
+        assert in_order(speaker.write([prompt], 12, lambda: None), 1) == [replies[place]]
+    with pytest.raises(KeyboardInterrupt):
+        in_order(speaker.write(prompts, 12, stop), len(prompts))
+
+
+def stop() -> None:
+    raise KeyboardInterrupt
+
+
+def test_texts_of_like_length_go_together() -> None:
+    lengths = [10, 9_000, 5_000, 12, 40_000, 6_000, 11]
+    batches = list(speakers.in_batches(lengths))
+    assert sorted(place for batch in batches for place in batch) == list(range(7))
+    assert all(len(b) == 1 or len(b) * max(lengths[k] for k in b) <= speakers.TOKENS_AT_ONCE for b in batches)
+    assert [len(b) for b in batches] == [3, 2, 1, 1]
+    assert list(speakers.in_batches([])) == []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Lock, Thread
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,7 +33,10 @@ from trainer.contract.records import InputRow
 from trainer.contract.rubrics import RubricCard, RubricExample, RubricRecord
 from trainer.contract.run_folder import RunFolder, read_records
 from trainer.contract.spec import RunSpec, build, parameters
+from trainer.contract.specs.rubric import RubricSpec
+from trainer.models.rubric_judge import RubricJudge
 from trainer.models.rubric_learn import Options, RubricClassifier, TooFewError
+from trainer.models.speakers import Distant
 from trainer.runtime.worker import run_attempt
 
 DOUBTS = ("Wait, that cannot be right.", "Hold on, I must have made a mistake.", "Hmm, let me check that again.")
@@ -149,12 +153,35 @@ class Answers(BaseHTTPRequestHandler):
     """Copies every doubt it sees and words that stand nowhere; says yes with 0.8 of 0.9, but no of one doubt."""
 
     asked: ClassVar[list[str]] = []
+    lock: ClassVar[Lock] = Lock()
+    open_now: ClassVar[int] = 0
+    most: ClassVar[int] = 0  # requests open at once
+    second: ClassVar[Event] = Event()  # another came while one was open
+    go_on: ClassVar[Event] = Event()  # the model "hanging" answers
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         prompt = asked["messages"][-1]["content"]
-        Answers.asked.append(prompt)
-        if asked["model"] == "broken":
+        with Answers.lock:
+            Answers.asked.append(prompt)
+            Answers.open_now += 1
+            Answers.most = max(Answers.most, Answers.open_now)
+            if Answers.open_now > 1:
+                Answers.second.set()
+        try:
+            if asked["model"] == "several":
+                Answers.second.wait(60)  # the first answer waits until another question has come: the order is mixed
+            if asked["model"] == "hanging":
+                Answers.go_on.wait(60)
+            with contextlib.suppress(ConnectionError):  # who asked has gone
+                self.answer(asked, prompt)
+        finally:
+            with Answers.lock:
+                Answers.open_now -= 1
+
+    def answer(self, asked: dict[str, Any], prompt: str) -> None:
+        """What it says."""
+        if asked["model"] == "broken" or (asked["model"] == "partly" and "Question 5?" in prompt):
             self.send_error(400, "no such model")
             return
         choice: dict[str, Any] = {"index": 0, "finish_reason": "stop"}
@@ -183,6 +210,9 @@ class Answers(BaseHTTPRequestHandler):
 @pytest.fixture
 def address() -> Iterator[str]:
     Answers.asked.clear()
+    Answers.most = 0
+    Answers.second.clear()
+    Answers.go_on.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -205,6 +235,48 @@ def test_a_judge_quotes_is_checked_and_judges_each_passage(workspace: Workspace,
     assert "at the given prices" in said.message
     assert len(Answers.asked) == 18 + 6, "one question a trace, one more a passage that stands in it"
     assert all("It is there in:\n- Wait, this is wrong." in prompt for prompt in Answers.asked)
+
+
+def test_several_questions_at_once_find_what_one_by_one_finds(workspace: Workspace, address: str) -> None:
+    made = []
+    for parallel, model in ((1, "m"), (4, "several")):
+        Answers.most = 0
+        folder = go(workspace, by="judge", judge_url=address, judge_model=model, parallel=parallel)
+        records = [record for record in read_records(folder.records)[0] if isinstance(record, RubricRecord)]
+        made.append([(record.row, record.quotes) for record in records])
+        assert 1 < Answers.most <= 4 if parallel > 1 else Answers.most == 1
+    assert made[0] == made[1], "in the order of the rows, too"
+    assert sum(len(quotes) for _, quotes in made[0]) == 4
+
+
+def test_a_row_that_fails_leaves_the_others(workspace: Workspace, address: str) -> None:
+    folder = go(workspace, by="judge", judge_url=address, judge_model="partly")
+    notices = [event for event in events_of(folder) if isinstance(event, Notice) and event.code == "judge_failed"]
+    assert len(notices) == 1
+    assert len(read_records(folder.records)[0]) == 17
+    end = next(event for event in events_of(folder) if isinstance(event, Ended))
+    assert (end.summary["rows"], end.summary["failed"]) == (18, 1)
+
+
+def test_cancel_does_not_wait_for_answers(address: str) -> None:
+    spec = build("rubric", {"rubric": "Doubt", "by": "judge", "judge_url": address, "judge_model": "hanging"})
+    assert isinstance(spec, RubricSpec)
+    rows = [
+        InputRow(id=f"r{k}", trace=f"t{k}", segmentation=1, problem="p", steps=(text,), step_ids=(0,))
+        for k, text in enumerate(DOUBTS)
+    ]
+    judge = RubricJudge(spec, RubricCard(uid="u", name="Doubt", version=1), Distant(spec, ""))
+
+    def check() -> None:
+        if len(Answers.asked) == len(rows):
+            raise KeyboardInterrupt
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            judge.look(rows, check, lambda _done: None)
+        assert Answers.open_now, "the questions were open, and nobody waited for them"
+    finally:
+        Answers.go_on.set()
 
 
 def test_what_was_not_judged_is_not_clean_and_is_tried_again(

@@ -1,4 +1,4 @@
-"""The judge of the safety monitor: a local policy, or a model behind an address.
+"""The judge of the safety monitor.
 
 What it is asked stands in `trainer.reasoning.judging`. A question that fails leaves the row without a score: nothing
 that was not judged is clean.
@@ -6,116 +6,22 @@ that was not judged is clean.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from trainer.contract.events import Level
-from trainer.contract.keys import KeyMissing, Keys
 from trainer.contract.records import InputRow, MonitorRef
 from trainer.contract.specs.monitor import MonitorSpec
-from trainer.contract.specs.rubric import RubricSpec
-from trainer.models.endpoint import Ask, Endpoint, EndpointError, EndpointSettings, Price, Turn
+from trainer.models.endpoint import EndpointError
+from trainer.models.speakers import Check, Speaker, in_order, speaker_of
 from trainer.reasoning import consistency, judging
 from trainer.reasoning.judging import Quote
-from trainer.reasoning.monitor_looks import Check, Looked, text_of
+from trainer.reasoning.monitor_looks import Looked, text_of
 from trainer.reasoning.monitor_units import locate
 from trainer.reasoning.safety import CATEGORIES, Category, Finding, Part
-from trainer.runtime.worker import RunFailed, Worker
+from trainer.runtime.worker import Worker
 
 NOTHING = (None,) * len(CATEGORIES)
-TOP = 20  # alternatives of the first token that are asked for
-
-
-class Speaker(Protocol):
-    """A model that can be asked."""
-
-    name: str
-    version: str
-
-    def write(self, prompt: str, tokens: int, check: Check) -> str:
-        """A reply of at most so many tokens. Raises EndpointError."""
-        ...
-
-    def p_yes(self, prompt: str, check: Check) -> float | None:
-        """P(yes) of a one-word answer; None where it said neither. Raises EndpointError."""
-        ...
-
-
-class Distant:
-    """A model behind an OpenAI-compatible address."""
-
-    def __init__(self, spec: MonitorSpec | RubricSpec, key: str) -> None:
-        """Names are as given; nothing is asked yet."""
-        price = Price(spec.price_input, spec.price_output)
-        self.endpoint = Endpoint(EndpointSettings(spec.judge_url, spec.judge_model, price=price), key)
-        self.name, self.version = spec.judge_model or spec.judge_url, spec.judge_url
-
-    def write(self, prompt: str, tokens: int, check: Check) -> str:
-        """The text of the first choice."""
-        ask = Ask(turns=(Turn("user", prompt),), max_tokens=tokens, temperature=0.0)
-        return self.endpoint.ask(ask, check=check).text
-
-    def p_yes(self, prompt: str, check: Check) -> float | None:
-        """From the log-probs of the first token where the server gives them, else 1 or 0 by its word."""
-        ask = Ask(turns=(Turn("user", prompt),), max_tokens=judging.ANSWER_TOKENS, temperature=0.0, top_logprobs=TOP)
-        choice = self.endpoint.ask(ask, check=check).choices[0]
-        tokens = choice.tokens
-        if tokens is not None and tokens.alternatives:
-            for alternatives in tokens.alternatives:
-                found = judging.p_yes(dict(alternatives))
-                if found is not None:
-                    return found
-        return judging.said(choice.text)
-
-
-class Local:
-    """A policy of this machine."""
-
-    def __init__(self, worker: Worker, source: str, name: str, version: str, seed: int) -> None:
-        """Loads it. Raises RunFailed."""
-        import torch
-        from accelerate import Accelerator
-
-        from trainer.models.generate import Decoder
-        from trainer.models.load import ModelError
-        from trainer.models.policies import load_policy
-        from trainer.models.response_tokens import ResponseTokens
-
-        worker.progress("loading the judge", 0, 1, unit="models", force=True)
-        try:
-            self._loaded = load_policy(source, seed=seed)
-        except ModelError as error:
-            raise RunFailed(str(error)) from error
-        self._torch: Any = torch
-        self._device = Accelerator(cpu=worker.spec.device == "cpu").device
-        self._loaded.language.to(self._device).eval()
-        self._decoder = Decoder(self._loaded.language.model, self._loaded.tokenizer, frozen=True)
-        self._tokens = ResponseTokens(self._loaded.tokenizer)
-        self.name, self.version = name, version
-
-    def write(self, prompt: str, tokens: int, check: Check) -> str:
-        """Drawn at a low temperature with a fixed seed."""
-        from trainer.models.generate import Sampling
-
-        ids = self._loaded.prompts.ids_of(prompt)
-        sampling = Sampling(temperature=0.01, max_new_tokens=tokens)
-        made = self._decoder.generate([ids], sampling, n=1, seeds=[0], check=check)
-        return self._tokens.text(made[0][0].ids.tolist())
-
-    def p_yes(self, prompt: str, check: Check) -> float | None:
-        """Yes against no among the first token's probabilities."""
-        check()
-        ids = self._torch.tensor([self._loaded.prompts.ids_of(prompt)], device=self._device)
-        with self._torch.inference_mode():
-            logits = self._loaded.language.model(input_ids=ids).logits[0, -1].float()
-        best = logits.log_softmax(-1).topk(min(200, len(logits)))
-        texts = [self._loaded.tokenizer.decode([int(token)]) for token in best.indices]
-        mass: dict[str, float] = {}
-        for text, logprob in zip(texts, best.values.tolist(), strict=True):
-            mass.setdefault(text, logprob)
-        return judging.p_yes(mass)
 
 
 @dataclass(slots=True)
@@ -163,9 +69,13 @@ class Judge:
 
     def _quotes(self, problem: str, text: str, check: Check) -> tuple[Quote, ...]:
         found: dict[tuple[Category, int], Quote] = {}
-        for window in judging.windows(text, self.spec.judge_tokens):
-            prompt = judging.extraction_prompt(problem, window.of(text))
-            extracted = judging.quotes_in(self.speaker.write(prompt, judging.QUOTES_TOKENS, check), text, window)
+        windows = judging.windows(text, self.spec.judge_tokens)
+        prompts = [judging.extraction_prompt(problem, window.of(text)) for window in windows]
+        replies = in_order(self.speaker.write(prompts, judging.QUOTES_TOKENS, check), len(prompts))
+        for window, reply in zip(windows, replies, strict=True):
+            if isinstance(reply, EndpointError):
+                raise reply
+            extracted = judging.quotes_in(reply, text, window)
             self.made_up += extracted.made_up
             for quote in extracted.quotes:
                 found.setdefault((quote.category, quote.span.start), quote)
@@ -173,11 +83,19 @@ class Judge:
 
     def _verdicts(self, problem: str, text: str, quotes: Sequence[Quote], check: Check) -> tuple[float | None, ...]:
         """0 for a category without a passage, P(yes) for the others, None where the answer was neither yes nor no."""
-        out: list[float | None] = []
-        for category in CATEGORIES:
+        given = {quote.category for quote in quotes}
+        asked = [category for category in CATEGORIES if category in given]
+        prompts = []
+        for category in asked:
             mine = [quote.span.of(text) for quote in quotes if quote.category is category]
-            out.append(self.speaker.p_yes(judging.verdict_prompt(category, problem, mine), check) if mine else 0.0)
-        return tuple(out)
+            prompts.append(judging.verdict_prompt(category, problem, mine))
+        said = in_order(self.speaker.p_yes(prompts, check), len(prompts))
+        scores: dict[Category, float | None] = dict.fromkeys(CATEGORIES, 0.0)
+        for category, score in zip(asked, said, strict=True):
+            if isinstance(score, EndpointError):
+                raise score
+            scores[category] = score
+        return tuple(scores.values())
 
 
 def judge_of(worker: Worker, spec: MonitorSpec) -> Judge:
@@ -187,17 +105,7 @@ def judge_of(worker: Worker, spec: MonitorSpec) -> Judge:
         lengths = lengths[: spec.judge_limit]
     expected = judging.cost(lengths, spec.judge_tokens, price_input=spec.price_input, price_output=spec.price_output)
     worker.notice(Level.INFO, "judge_cost", expected.sentence(), questions=expected.questions)
-    speaker: Speaker
-    if spec.judge_url:
-        try:
-            speaker = Distant(spec, Keys.handed(sys.stdin.buffer).of(spec.judge_key))
-        except (KeyMissing, ValueError) as error:
-            raise RunFailed(str(error)) from error
-    else:
-        given = {model.role: model for model in worker.spec.models}.get("judge")
-        source = str(worker.folder.path / given.path) if given else spec.judge
-        version = given.checksum if given else spec.judge
-        speaker = Local(worker, source, (given.name if given else "") or spec.judge, version, spec.seed)
+    speaker = speaker_of(worker, spec)
     ref = MonitorRef(kind="judge", name=speaker.name, version=f"{judging.VERSION}:{speaker.version}"[:80])
     return Judge(worker, spec, speaker, ref)
 

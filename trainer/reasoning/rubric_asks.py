@@ -6,32 +6,23 @@ shows one passage alone and asks for yes or no. A passage that does not stand in
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trainer.contract.rubrics import RubricCard
-from trainer.reasoning.judging import (
-    ANSWER_TOKENS,
-    CHARACTERS_A_TOKEN,
-    MOST_QUOTES,
-    OVERLAP,
-    QUOTES_TOKENS,
-    SHORTEST,
-    windows,
-)
+from trainer.reasoning.judging import MOST_QUOTES, SHORTEST, SHOWN_PROBLEM, JudgeCost, Words, cost_of, windows
 from trainer.reasoning.segment import Span
 
 VERSION = "1"
 SHOWN_EXAMPLES = 8  # of each side
-SHOWN_PROBLEM = 2000  # characters
+SHOWN_QUOTE = 200  # characters that a passage has: an assumption
 ASKED_QUOTES = 1.0  # passages a trace that are asked about, on average: an assumption, and named as one
 QUESTION_SECONDS = 2.0  # of a model behind an address that nobody has timed yet
 _LINE = re.compile(r"^\s*(?:[-*•]|\d+[.):])\s*(?P<quote>\S.*)$", re.MULTILINE)
 _MARKS = "«»\"'“”‘’` "
 
-__all__ = ["Cost", "Passages", "cost", "extraction_prompt", "passages_in", "verdict_prompt", "windows"]
+__all__ = ["Passages", "cost", "extraction_prompt", "passages_in", "verdict_prompt", "windows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +31,6 @@ class Passages:
 
     spans: tuple[Span, ...]
     made_up: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What looking will take; `money` is 0 where prices are not known, questions and tokens are 0 without a judge."""
-
-    traces: int
-    questions: int
-    tokens_read: int
-    tokens_written: int
-    money: float
-
-    def sentence(self) -> str:
-        """For a person, before anything is asked."""
-        price = f", {self.money:,.2f} at the given prices" if self.money else ", no price given"
-        return (
-            f"{self.traces:,} traces, about {self.questions:,} questions: {self.tokens_read:,} tokens read, at most "
-            f"{self.tokens_written:,} written{price}"
-        )
 
 
 def extraction_prompt(card: RubricCard, problem: str, shown: str) -> str:
@@ -98,19 +70,12 @@ def verdict_prompt(card: RubricCard, problem: str, quote: str) -> str:
 
 def cost(
     card: RubricCard, lengths: Sequence[int], tokens: int, *, price_input: float = 0.0, price_output: float = 0.0
-) -> Cost:
+) -> JudgeCost:
     """What judging texts of these lengths (characters) will take; prices are for a million tokens."""
     first = len(extraction_prompt(card, "", "")) + SHOWN_PROBLEM
-    second = len(verdict_prompt(card, "", "")) + SHOWN_PROBLEM + 200
-    size = max(int(tokens * CHARACTERS_A_TOKEN), 2 * OVERLAP)
-    read = questions = written = 0.0
-    for length in lengths:
-        number = 1 if length <= size else math.ceil((length - OVERLAP) / (size - OVERLAP))
-        read += (length + (number - 1) * OVERLAP + number * first + ASKED_QUOTES * second) / CHARACTERS_A_TOKEN
-        written += number * QUOTES_TOKENS + ASKED_QUOTES * ANSWER_TOKENS
-        questions += number + ASKED_QUOTES
-    money = (read * price_input + written * price_output) / 1e6
-    return Cost(len(lengths), round(questions), round(read), round(written), money)
+    second = len(verdict_prompt(card, "", "")) + SHOWN_PROBLEM + SHOWN_QUOTE
+    words = Words(first, second, ASKED_QUOTES)
+    return cost_of(words, lengths, tokens, price_input=price_input, price_output=price_output)
 
 
 def _described(card: RubricCard) -> str:

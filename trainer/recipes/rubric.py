@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,21 +63,9 @@ def run(worker: Worker) -> dict[str, float]:
     if not rows:
         return _figures(tally, {})
     way = _Judged(worker, spec, card, rows) if spec.by is RubricBy.JUDGE else _Learned(worker, spec, card)
-    for place, row in enumerate(rows):
+    for first in range(0, len(rows), way.together):
         worker.check()
-        if place % TOGETHER == 0:
-            way.ahead(rows[place : place + TOGETHER])
-        tally.rows += 1
-        try:
-            quotes = way.look(row)
-        except EndpointError as error:
-            tally.failed += 1
-            worker.notice(Level.ERROR, "judge_failed", f"row {row.id} was not judged: {error}")
-            continue
-        tally.hits += len(quotes)
-        worker.record(_record(worker, card, row, way, quotes))
-        worker.step += 1
-        worker.progress("looking", worker.step, min(limit, total), unit="traces")
+        _look(worker, way, card, rows[first : first + way.together], tally, min(limit, total))
     worker.flush()
     figures = _figures(tally, way.figures())
     worker.metrics(Split.TEST, figures)
@@ -86,10 +74,31 @@ def run(worker: Worker) -> dict[str, float]:
     return figures
 
 
+def _look(
+    worker: Worker, way: _Learned | _Judged, card: RubricCard, rows: list[InputRow], tally: Tally, total: int
+) -> None:
+    """Look at some rows together; what was found is written in their order."""
+
+    def looked(done: int) -> None:
+        worker.progress("looking", worker.step + done, total, unit="traces")
+
+    found = way.look(rows, looked)
+    for row, quotes in zip(rows, found, strict=True):
+        tally.rows += 1
+        if isinstance(quotes, EndpointError):
+            tally.failed += 1
+            worker.notice(Level.ERROR, "judge_failed", f"row {row.id} was not judged: {quotes}")
+            continue
+        tally.hits += len(quotes)
+        worker.record(_record(worker, card, row, way, quotes))
+        worker.step += 1
+    looked(0)
+
+
 class _Learned:
     """The classifier's way."""
 
-    how = "classifier"
+    how, together = "classifier", TOGETHER
 
     def __init__(self, worker: Worker, spec: RubricSpec, card: RubricCard) -> None:
         self._worker, self._spec = worker, spec
@@ -100,27 +109,23 @@ class _Learned:
         except TooFewError as error:
             raise RunFailed(str(error)) from error
         self.by = card.checksum
-        self._scored: dict[str, tuple[tuple[Unit, ...], NDArray[np.float64]]] = {}
         learned = self._classifier
         held_out = learned.auroc
         said = "not measured: fewer than 5 on a side" if held_out is None else f"AUROC {held_out:.3f} held out"
         text = f"learned from {learned.positives} examples and {learned.negatives} counter-examples and drawn steps"
         worker.notice(Level.INFO, "rubric_learned", f"{text}; {said}")
 
-    def ahead(self, rows: Sequence[InputRow]) -> None:
-        """Score the steps of the rows that come next."""
+    def look(self, rows: Sequence[InputRow], looked: Callable[[int], None]) -> list[tuple[RubricQuote, ...]]:
+        """The likeliest stretches of the model's own words from `lowest` on, of each row."""
         found = [units_of(text_of(row), row.messages, locate(text_of(row), row.steps)) for row in rows]
         texts = [unit.span.of(text_of(row)) for row, units in zip(rows, found, strict=True) for unit in units]
-        scores = self._classifier.scores(texts)
         ends = np.cumsum([len(units) for units in found])
-        self._scored = dict(
-            zip((row.id for row in rows), zip(found, np.split(scores, ends[:-1]), strict=True), strict=True)
-        )
+        parts = np.split(self._classifier.scores(texts), ends[:-1])
+        looked(len(rows))
+        return [self._of(*each) for each in zip(rows, found, parts, strict=True)]
 
-    def look(self, row: InputRow) -> tuple[RubricQuote, ...]:
-        """The likeliest stretches of the model's own words from `lowest` on."""
+    def _of(self, row: InputRow, units: tuple[Unit, ...], scores: NDArray[np.float64]) -> tuple[RubricQuote, ...]:
         text = text_of(row)
-        units, scores = self._scored[row.id]
         best = [k for k in np.argsort(-scores, kind="stable")[: self._spec.most] if scores[k] >= self._spec.lowest]
         return tuple(
             RubricQuote(
@@ -148,14 +153,13 @@ class _Judged:
     def __init__(self, worker: Worker, spec: RubricSpec, card: RubricCard, rows: list[InputRow]) -> None:
         self._worker = worker
         self._judge = RubricJudge.of(worker, spec, card, [len(text_of(row)) for row in rows])
-        self.by = self._judge.name
+        self.by, self.together = self._judge.name, self._judge.speaker.together
 
-    def ahead(self, rows: Sequence[InputRow]) -> None:
-        """A judge reads one trace after the other."""
-
-    def look(self, row: InputRow) -> tuple[RubricQuote, ...]:
-        """Passages that stand in the trace and that the judge said yes to. Raises EndpointError."""
-        return self._judge.look(row, self._worker.check)
+    def look(
+        self, rows: Sequence[InputRow], looked: Callable[[int], None]
+    ) -> list[tuple[RubricQuote, ...] | EndpointError]:
+        """Passages that stand in each trace and that the judge said yes to, or why it was not judged."""
+        return self._judge.look(rows, self._worker.check, looked)
 
     def figures(self) -> dict[str, float]:
         """What was asked."""

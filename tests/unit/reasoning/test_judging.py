@@ -55,8 +55,9 @@ def test_windows_cover_the_text_and_the_cost_counts_them(length: int) -> None:
     assert spans[0].start == 0
     assert spans[-1].end == length
     assert all(b.start == a.end - judging.OVERLAP for a, b in itertools.pairwise(spans))
-    expected = judging.cost([length], 1000, price_input=2.0, price_output=10.0)
-    assert expected.questions == len(spans) + 2
-    assert expected.tokens_read > length / judging.CHARACTERS_A_TOKEN
-    assert expected.money == pytest.approx((expected.tokens_read * 2 + expected.tokens_written * 10) / 1e6)
+    expected = judging.cost([length] * 4, 1000, price_input=2.0, price_output=10.0)
+    assert (expected.traces, expected.questions) == (4, 4 * len(spans) + 6)
+    assert expected.tokens_written == 4 * (len(spans) * judging.QUOTES_TOKENS + 1.5 * judging.ANSWER_TOKENS)
+    assert expected.tokens_read > 4 * length / judging.CHARACTERS_A_TOKEN
+    assert expected.money == pytest.approx((expected.tokens_read * 2 + expected.tokens_written * 10) / 1e6, abs=1e-5)
     assert "questions" in expected.sentence()

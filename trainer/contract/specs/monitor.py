@@ -33,6 +33,10 @@ class MonitorSpec:
     )
     judge_model: str = setting("", "The model's name at that address", group="Judge")
     judge_key: str = setting("", "The name under which the address's key is stored; none: no key", group="Judge")
+    parallel: int = setting(8, "Requests to that address at once", low=1, high=256, group="Judge", advanced=True)
+    requests_a_minute: int = setting(
+        0, "Most requests to it in a minute; 0 = no limit", low=0, high=1_000_000, group="Judge", advanced=True
+    )
     judge_tokens: int = setting(
         6000, "Longest text of a trace that one question shows", low=200, high=200_000, group="Judge", unit="tokens"
     )
