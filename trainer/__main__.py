@@ -63,7 +63,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _serve(given: list[str]) -> int:
-    from trainer.serve import ServeError, serve
+    from trainer.serve import serve
+    from trainer.serve_frame import ServeError
 
     parser = argparse.ArgumentParser(prog="steplens-trainer serve", description="Answer step scores over HTTP.")
     parser.add_argument("model", type=Path, metavar="MODEL", help="a folder with a PRM")
@@ -89,7 +90,8 @@ def _serve_policy(given: list[str]) -> int:
     if args.key_env and not os.environ.get(args.key_env):
         sys.stderr.write(f"there is no environment variable {args.key_env}; set it to the key\n")
         return 2
-    from trainer.serve_policy import ServeError, serve
+    from trainer.serve_frame import ServeError
+    from trainer.serve_policy import serve
 
     try:
         return serve(args.model, port=args.port, device=args.device, key=os.environ.get(args.key_env, ""))

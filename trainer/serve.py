@@ -11,27 +11,17 @@ in padded batches. Bad input is answered with 400 and {"error": "..."}; nothing 
 
 from __future__ import annotations
 
-import signal
-import sys
 import threading
 import time
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import msgspec
 
 from trainer.contract.run_folder import sha256_of_folder
+from trainer.serve_frame import JsonHandler, LocalServer, ServeError, answer_until_stopped
 
-HOST = "127.0.0.1"
-LARGEST_BODY = 64 << 20  # bytes
 PASS_TOKENS = 8192
-
-
-class ServeError(Exception):
-    """The server cannot start; the message says why and what to do."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -99,88 +89,48 @@ class StepScorer:
         return ScoreAnswer(scores, cut, time.perf_counter() - began)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     """One connection; the scorer hangs on the server."""
 
     server: StepServer
-    protocol_version = "HTTP/1.1"
-    timeout = 60
 
     def do_GET(self) -> None:
         """/health and /model."""
         if self.path == "/health":
-            self._answer(HTTPStatus.OK, {"status": "ready"})
+            self.answer(HTTPStatus.OK, {"status": "ready"})
         elif self.path == "/model":
-            self._answer(HTTPStatus.OK, self.server.scorer.about)
+            self.answer(HTTPStatus.OK, self.server.scorer.about)
         else:
-            self._refuse(HTTPStatus.NOT_FOUND, f"no {self.path}; there are GET /health, GET /model and POST /score")
+            self.refuse(HTTPStatus.NOT_FOUND, f"no {self.path}; there are GET /health, GET /model and POST /score")
 
     def do_POST(self) -> None:
         """/score."""
         if self.path != "/score":
-            self._refuse(HTTPStatus.NOT_FOUND, f"no {self.path}; post to /score")
+            self.refuse(HTTPStatus.NOT_FOUND, f"no {self.path}; post to /score")
             return
-        size = self.headers.get("Content-Length", "")
-        if not size.isdigit() or int(size) > LARGEST_BODY:
-            self.close_connection = True  # what it sent has not been read
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"send Content-Length, at most {LARGEST_BODY} bytes")
+        raw = self.body()
+        if raw is None:
             return
         try:
-            request = msgspec.json.decode(self.rfile.read(int(size)), type=ScoreRequest)
+            request = msgspec.json.decode(raw, type=ScoreRequest)
         except msgspec.MsgspecError as error:
-            self._refuse(HTTPStatus.BAD_REQUEST, f"the body is not a score request: {error}")
+            self.refuse(HTTPStatus.BAD_REQUEST, f"the body is not a score request: {error}")
             return
         try:
-            self._answer(HTTPStatus.OK, self.server.scorer.score(request))
+            self.answer(HTTPStatus.OK, self.server.scorer.score(request))
         except (RuntimeError, ValueError, MemoryError) as error:
             self.log_error("scoring failed: %s", error)
-            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"scoring failed: {error}")
-
-    def _refuse(self, status: HTTPStatus, message: str) -> None:
-        self._answer(status, {"error": message})
-
-    def _answer(self, status: HTTPStatus, value: object) -> None:
-        body = msgspec.json.encode(value)
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: ANN401 - the signature of the base class
-        """Errors go to stderr, successful requests are not logged."""
-        if "200" not in args:
-            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {format % args}\n")
+            self.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"scoring failed: {error}")
 
 
-class StepServer(ThreadingHTTPServer):
-    """Listens on 127.0.0.1; `port` 0 takes a free one."""
-
-    daemon_threads = True
+class StepServer(LocalServer):
+    """Scores; `port` 0 takes a free one."""
 
     def __init__(self, scorer: StepScorer, port: int) -> None:
         self.scorer = scorer
-        try:
-            super().__init__((HOST, port), _Handler)
-        except OSError as error:
-            raise ServeError(f"cannot listen on {HOST}:{port}: {error.strerror}; choose another --port") from None
-
-    @property
-    def address(self) -> str:
-        """Where clients find it."""
-        return f"http://{HOST}:{self.server_address[1]}"
+        super().__init__(port, _Handler)
 
 
 def serve(source: Path, *, port: int, device: str = "cpu") -> int:
     """Answer until SIGTERM or SIGINT; prints one line with the address once it is ready. Raises ServeError."""
-    with StepServer(StepScorer(source, device=device), port) as server:
-
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            threading.Thread(target=server.shutdown, daemon=True).start()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop)
-        sys.stdout.write(f"{msgspec.json.encode({'address': server.address, 'model': str(source)}).decode()}\n")
-        sys.stdout.flush()
-        server.serve_forever(poll_interval=0.1)
-    return 0
+    return answer_until_stopped(lambda: StepServer(StepScorer(source, device=device), port), source)

@@ -13,18 +13,13 @@ from __future__ import annotations
 
 import hmac
 import select
-import signal
 import socket
-import sys
-import threading
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import msgspec
@@ -34,6 +29,7 @@ from trainer.models.load import ModelError
 from trainer.models.sampling import BudgetRule, Delta, Ended, Generated, Sampling
 from trainer.models.served import Served, Serving, WeightsError, drawn_seeds
 from trainer.prompts import PromptError as TemplateError
+from trainer.serve_frame import JsonHandler, LocalServer, ServeError, answer_until_stopped
 from trainer.serve_requests import (
     BadRequest,
     ChatBody,
@@ -47,15 +43,9 @@ from trainer.serve_requests import (
 )
 from trainer.serve_stream import Stream
 
-HOST = "127.0.0.1"
-LARGEST_BODY = 64 << 20  # bytes
 PATHS = "GET /health, /version, /v1/models and POST /v1/completions, /v1/chat/completions, /load_weights"
 DEFAULT_TOKENS = {True: 1024, False: 256}  # by whether it is a chat
 FINISH = {Ended.STOP: "stop", Ended.TEXT: "stop"}
-
-
-class ServeError(Exception):
-    """The server cannot start; the message says why and what to do."""
 
 
 class _HungUp(Exception):
@@ -185,40 +175,35 @@ def particulars(one: Generated) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     """One connection; the policy hangs on the server."""
 
     server: PolicyServer
-    protocol_version = "HTTP/1.1"
-    timeout = 60
 
     def do_GET(self) -> None:
         """/health, /version and /v1/models."""
         served = self.server.served
         if self.path == "/health":
-            self._answer(HTTPStatus.OK, {"status": "ready"})
+            self.answer(HTTPStatus.OK, {"status": "ready"})
         elif self.path == "/version":
-            self._answer(HTTPStatus.OK, served.serving)
+            self.answer(HTTPStatus.OK, served.serving)
         elif self.path == "/v1/models":
             about = {"id": served.name, "object": "model", "owned_by": "steplens", "max_model_len": served.context}
-            self._answer(HTTPStatus.OK, {"object": "list", "data": [about]})
+            self.answer(HTTPStatus.OK, {"object": "list", "data": [about]})
         else:
-            self._refuse(HTTPStatus.NOT_FOUND, f"no {self.path}; there are {PATHS}")
+            self.refuse(HTTPStatus.NOT_FOUND, f"no {self.path}; there are {PATHS}")
 
     def do_POST(self) -> None:
         """The two forms of request, and new weights."""
-        size = self.headers.get("Content-Length", "")
-        if not size.isdigit() or int(size) > LARGEST_BODY:
-            self.close_connection = True  # what it sent has not been read
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"send Content-Length, at most {LARGEST_BODY} bytes")
+        raw = self.body()
+        if raw is None:
             return
-        raw = self.rfile.read(int(size))
         given, expected = self.headers.get("Authorization", ""), self.server.expected
         if expected and not hmac.compare_digest(given.encode(), expected.encode()):
-            self._refuse(HTTPStatus.UNAUTHORIZED, "this server wants its key: send it as Authorization: Bearer KEY")
+            self.refuse(HTTPStatus.UNAUTHORIZED, "this server wants its key: send it as Authorization: Bearer KEY")
             return
         if self.headers.get_content_type() != "application/json":  # what a foreign web page may send without asking
-            self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send Content-Type: application/json")
+            self.refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send Content-Type: application/json")
             return
         try:
             if self.path == "/load_weights":
@@ -227,14 +212,14 @@ class _Handler(BaseHTTPRequestHandler):
                 kind = ChatBody if "chat" in self.path else CompletionBody
                 self._write(task_of(self.server.served, read_body(raw, kind)))
             else:
-                self._refuse(HTTPStatus.NOT_FOUND, f"no {self.path}; there are {PATHS}")
+                self.refuse(HTTPStatus.NOT_FOUND, f"no {self.path}; there are {PATHS}")
         except (BadRequest, PromptError) as error:
-            self._refuse(HTTPStatus.BAD_REQUEST, str(error))
+            self.refuse(HTTPStatus.BAD_REQUEST, str(error))
         except (_HungUp, BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         except (RuntimeError, ValueError, MemoryError) as error:
             self.log_error("writing failed: %s", error)
-            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"writing failed: {error}")
+            self.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"writing failed: {error}")
 
     def _load(self, raw: bytes) -> None:
         try:
@@ -244,9 +229,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             serving = self.server.load_weights(Path(body.path), body.version, body.checksum)
         except (WeightsError, OSError) as error:
-            self._refuse(HTTPStatus.CONFLICT, str(error))
+            self.refuse(HTTPStatus.CONFLICT, str(error))
             return
-        self._answer(HTTPStatus.OK, serving)
+        self.answer(HTTPStatus.OK, serving)
 
     def _write(self, task: Task) -> None:
         served, answers = self.server.served, Answers(self.server.served, task)
@@ -273,7 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._event(msgspec.json.encode({"error": {"message": str(error), "code": 500}}).decode())
             return
         if stream is None:
-            self._answer(HTTPStatus.OK, answers.whole(serving, made, others))
+            self.answer(HTTPStatus.OK, answers.whole(serving, made, others))
         else:
             stream.end(made)
 
@@ -295,42 +280,19 @@ class _Handler(BaseHTTPRequestHandler):
     def _event(self, data: str) -> None:
         self.wfile.write(f"data: {data}\n\n".encode())
 
-    def _refuse(self, status: HTTPStatus, message: str) -> None:
+    def refuse(self, status: HTTPStatus, message: str) -> None:
+        """Say what is wrong, in OpenAI's form."""
         kind = "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
-        self._answer(status, {"error": {"message": message, "type": kind, "code": int(status)}})
-
-    def _answer(self, status: HTTPStatus, value: object) -> None:
-        body = msgspec.json.encode(value)
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: ANN401 - the signature of the base class
-        """Errors go to stderr, successful requests are not logged."""
-        if "200" not in args:
-            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {format % args}\n")
+        self.answer(status, {"error": {"message": message, "type": kind, "code": int(status)}})
 
 
-class PolicyServer(ThreadingHTTPServer):
-    """Listens on 127.0.0.1; `port` 0 takes a free one. With a `key`, requests must carry it."""
-
-    daemon_threads = True
+class PolicyServer(LocalServer):
+    """Writes; `port` 0 takes a free one. With a `key`, requests must carry it."""
 
     def __init__(self, served: Served, port: int, key: str = "") -> None:
         self.served = served
         self.expected = f"Bearer {key}" if key else ""
-        self.stopping = threading.Event()
-        try:
-            super().__init__((HOST, port), _Handler)
-        except OSError as error:
-            raise ServeError(f"cannot listen on {HOST}:{port}: {error.strerror}; choose another --port") from None
-
-    @property
-    def address(self) -> str:
-        """Where clients find it."""
-        return f"http://{HOST}:{self.server_address[1]}"
+        super().__init__(port, _Handler)
 
     def load_weights(self, folder: Path, version: int, checksum: str) -> Serving:
         """Serve other weights. Raises WeightsError."""
@@ -343,15 +305,4 @@ def serve(source: Path, *, port: int, device: str = "cpu", key: str = "") -> int
         served = Served(source, device=device)
     except ModelError as error:
         raise ServeError(str(error)) from None
-    with PolicyServer(served, port, key) as server:
-
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            server.stopping.set()
-            threading.Thread(target=server.shutdown, daemon=True).start()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop)
-        sys.stdout.write(f"{msgspec.json.encode({'address': server.address, 'model': str(source)}).decode()}\n")
-        sys.stdout.flush()
-        server.serve_forever(poll_interval=0.1)
-    return 0
+    return answer_until_stopped(lambda: PolicyServer(served, port, key), source)
