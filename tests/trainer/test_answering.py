@@ -12,9 +12,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from tests.trainer.decoding import greedy
-from trainer.contract.specs.generate import AskedAs, DifficultyBy, Marked, TellBudget
+from trainer.contract.specs.evaluate import EvaluateSpec
+from trainer.contract.specs.generate import AskedAs, DifficultyBy, GenerateSpec, Marked, TellAnswer, TellBudget
+from trainer.contract.specs.search import SearchSpec
 from trainer.models.answering import Asked, Told, Writer, WrittenTrace
-from trainer.models.asking import AskingError, Manner
+from trainer.models.asking import INSTRUCTION, AskingError, Manner
 from trainer.models.difficulty import BY_ENTROPY, BY_NUMBER, PROBE, QUESTION, OwnJudge
 from trainer.models.language import Language
 from trainer.models.policies import LoadedPolicy
@@ -264,6 +266,18 @@ def test_prompts_state_the_budgets_in_the_words_that_were_taught() -> None:
             assert words in prompt_of(taught, grant, manner)
             assert "then answer" not in prompt_of(taught, grant, manner)
         assert prompt_of(taught, grant, Manner(tell_budget=TellBudget.NEVER)) == f"{PROBLEM}\n"
+
+
+def test_a_policy_made_elsewhere_is_told_where_to_put_its_answer(writer: Writer, stranger: Writer) -> None:
+    grant, told = Grant(40, 9), replace(HOT, tell_answer=TellAnswer.STRANGERS)
+    assert prompt_of(writer, grant, told) == prompt_of(stranger, grant, HOT) == f"{PROBLEM}\n"
+    assert prompt_of(stranger, grant, told) == f"{PROBLEM}\n\n{INSTRUCTION}\n"
+    both = prompt_of(stranger, grant, replace(told, tell_budget=TellBudget.ALWAYS))
+    assert both.index("answer in at most 9 tokens.") < both.index(INSTRUCTION)
+    asked = f"{PROBLEM} Answer in \\boxed{{}}."
+    assert stranger.asking.opening(asked, grant, told) == stranger.asking.opening(asked, grant, HOT)
+    assert Manner.of(GenerateSpec()).tell_answer is Manner.of(SearchSpec()).tell_answer is TellAnswer.STRANGERS
+    assert Manner.of(EvaluateSpec()).tell_answer is TellAnswer.NOBODY, "a suite has an instruction of its own"
 
 
 def test_a_template_that_opens_the_thinking_is_part_of_the_text() -> None:

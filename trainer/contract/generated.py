@@ -24,7 +24,7 @@ class TraceBudget(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens that were asked for, granted and used, thinking and answer apart; None = no limit.
 
     `thinking_ended` and `ended` are words of `trainer.models.sampling` (ThinkingEnded, Ended); `difficulty` in [0, 1]
-    is what the total was allocated by, None when it was set by hand; `by` says who judged it. `drawn` counts every token
+    is what the total was allocated by, None when it was set by hand; `by` says who judged it. `drawn` counts all tokens
     of this trace: marks, and what was taken back, too.
     """
 

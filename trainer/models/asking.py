@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from trainer.contract.specs.generate import AskedAs, Marked, TellBudget
+from trainer.contract.specs.generate import AskedAs, Marked, TellAnswer, TellBudget
 from trainer.contract.specs.sft import PromptForm
 from trainer.models.policies import LoadedPolicy
 from trainer.models.sampling import BudgetRule
@@ -14,6 +14,7 @@ from trainer.reasoning.budget import BudgetReward, Grant, both_budgets_text
 from trainer.reasoning.thinking import CLOSE, OPEN
 
 OPENED = f"{OPEN}\n"  # what is written for a policy that does not mark its thinking
+INSTRUCTION = 'End with "The answer is" and the final answer.'
 AFTER_MARK = "\n\n"  # behind the mark that is written for a policy that was not taught it
 
 
@@ -28,6 +29,7 @@ class Manner:
     temperature: float = 0.7
     top_p: float = 0.95
     tell_budget: TellBudget = TellBudget.TAUGHT
+    tell_answer: TellAnswer = TellAnswer.NOBODY
     thinking: Marked = Marked.TAUGHT
     prompt: AskedAs = AskedAs.TAUGHT
     grace: float = 0.05
@@ -109,6 +111,8 @@ class Asking:
         said = grant.thinking if taught and grant.thinking and manner.tell_budget is not TellBudget.NEVER else None
         if manner.tell_budget is TellBudget.ALWAYS and not taught:
             problem = f"{problem.rstrip()} {both_budgets_text(grant)}"
+        if manner.tell_answer is TellAnswer.STRANGERS and not self._policy.taught and "\\boxed" not in problem:
+            problem = f"{problem.rstrip()}\n\n{INSTRUCTION}"
         text = prompts.text_of(problem, said)
         body = text.rstrip()
         begun = text[len(body) - len(OPEN) :] if body.endswith(OPEN) else ""

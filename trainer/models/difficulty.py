@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from trainer.contract.specs.generate import TellAnswer
 from trainer.models.asking import Asking, Manner
 from trainer.models.generate import Decoder, PromptError
 from trainer.models.policies import LoadedPolicy
@@ -72,7 +73,9 @@ class OwnJudge:
         if len(self._digits) < 10:
             return None
         check()
-        said = self._asking.opening(QUESTION.format(problem), Grant(0, 1), manner)
+        said = self._asking.opening(
+            QUESTION.format(problem), Grant(0, 1), replace(manner, tell_answer=TellAnswer.NOBODY)
+        )
         if not self._reads(said.prompt):
             return None
         language = self._policy.language

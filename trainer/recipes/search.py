@@ -303,7 +303,7 @@ def _settings(spec: SearchSpec) -> Settings:
     names = (
         "strategy", "compute", "n", "width", "depth", "lookahead", "aggregation", "max_thinking_tokens",
         "max_answer_tokens", "difficulty", "max_tokens", "temperature", "top_p", "exploration", "side_by_side",
-        "tell_budget", "thinking", "prompt", "form",
+        "tell_budget", "tell_answer", "thinking", "prompt", "form",
     )  # fmt: skip
     plain: Settings = {name: getattr(used, name) for name in names}
     return plain | {"pick": used.pick.of(used.strategy).value, "run_seed": spec.seed}

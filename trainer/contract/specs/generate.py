@@ -24,6 +24,13 @@ class TellBudget(StrEnum):
     NEVER = "never"
 
 
+class TellAnswer(StrEnum):
+    """Who is told to put the final answer where it is found."""
+
+    STRANGERS = "to a policy made elsewhere"
+    NOBODY = "to nobody"
+
+
 class AskedAs(StrEnum):
     """How a problem becomes a prompt."""
 
@@ -67,6 +74,12 @@ class GenerateSpec:
     )
     tell_budget: TellBudget = setting(
         TellBudget.TAUGHT, "Whether the prompt states the budgets", group="Budget", advanced=True
+    )
+    tell_answer: TellAnswer = setting(
+        TellAnswer.STRANGERS,
+        "Who is told to end with 'The answer is'; a policy that was taught nothing often gives no answer to be found",
+        group="Budget",
+        advanced=True,
     )
     thinking: Marked = setting(
         Marked.TAUGHT,

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Self
 
 from trainer.contract.forms import Aggregation, Pick
-from trainer.contract.specs.generate import AskedAs, Marked, TellBudget
+from trainer.contract.specs.generate import AskedAs, Marked, TellAnswer, TellBudget
 from trainer.contract.specs.setting import setting
 
 
@@ -139,6 +139,12 @@ class SearchSpec:
     )  # fmt: skip
     tell_budget: TellBudget = setting(
         TellBudget.TAUGHT, "Whether the prompt states the budgets", group="Budget", advanced=True
+    )
+    tell_answer: TellAnswer = setting(
+        TellAnswer.STRANGERS,
+        "Who is told to end with 'The answer is'; a policy that was taught nothing often gives no answer to vote with",
+        group="Budget",
+        advanced=True,
     )
     thinking: Marked = setting(
         Marked.TAUGHT,
