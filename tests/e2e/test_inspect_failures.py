@@ -19,12 +19,12 @@ from studio.store import rubrics
 from studio.store.find_pattern import Mode
 from studio.store.plots import Kind, Shape
 from studio.store.rubrics import Draft
-from studio.ui.inspect.failures_list import ROW_ROLE
 from studio.ui.inspect.page import InspectPage
 from studio.ui.inspect.plots_dialog import PlotsDialog
 from studio.ui.inspect.plots_view import MOST_POINTS
 from studio.ui.inspect.rubric_dialog import HIT_ROLE, RubricDialog
 from studio.ui.inspect.rubric_run_dialog import RubricRunDialog
+from studio.ui.widgets.card_list import ROW_ROLE
 from tests.e2e.inspecting import fill, go_to_inspect
 from tests.e2e.seat import PICTURES, Seat
 from trainer.contract.specs.rubric import RubricBy

@@ -13,7 +13,7 @@ from PySide6.QtTest import QTest
 from studio.store import annotations, projects, traces
 from studio.store.traces import ErrorFilter, TraceOrder
 from studio.ui.actions import Page
-from studio.ui.inspect.disagreements import ROW_ROLE
+from studio.ui.widgets.card_list import ROW_ROLE
 from studio.workspace import Workspace
 from tests.e2e.inspecting import fill, go_to_inspect
 from tests.e2e.seat import Seat

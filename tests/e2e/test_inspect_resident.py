@@ -10,9 +10,9 @@ from sqlalchemy import text
 
 from studio.jobs.values import RunView
 from studio.store import models, runs, scores
-from studio.ui.inspect.disagreements import ROW_ROLE
 from studio.ui.inspect.page import InspectPage
 from studio.ui.inspect.scoring import Scoring
+from studio.ui.widgets.card_list import ROW_ROLE
 from studio.workspace import Workspace
 from tests.e2e.data_desk import click, story_workspace
 from tests.e2e.inspecting import go_to_inspect

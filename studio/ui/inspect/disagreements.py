@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFont, QPainter, QPen
+from PySide6.QtCore import QModelIndex, QRectF, Qt, Signal
+from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QFrame,
     QLabel,
     QListView,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
     QVBoxLayout,
     QWidget,
 )
@@ -27,13 +24,10 @@ from studio.store.quality import Against, Disagreement
 from studio.store.scores import Scorer
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
-from studio.ui.theme import Theme
 from studio.ui.widgets import faces
+from studio.ui.widgets.card_list import ROW_ROLE, CardDelegate, CardModel
 from trainer.contract.records import Rating
 
-Index = QModelIndex | QPersistentModelIndex
-ROW_ROLE = int(Qt.ItemDataRole.UserRole)
-NO_PARENT = QModelIndex()
 MOST = 500
 NOTHING = "No disagreements in this project."
 ONE_VOICE = "Nobody disagrees: a second annotator (overlap of 2), or a PRM's scores, would be compared here."
@@ -47,33 +41,12 @@ class Choices:
     scorers: tuple[Scorer, ...]
 
 
-class DisagreementModel(QAbstractListModel):
+class DisagreementModel(CardModel):
     """Disagreements, the largest first."""
 
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._rows: tuple[Disagreement, ...] = ()
-
-    def set_rows(self, rows: tuple[Disagreement, ...]) -> None:
-        """Show these."""
-        self.beginResetModel()
-        self._rows = rows
-        self.endResetModel()
-
-    def rowCount(self, parent: Index = NO_PARENT) -> int:
-        """How many there are."""
-        return 0 if parent.isValid() else len(self._rows)
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """The disagreement under ROW_ROLE; a sentence for screen readers."""
-        if not index.isValid():
-            return None
-        row = self._rows[index.row()]
-        if role == ROW_ROLE:
-            return row
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.ToolTipRole):
-            return sentence(row)
-        return None
+    def sentence(self, row: Disagreement) -> str:
+        """Who says what."""
+        return sentence(row)
 
 
 def sentence(row: Disagreement) -> str:
@@ -87,39 +60,20 @@ def sentence(row: Disagreement) -> str:
     return f"trace {row.trace_id}, step {row.ordinal + 1}: {', '.join(said)}{scored}"
 
 
-class DisagreementDelegate(QStyledItemDelegate):
+class DisagreementDelegate(CardDelegate):
     """Trace and step, the people's signs, and the score."""
 
-    def __init__(self, theme: Theme, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._theme = theme
+    height = 52
 
-    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """Two lines."""
-        return QSize(1, self._theme.px(52))
-
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        """Draw one disagreement."""
-        row: Disagreement = index.data(ROW_ROLE)
-        colours, px = self._theme.colours, self._theme.px
-        rect = QRectF(option.rect).adjusted(px(3), 1, -px(3), -1)
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if option.state & QStyle.StateFlag.State_Selected:
-            focused = bool(option.state & QStyle.StateFlag.State_HasFocus)
-            painter.setPen(QPen(colours.q("focus"), 1.2) if focused else Qt.PenStyle.NoPen)
-            painter.setBrush(colours.q("accent_soft"))
-            painter.drawRoundedRect(rect, px(6), px(6))
-        painter.setPen(colours.q("text"))
-        painter.setFont(self._theme.font(9.8, QFont.Weight.DemiBold))
-        head = rect.adjusted(px(12), px(6), -px(12), -px(24))
-        painter.drawText(head, Qt.AlignmentFlag.AlignVCenter, f"Trace {row.trace_id} · step {row.ordinal + 1}")
-        painter.setFont(self._theme.font(9))
-        painter.setPen(colours.q("secondary"))
+    def heads(self, row: Disagreement) -> tuple[str, str]:
+        """Trace and step; who contradicts."""
         against = "people" if row.against is Against.PEOPLE else f"PRM {row.score:.2f}"
-        painter.drawText(head, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, against)
-        self._signs(painter, QRectF(rect.left() + px(12), rect.bottom() - px(22), rect.width(), px(14)), row)
-        painter.restore()
+        return f"Trace {row.trace_id} · step {row.ordinal + 1}", against
+
+    def draw(self, painter: QPainter, box: QRectF, row: Disagreement) -> None:
+        """Signs, and a bar for the score."""
+        px = self._theme.px
+        self._signs(painter, QRectF(box.left(), box.top() + px(3), box.width() + px(10), px(14)), row)
 
     def _signs(self, painter: QPainter, box: QRectF, row: Disagreement) -> None:
         px, colours = self._theme.px, self._theme.colours

@@ -29,7 +29,8 @@ from studio.store.failures import Explained, Standing
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
 from studio.ui.inspect.failures_bars import Bar, Bars
-from studio.ui.inspect.failures_list import ROW_ROLE, FailureDelegate, FailureModel
+from studio.ui.inspect.failures_list import FailureDelegate, FailureModel
+from studio.ui.widgets.card_list import ROW_ROLE
 from studio.ui.widgets.child_process import ChildProcess, Progress
 from studio.ui.widgets.parts import button, plural
 from trainer.reasoning.failures import Cause

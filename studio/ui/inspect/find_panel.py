@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFont, QPainter, QPen, QShowEvent, QTextCharFormat, QTextLayout, QTextOption
+from PySide6.QtCore import QModelIndex, QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QFont, QPainter, QShowEvent, QTextCharFormat, QTextLayout, QTextOption
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -16,9 +16,6 @@ from PySide6.QtWidgets import (
     QInputDialog,
     QLabel,
     QListView,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
     QVBoxLayout,
     QWidget,
 )
@@ -36,12 +33,9 @@ from studio.ui.dialogs import set_role
 from studio.ui.inspect.cursor import Cursor
 from studio.ui.inspect.find_form import Choices, FindForm, read_choices
 from studio.ui.inspect.opened import Opened
-from studio.ui.theme import Theme
+from studio.ui.widgets.card_list import ROW_ROLE, CardDelegate, CardModel
 from studio.ui.widgets.parts import button, plural
 
-Index = QModelIndex | QPersistentModelIndex
-ROW_ROLE = int(Qt.ItemDataRole.UserRole)
-NO_PARENT = QModelIndex()
 PAGE = 50
 SNIPPET_LINES = 2
 
@@ -56,74 +50,27 @@ class _Progress:
     hits: tuple[Hits, ...]
 
 
-class HitModel(QAbstractListModel):
+class HitModel(CardModel):
     """Traces with hits, in the order of their ids."""
 
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.rows: list[Hits] = []
-
-    def set_rows(self, rows: Sequence[Hits]) -> None:
-        """Show these; rows that stand already stay as they are."""
-        kept = len(self.rows) if list(rows[: len(self.rows)]) == self.rows else 0
-        if not kept:
-            self.beginResetModel()
-            self.rows = list(rows)
-            self.endResetModel()
-        elif len(rows) > kept:
-            self.beginInsertRows(NO_PARENT, kept, len(rows) - 1)
-            self.rows = list(rows)
-            self.endInsertRows()
-
-    def rowCount(self, parent: Index = NO_PARENT) -> int:
-        """How many traces."""
-        return 0 if parent.isValid() else len(self.rows)
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """The hits under ROW_ROLE; a sentence for screen readers."""
-        if not index.isValid():
-            return None
-        row = self.rows[index.row()]
-        if role == ROW_ROLE:
-            return row
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            text = row.snippet.replace(find.MARK_START, "").replace(find.MARK_END, "")
-            return f"trace {row.trace_id}, {_count(row)}, {row.spans[0].place}: {text}"
-        return None
+    def sentence(self, row: Hits) -> str:
+        """Where, how many, and the text around the first."""
+        text = row.snippet.replace(find.MARK_START, "").replace(find.MARK_END, "")
+        return f"trace {row.trace_id}, {_count(row)}, {row.spans[0].place}: {text}"
 
 
-class HitDelegate(QStyledItemDelegate):
+class HitDelegate(CardDelegate):
     """Trace, place and count above two lines of the text around the first hit."""
 
-    def __init__(self, theme: Theme, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._theme = theme
+    height = 68
 
-    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """Three lines."""
-        return QSize(1, self._theme.px(68))
+    def heads(self, row: Hits) -> tuple[str, str]:
+        """Trace and place; how many."""
+        return f"Trace {row.trace_id} · {row.spans[0].place}", _count(row)
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        """Draw one trace's first hit."""
-        row: Hits = index.data(ROW_ROLE)
-        colours, px = self._theme.colours, self._theme.px
-        rect = QRectF(option.rect).adjusted(px(3), 1, -px(3), -1)
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if option.state & QStyle.StateFlag.State_Selected:
-            focused = bool(option.state & QStyle.StateFlag.State_HasFocus)
-            painter.setPen(QPen(colours.q("focus"), 1.2) if focused else Qt.PenStyle.NoPen)
-            painter.setBrush(colours.q("accent_soft"))
-            painter.drawRoundedRect(rect, px(6), px(6))
-        head = QRectF(rect.left() + px(10), rect.top() + px(5), rect.width() - px(20), px(18))
-        painter.setPen(colours.q("text"))
-        painter.setFont(self._theme.font(9.6, QFont.Weight.DemiBold))
-        painter.drawText(head, Qt.AlignmentFlag.AlignVCenter, f"Trace {row.trace_id} · {row.spans[0].place}")
-        painter.setFont(self._theme.font(9))
-        painter.setPen(colours.q("secondary"))
-        painter.drawText(head, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, _count(row))
-        self._snippet(painter, QRectF(head.left(), head.bottom() + px(1), head.width(), px(38)), row.snippet)
-        painter.restore()
+    def draw(self, painter: QPainter, box: QRectF, row: Hits) -> None:
+        """The text around the first hit."""
+        self._snippet(painter, QRectF(box.left(), box.top(), box.width(), self._theme.px(38)), row.snippet)
 
     def _snippet(self, painter: QPainter, box: QRectF, snippet: str) -> None:
         flat = " ".join(snippet.split())
