@@ -90,8 +90,8 @@ def test_the_page_holds_everything_and_runs_nothing(workspace: Path) -> None:
     page = Page()
     page.feed(source)
     assert page.tags <= {
-        "html", "head", "meta", "title", "style", "body", "h1", "h2", "section", "p", "pre", "div", "span", "b", "bdi", "br",
-        "details", "summary",
+        "html", "head", "meta", "title", "style", "body", "h1", "h2", "section", "p", "pre", "div", "span", "b", "bdi",
+        "br", "details", "summary",
     }  # fmt: skip
     assert not {name for name in page.attributes if name.startswith("on") or name in ("src", "href")}
     assert "http" not in source.replace("http-equiv", "").replace("http://example.org/x.png", "")
