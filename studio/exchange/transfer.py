@@ -87,12 +87,7 @@ def import_files(
             database = None if dry_run else place.database
             project = place.project.id if name else None
             foreign = ForeignImporter(database, project, report, copy, spread, told, removing, stop)
-            try:
-                foreign.run(known.sources[path])
-            except ImportFormatError as error:
-                if len(files) + len(known.wrong) == 1:
-                    raise
-                _leave_out(report, error)
+            _bring(foreign, known, path)
     report.seconds = time.perf_counter() - began
     return report
 
@@ -124,6 +119,16 @@ def _known(paths: Sequence[Path], format: str, fields: tuple[str, ...], steps: S
     if not readable:
         raise wrong[0] if len(files) == 1 else _none_of(len(files), wrong[0])
     return _Known(readable, plain, sources, wrong)
+
+
+def _bring(foreign: ForeignImporter, known: _Known, path: Path) -> None:
+    """Import a file; one of several that turns out to be none is left out."""
+    try:
+        foreign.run(known.sources[path])
+    except ImportFormatError as error:
+        if len(known.files) + len(known.wrong) == 1:
+            raise
+        _leave_out(foreign.report, error)
 
 
 def _none_of(files: int, first: ImportFormatError) -> ImportFormatError:

@@ -69,6 +69,13 @@ def test_split_join_and_take_back(sit_down: Callable[[], Seat]) -> None:
         seat.wait(lambda: page.shown is not None and page.shown.trace.segmentation != opened.trace.segmentation)
         assert page.shown.count > opened.count
         assert any(page.shown.trace.step_text(n).startswith("Let me check") for n in range(page.shown.count))
+        (said,) = [
+            fact.value
+            for name, facts in page.evidence.facts()
+            for fact in facts
+            if (name, fact.name) == ("Trace", "steps")
+        ]
+        assert said == f"{page.shown.count} · cut by idea"
         seat.context.actions.run("undo_steps")
         seat.wait(lambda: page.shown is not None and page.shown.count == opened.count)
 
