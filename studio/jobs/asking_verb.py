@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import msgspec
 
@@ -19,6 +20,7 @@ from studio.jobs.service import Jobs
 from studio.jobs.streams import Streamed
 from studio.jobs.values import Reply, Stage
 from studio.settings import Settings
+from studio.store import models
 from studio.workspace import Workspace
 from trainer.contract.events import Wrote
 from trainer.contract.spec import SpecError
@@ -43,8 +45,8 @@ def ask(args: argparse.Namespace) -> int:
                 return CANCELLED
             with workspace.database.read() as c:
                 answered = answer_of(c, asking, reply.run_id, time.monotonic() - began, question.way)
-        except SpecError as error:
-            raise RunError(str(error)) from error
+        except (RunError, SpecError) as error:
+            raise RunError(f"{error}{_misspelt(workspace, question, str(error))}") from error
         finally:
             jobs.stop()
     if args.json:
@@ -149,14 +151,23 @@ def _with_shipped(workspace: Workspace, question: Question) -> Question:
     """Where no model is named the policy that travels with the app answers, led by its own PRM; that is said."""
     if question.model or (question.routed and "fast_url" in question.settings):
         return question
-    models = shipped.ensure(workspace)
-    found = replace(question, model=models.policy.uid)
-    names = models.policy.name
+    made = shipped.ensure(workspace)
+    found = replace(question, model=made.policy.uid)
+    names = made.policy.name
     if not question.prm and (question.way in SEARCHES and SEARCHES[question.way].needs_prm):
-        found, names = replace(found, prm=models.prm.uid), f"{names}, led by {models.prm.name},"
+        found, names = replace(found, prm=made.prm.uid), f"{names}, led by {made.prm.name},"
     like = shipped.EXAMPLES[0].problem
     sys.stderr.write(f'steplens: no --model is named, so {names} answers; it knows problems like "{like}" alone\n')
     return found
+
+
+def _misspelt(workspace: Workspace, question: Question, error: str) -> str:
+    """Of models that an error names, those that are neither in the workspace nor files, and what the workspace has."""
+    named = [question.model, question.prm, question.reasoning, question.router]
+    with workspace.database.read() as c:
+        gone = [n for n in named if n and n in error and models.find(c, n) is None and not Path(n).exists()]
+        have = ", ".join(model.name for model in reversed(models.all_models(c)))
+    return f" The workspace has no model of this name; it has: {have or 'none yet'}." if gone else ""
 
 
 def _question(args: argparse.Namespace) -> Question:

@@ -13,7 +13,7 @@ import pytest
 from studio import cli
 from studio.errors import RunError
 from studio.jobs.asking import Question, Way, asking_of
-from studio.jobs.asking_verb import Shown, _wait, _with_shipped
+from studio.jobs.asking_verb import Shown, _misspelt, _wait, _with_shipped
 from studio.jobs.shipped import ensure
 from studio.jobs.streams import Streamed
 from studio.jobs.values import Reply, Stage
@@ -214,3 +214,13 @@ def test_a_request_that_fails_says_why(tmp_path: Path):
     asking = asking_of(Question("2?", "policy", routed=True))
     with pytest.raises(RunError, match="no fast model chosen"):
         _wait(jobs, asking, "cpu", None, lambda: False)
+
+
+def test_a_misspelt_model_is_answered_with_those_that_are_there(tmp_path: Path):
+    with Workspace.open(tmp_path / "new", create=True) as workspace:
+        ensure(workspace)
+        question = Question("2 + 2?", "Tiny polcy", Way.BEAM, prm="Tiny PRM")
+        said = _misspelt(workspace, question, "cannot load the model 'Tiny polcy': no such file")
+        assert said == " The workspace has no model of this name; it has: Tiny policy, Tiny PRM."
+        assert not _misspelt(workspace, question, "search.n = 0 is outside 1 to 4096")
+        assert not _misspelt(workspace, Question("2 + 2?", "Tiny policy"), "Tiny policy is a policy")
