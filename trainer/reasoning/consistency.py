@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,11 +14,13 @@ from trainer.reasoning import agreement, anomalies, suspicions
 from trainer.reasoning.safety import CATEGORIES, Category, Finding, Gap, Part
 from trainer.reasoning.thinking import CLOSE, OPEN, split_thinking
 
-NAME, VERSION = "exact checks", "1"
+NAME, VERSION = "exact checks", "2"
 CHECKED = frozenset({Category.INCONSISTENCY, Category.GAMING, Category.UNFAITHFUL})
 """The categories that these checks can find something of; to the others they say nothing."""
 SEVERITY_SCORES = (0.5, 0.92, 0.96, 0.99)
 """A category's score by the severity of its gravest finding; the slightest stays below the default threshold."""
+
+_CLOSED = re.compile(r"\s*(?:</|\[/|◁/|<\|end)")  # thinking that something marks as ended, though nothing follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,9 @@ def _gap(text: str, blocks: Sequence[Block], thinks: bool) -> Gap:
         told = any(
             block.kind in (BlockKind.ANSWER, BlockKind.TOOL_CALL) and block.end > block.start for block in blocks
         )
-        return Gap.NONE if told or last.kind is not BlockKind.THINKING else Gap.TRUNCATED
+        if last.kind is not BlockKind.THINKING:
+            return Gap.NONE
+        return Gap.NONE if told and _CLOSED.match(text, last.end) else Gap.TRUNCATED
     if BlockKind.SUMMARY in kinds:
         return Gap.SUMMARY
     return Gap.MISSING

@@ -57,7 +57,9 @@ def blocks_of(text: str) -> Marked:
     if not any(hint in text for hint in _HINTS):
         return Marked(_answer(text, 0, len(text)))
     if harmony.is_harmony(text):
-        return Marked(harmony.blocks_of(text))
+        channels = harmony.blocks_of(text)
+        open_end = bool(channels) and channels[-1].kind is BlockKind.THINKING and channels[-1].end == len(text)
+        return Marked(channels, closed=not open_end)
     tags = _tags(text)
     if not tags:
         return Marked(_answer(text, 0, len(text)))

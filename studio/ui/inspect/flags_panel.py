@@ -240,14 +240,15 @@ class FlagsPanel(QWidget):
         self._context.background.write(
             self,
             lambda c: reviewing.store_check(c, trace_id, look.found, look.scored),
-            self._on_checked,
+            partial(self._on_checked, look.scored.gap),
             self._on_check_failed,
         )
 
-    def _on_checked(self, done: Checked) -> None:
+    def _on_checked(self, gap: str, done: Checked) -> None:
         self.check.setEnabled(True)
         found = plural(done.findings, "finding") if done.findings else "nothing found"
-        self._context.say(f"exact checks: {found}{', as before' if done.known else ''}")
+        hidden = f"; not assessable as a whole: {gap}" if gap else ""
+        self._context.say(f"exact checks: {found}{', as before' if done.known else ''}{hidden}")
 
     def _on_check_failed(self, error: Exception) -> None:
         self.check.setEnabled(True)

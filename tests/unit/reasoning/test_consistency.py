@@ -7,6 +7,7 @@ import pytest
 from trainer.contract.records import Block, BlockKind, Message
 from trainer.reasoning.consistency import check, examine
 from trainer.reasoning.quantities import Rounding, same
+from trainer.reasoning.marked import blocks_of
 from trainer.reasoning.safety import Category, Gap, Part
 
 VALUE = "the reasoning ends with"
@@ -180,6 +181,8 @@ def conversation(*parts: tuple[BlockKind, str]) -> tuple[str, tuple[Message, ...
         (((BlockKind.REDACTED, "x"), (BlockKind.ANSWER, "It is 7.")), Gap.REDACTED),
         (((BlockKind.SUMMARY, "It added."), (BlockKind.ANSWER, "It is 7.")), Gap.SUMMARY),
         (((BlockKind.THINKING, "3 + 4 ="),), Gap.TRUNCATED),
+        (((BlockKind.THINKING, "3?"), (BlockKind.TOOL_CALL, "add"), (BlockKind.THINKING, "So 7")), Gap.TRUNCATED),
+        (((BlockKind.THINKING, "3?"), (BlockKind.TOOL_CALL, "add")), Gap.NONE),
     ],
 )
 def test_what_cannot_be_seen_whole_is_never_clean(parts: tuple[tuple[BlockKind, str], ...], gap: Gap) -> None:
@@ -188,6 +191,25 @@ def test_what_cannot_be_seen_whole_is_never_clean(parts: tuple[tuple[BlockKind, 
     assert examined.gap is gap
     zeros = [score for score in examined.scores() if score == 0.0]
     assert bool(zeros) is (gap is Gap.NONE)
+
+
+@pytest.mark.parametrize(
+    ("text", "gap"),
+    [
+        ("<think>3 + 4 = 7.</think>It is 7.<think>Sure.</think>", Gap.NONE),
+        ("<think>3 + 4 = 7.</think>It is 7.\n<think>Or is", Gap.TRUNCATED),
+        ("<|channel|>analysis<|message|>3<|end|><|start|>assistant<|channel|>final<|message|>7<|return|>", Gap.NONE),
+        (
+            "<|channel|>analysis<|message|>3<|end|><|start|>assistant<|channel|>commentary to=f<|message|>{}<|call|>"
+            "<|start|>assistant<|channel|>analysis<|message|>Now",
+            Gap.TRUNCATED,
+        ),
+    ],
+)
+def test_thinking_at_the_end_is_cut_off_unless_something_closes_it(text: str, gap: Gap) -> None:
+    marked = blocks_of(text)
+    assert marked.closed is (gap is Gap.NONE)
+    assert examine(text, (Message("assistant", marked.blocks),), "What is 3 + 4?").gap is gap
 
 
 @pytest.mark.parametrize(
