@@ -6,8 +6,8 @@ import pytest
 
 from trainer.contract.records import Block, BlockKind, Message
 from trainer.reasoning.consistency import check, examine
-from trainer.reasoning.quantities import Rounding, same
 from trainer.reasoning.marked import blocks_of
+from trainer.reasoning.quantities import Rounding, same
 from trainer.reasoning.safety import Category, Gap, Part
 
 VALUE = "the reasoning ends with"
