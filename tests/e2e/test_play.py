@@ -16,11 +16,14 @@ from studio.jobs.shipped import EXAMPLES, POLICY, PRM
 from studio.store import projects
 from studio.store.schema import trace
 from studio.ui.actions import Page
+from studio.ui.evaluate.page import EvaluatePage
 from studio.ui.inspect.heat import Heat
 from studio.ui.inspect.page import InspectPage
 from studio.ui.play.contest_dialog import ContestDialog
 from studio.ui.play.contest_store import made_before
+from studio.ui.play.form import ELSEWHERE
 from studio.ui.play.page import PlayPage
+from studio.ui.play.values import Address
 from tests.e2e.playing import end_workers, go_to_play, lane_texts, played
 from tests.e2e.seat import Seat, fill_workspace
 
@@ -273,6 +276,25 @@ def test_best_of_n_is_compared_with_one_pass(seat: Seat, page: PlayPage) -> None
     dialog.accept()
 
 
+def test_the_comparison_is_one_click_from_evaluate_too(seat: Seat) -> None:
+    seat.context.show_page(Page.EVALUATE)
+    page = seat.window.page_widget(Page.EVALUATE)
+    assert isinstance(page, EvaluatePage)
+    tab = page.models
+    seat.wait(lambda: seat.context.actions.is_enabled("contest_models"))
+    assert seat.context.actions.run("contest_models")
+    dialog = tab.contest_dialog
+    assert dialog is not None
+    seat.wait(dialog.compare.isEnabled)
+    assert (dialog.form.small.currentText(), dialog.form.prm.currentText()) == (POLICY, PRM)
+    assert dialog.form.terms.startswith("At most 65 tokens of thinking and 43 of answer")
+    dialog.form.many.setText("many")
+    dialog.form.many.changed.emit()
+    assert not dialog.compare.isEnabled()
+    assert "not a whole number" in dialog.state.text()
+    dialog.close()
+
+
 def point_behind_the_chart_opens_its_trace(seat: Seat, dialog: ContestDialog) -> None:
     """I go to a point, to a problem behind it, and read the trace that answered."""
     assert dialog.made is not None
@@ -305,6 +327,16 @@ def test_what_is_missing_is_said(seat: Seat, page: PlayPage) -> None:
     assert "choose a PRM" in page.missing.text()
     page.form.choose("Router")
     assert "reasoning model" in page.missing.text()
+    page.form.reasoning.setCurrentIndex(page.form.reasoning.findData(ELSEWHERE))
+    assert "needs an address" in page.missing.text()
+    page.form.address.url.setText("http://127.0.0.1:9/v1")
+    assert "the model's name" in page.missing.text()
+    page.form.address.model.setText("large")
+    page.form.address.key.setText("sk-secret")
+    assert "no name of a key" in page.missing.text()
+    page.form.address.key.setText("LARGE_KEY")
+    assert not page.missing.text()
+    assert page.form.play().models.address == Address("http://127.0.0.1:9/v1", "large", "LARGE_KEY", "OpenAI chat")
     page.form.choose()
     assert "at least one" in page.missing.text()
     page.form.choose(*(each.title for each in page.form.ways))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from trainer.models.answering import Told
 
 EVERY = 0.03  # seconds
+REST = 0.001  # seconds that the worker rests when it has told the first token, so that it is painted before the next
 DIGITS = 4  # of log-probs and entropies, which are told for looking at; the record holds them whole
 
 
@@ -62,6 +63,7 @@ class Telling:
 
     def flush(self) -> None:
         """Tell what waits."""
+        is_first = not self._last
         for trace, waiting in sorted(self._pending.items()):
             self._worker.say(
                 events.Wrote,
@@ -76,6 +78,8 @@ class Telling:
                 done=waiting.done,
             )
         self._pending.clear()
+        if is_first:
+            time.sleep(REST)
         self._last = time.monotonic()
 
 

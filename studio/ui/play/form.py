@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 from studio.jobs.shipped import EXAMPLES, POLICY, PRM, Example
 from studio.store.models import StoredModel
 from studio.ui.context import Context
+from studio.ui.play.address import AddressFields
 from studio.ui.play.values import ENTRANTS, MOST_LANES, Budgets, Entrant, Models, Play
 from studio.ui.widgets.fields import ChoiceField, NumberField, mark_invalid
 from studio.ui.widgets.parts import Quiet, button, heading
@@ -33,6 +34,7 @@ from trainer.reasoning.budget import allocate
 TOTAL, TRACES, TEMPERATURE = 108, 8, 1.0
 MOST_TOKENS = 131_072
 RECENT = 12
+ELSEWHERE = "at an address"
 STEPS = 20  # of the slider
 Choices = Sequence[StoredModel]
 
@@ -56,6 +58,8 @@ class PlayForm(QScrollArea):
         self.examples = button("Examples", self.offer_problems, tip="Problems that the tiny policy can try, and recent")
         self.policy, self.prm = ChoiceField(), ChoiceField()
         self.reasoning, self.router = ChoiceField(), ChoiceField()
+        self.address = AddressFields()
+        self.address.hide()
         self.difficulty = QSlider(Qt.Orientation.Horizontal)
         self.difficulty_words = Quiet()
         self.total = NumberField(TOTAL, whole=True, low=2, high=MOST_TOKENS)
@@ -98,8 +102,11 @@ class PlayForm(QScrollArea):
             return f"At most {MOST_LANES} strategies race side by side; untick some."
         if any(each.needs_prm for each in self.entrants) and not self.prm.currentData():
             return "A search is led by scores of steps: choose a PRM, or self-consistency."
-        if any(each.routed for each in self.entrants) and not self.reasoning.currentData():
-            return "The router needs a reasoning model to escalate to."
+        if any(each.routed for each in self.entrants):
+            if not self.reasoning.currentData():
+                return "The router needs a reasoning model to escalate to."
+            if self._elsewhere and (missing := self.address.missing()):
+                return missing
         for field in self._numbers():
             if field.problem():
                 return f"{field.accessibleName()}: {field.problem()}."
@@ -123,6 +130,11 @@ class PlayForm(QScrollArea):
         self.choose(*([each.title for each in self.entrants if not play.objection(each)] or [ENTRANTS[0].title]))
         self._on_edited()
 
+    @property
+    def _elsewhere(self) -> bool:
+        """Whether the reasoning model answers at an address."""
+        return bool(self.reasoning.currentData() == ELSEWHERE)
+
     def _copies(self) -> str:
         play = self.play()
         return next((f"{why[0].upper()}{why[1:]}." for each in self.entrants if (why := play.objection(each))), "")
@@ -134,7 +146,8 @@ class PlayForm(QScrollArea):
             reference=self.reference.text().strip() or None,
             models=Models(
                 str(self.policy.currentData()), str(self.prm.currentData() or ""),
-                str(self.reasoning.currentData() or ""), str(self.router.currentData() or ""),
+                "" if self._elsewhere else str(self.reasoning.currentData() or ""),
+                str(self.router.currentData() or ""), self.address.address if self._elsewhere else None,
             ),
             budgets=self.budgets(),
             entrants=self.entrants,
@@ -209,7 +222,7 @@ class PlayForm(QScrollArea):
             self.choose_policy(self._wanted)
             self._wanted = ""
         _fill(self.prm, prms, PRM, "none")
-        _fill(self.reasoning, policies, "", "none")
+        _fill(self.reasoning, policies, "", "none", ("at an address…", ELSEWHERE))
         _fill(self.router, routers, "", "none: not calibrated")
         self.changed.emit()
 
@@ -247,6 +260,7 @@ class PlayForm(QScrollArea):
         self.n.setEnabled(by_hand)
         routed = any(each.routed for each in self.entrants)
         self.reasoning.setEnabled(routed)
+        self.address.setVisible(routed and self._elsewhere)
         self.router.setEnabled(routed)
         self.changed.emit()
 
@@ -261,6 +275,7 @@ class PlayForm(QScrollArea):
             box.toggled.connect(lambda _on: self._on_edited())
         for combo in (self.policy, self.prm, self.reasoning, self.router, self.compute, self.aggregation):
             combo.currentIndexChanged.connect(lambda _index: self._on_edited())
+        self.address.changed.connect(self._on_edited)
         self.problem.textChanged.connect(self._on_edited)
         self.reference.textChanged.connect(lambda _text: self._on_edited())
 
@@ -329,6 +344,7 @@ class PlayForm(QScrollArea):
         column.addLayout(more)
         column.addWidget(heading("Router"))
         column.addLayout(_pairs(("Reasoning", self.reasoning), ("Learned", self.router)))
+        column.addWidget(self.address)
         column.addStretch(1)
         self.setWidget(inside)
         self.setWidgetResizable(True)
@@ -347,12 +363,14 @@ def _pairs(*pairs: tuple[str, QWidget]) -> QGridLayout:
     return grid
 
 
-def _fill(combo: ChoiceField, known: Choices, first: str, none: str) -> None:
+def _fill(combo: ChoiceField, known: Choices, first: str, none: str, more: tuple[str, str] | None = None) -> None:
     chosen = combo.currentData()
     with QSignalBlocker(combo):
         combo.clear()
         for model in sorted(known, key=lambda each: (each.name != first, -each.id)):
             combo.addItem(model.name, model.uid)
+        if more is not None:
+            combo.addItem(*more)
         if none:
             combo.addItem(none, "")
         place = combo.findData(chosen) if chosen is not None else -1

@@ -29,6 +29,7 @@ from trainer.contract.records import BlockKind
 from trainer.reasoning.response import read_response
 
 GROW_MS = 120  # between two drawings of a tree that grows
+SEEN = 132  # greatest height of what the user sees at 100 %; more scrolls
 LATE = 1.0  # seconds
 JUDGE_MS = 400  # between two looks of the exact checks at a text that grows
 SIGNS = {1: "✓ right", 0: "✗ wrong", None: ""}
@@ -44,7 +45,7 @@ class Lane(QFrame):
         self.title, self.state = heading(""), Quiet()
         self.budget = BudgetBar(context.theme)
         self.text = Transcript(context.maths, context.theme)
-        self.answer = ProblemView(context.maths, context.theme, captions=("What the user sees", "Final"))
+        self.answer = ProblemView(context.maths, context.theme, captions=("What the user sees", "Final"), tallest=SEEN)
         self.grade, self.verdict, self.why = QLabel(), Quiet(), Quiet()
         self.tree = TreeView(context.theme)
         self.place = Cursor(self)

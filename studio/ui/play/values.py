@@ -47,13 +47,24 @@ ENTRANTS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """Where a model answers; `key` is the name of its key, empty for none, `speaks` a word of the recipe `route`."""
+
+    url: str
+    model: str
+    key: str
+    speaks: str
+
+
+@dataclass(frozen=True, slots=True)
 class Models:
-    """Who plays: names or uids. `reasoning` and `router` are the router's."""
+    """Who plays: names or uids. `reasoning` (else `address`) and `router` are the router's."""
 
     policy: str
     prm: str = ""
     reasoning: str = ""
     router: str = ""
+    address: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +151,9 @@ def asking(play: Play, entrant: Entrant) -> Asking:
     if entrant.routed:  # the reasoning model may use all tokens for thinking
         whole = play.budgets.thinking + play.budgets.answer
         settings |= {"reasoning_thinking_tokens": str(whole), "reasoning_answer_tokens": str(play.budgets.answer)}
+        if (there := models.address) is not None:
+            settings |= {"reasoning_url": there.url, "reasoning_name": there.model, "reasoning_speaks": there.speaks}
+            settings |= {"reasoning_key": there.key} if there.key else {}
     return asking_of(
         Question(
             problem=play.problem,

@@ -12,7 +12,7 @@ from studio.errors import RunError
 from studio.jobs.asking import Way
 from studio.ui.play.live import Live
 from studio.ui.play.outcome import judge
-from studio.ui.play.values import ENTRANTS, ROUTER, Begun, Budgets, Entrant, Models, Play, asking
+from studio.ui.play.values import ENTRANTS, ROUTER, Address, Begun, Budgets, Entrant, Models, Play, asking
 from trainer.contract.events import Grew, Wrote
 from trainer.contract.generated import SearchNode, Spent
 from trainer.contract.requests import GenerateRequest, RouteRequest, SearchRequest
@@ -88,6 +88,18 @@ def test_the_router_s_second_model_has_a_grant_of_its_own() -> None:
     assert shown.opened().conversation.budget.thinking_granted == 20
     shown.take(wrote("1", (0,), trace=later[0]))
     assert shown.opened().conversation.budget.thinking_granted == 30
+
+
+def test_a_reasoning_model_at_an_address_is_named_with_the_name_of_its_key() -> None:
+    there = Address("http://h/v1", "large", "LARGE_KEY", "Anthropic messages")
+    play = Play("?", None, Models("p", address=there), Budgets(20, 10), (ROUTER,))
+    asked = asking(play, ROUTER)
+    assert "reasoning" not in asked.models
+    said = {name: str(value) for name, value in asked.settings.items() if name.startswith("reasoning_")}
+    assert said == {
+        "reasoning_url": "http://h/v1", "reasoning_name": "large", "reasoning_key": "LARGE_KEY",
+        "reasoning_speaks": "Anthropic messages",
+    }  # fmt: skip
 
 
 def test_copies_are_objected_to() -> None:
