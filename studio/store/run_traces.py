@@ -74,6 +74,8 @@ def made_how(record: TraceRecord) -> dict[str, Any]:
         out["settings"] = record.settings
     if record.source:
         out |= {"source": record.source, "forked_at": record.forked_at}
+    elif record.forked_at is not None:  # behind a text that is no trace here
+        out["forked_at"] = record.forked_at
     if record.budget is not None:
         said = record.budget
         out |= {"ended": said.ended, "thinking_ended": said.thinking_ended, "continued": said.continued}

@@ -145,8 +145,8 @@ class ContestChart(QWidget):
             self._shares(painter)
             self._costs(painter)
             self._larger(painter)
-            for number, line in enumerate(self.lines):
-                self._line(painter, number, line)
+            for number in (2, 1, 0):
+                self._line(painter, number, self.lines[number])
             self._names(painter)
 
     def _box(self) -> QRectF:
@@ -221,11 +221,9 @@ class ContestChart(QWidget):
         if number == 0:
             painter.setPen(self._theme.colours.q("text"))
             painter.setFont(self._theme.font(8.8))
-            words = f"n = {point.n}"
-            wide = painter.fontMetrics().horizontalAdvance(words)
-            room = QRectF(at.x() - px(9) - wide, at.y() - px(23), wide + px(4), px(17))  # the line comes from below
-            painter.fillRect(room, self._theme.colours.q("surface"))
-            painter.drawText(room, Qt.AlignmentFlag.AlignCenter, words)
+            top = self.place(point, point.accuracy.high)
+            beside = QRectF(top.x() - px(65), top.y() - px(5), px(60), px(16))  # the line comes from below
+            painter.drawText(beside, RIGHT, f"n = {point.n}")
 
     def _names(self, painter: QPainter) -> None:
         assert self.made is not None

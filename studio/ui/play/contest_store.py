@@ -187,11 +187,18 @@ def _made(prompts: Sequence[str]) -> Any:  # noqa: ANN401 - a statement
         .join(s.batch, s.batch.c.id == t.batch_id)
         .join(s.run, s.run.c.id == s.batch.c.run_id)
     )
-    here = select(func.count()).where(search_trace.c.search_id == t.id).scalar_subquery()
+    of = search_trace.c
+    here = select(func.count()).where(of.search_id == t.id).scalar_subquery()
+    began_elsewhere = (  # at a text that was given, not at the problem
+        select(of.trace_id)
+        .join(s.trace, s.trace.c.id == of.trace_id)
+        .where(of.search_id == t.id, s.trace.c.extra["forked_at"].as_string().is_not(None))
+        .exists()
+    )
     return (
         select(t.id, t.prompt, t.strategy, t.settings, p.reference_answer, s.run.c.spec)
         .select_from(joined)
-        .where(t.prompt.in_(prompts), t.traces == here, batches.visible(t.batch_id))
+        .where(t.prompt.in_(prompts), t.traces == here, ~began_elsewhere, batches.visible(t.batch_id))
         .order_by(t.id)
     )
 
