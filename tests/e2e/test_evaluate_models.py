@@ -276,8 +276,12 @@ def test_a_new_evaluation_of_the_tiny_models_runs_and_fills_the_empty_table(qtbo
         tab.empty.button.click()
         dialog = tab.dialog
         assert dialog is not None
-        seat.wait(lambda: "choose the policy" in dialog.problem.text() or "name the file" in dialog.problem.text())
+        seat.wait(lambda: dialog.problem.text() == "choose the file with the problems of GSM8K")
+        dialog.form.set_values({**dialog.form.values(), "strategy": "majority", "n": 8})
+        seat.wait(lambda: "majority would choose among 8 copies; set temperature above 0" in dialog.problem.text())
         assert not dialog.start.isEnabled()
+        assert dialog.grab().save(str(PICTURES / "models-new-refused.png"))
+        dialog.form.set_values({**dialog.form.values(), "strategy": "single"})
         dialog.tiny.click()
         seat.wait(dialog.start.isEnabled)
         assert "60 problems, 60 with a reference answer" in dialog.counts.text()

@@ -51,6 +51,7 @@ class EvaluateDialog(OrderForm):
         known = like is not None and like.suite in set(Suite)
         self.begin(self._parts(), {"suite": like.suite} if like is not None and known else {})
         context.background.call(self, lambda: models_tiny.files(context.workspace), self._on_files)
+        self.file.setFocus()
 
     def _parts(self) -> Parts:
         self.file.setEditable(True)
@@ -66,7 +67,7 @@ class EvaluateDialog(OrderForm):
             about=ABOUT,
             top=(("Problems", files), ("", self.file_about), ("Or begin with", self.tiny)),
             sections=((self._rows_title, self.rows), (heading("Settings", self, size=1.15), self.form)),
-            aside=(self.counts, self.answers, self.time, self.warnings, self.problem),
+            aside=(self.problem, self.counts, self.answers, self.time, self.warnings),
             shares=(13, 7),
         )
 
@@ -139,6 +140,8 @@ class EvaluateDialog(OrderForm):
         hint = STORED_HINT if self.suite.is_stored else OWN_HINT if self.suite.is_own else FILE_HINT
         self.file_about.setText(hint)
         super().on_changed()
+        if missing := self._missing():
+            self.problem.setText(missing)
 
     def show_preview(self, preview: Preview) -> None:
         """Problems, answers, time."""
@@ -161,6 +164,21 @@ class EvaluateDialog(OrderForm):
         self.counts.setText("")
         self.answers.setText("")
         super().show_failure(error)
+        if missing := self._missing():
+            self.problem.setText(missing)
+
+    def _missing(self) -> str:
+        """What can be told without reading any file: which is wanted, and settings that make no sense together."""
+        if self.form.invalid():
+            return ""
+        spec = build(RECIPE, dict(self.form.values()))
+        assert isinstance(spec, EvaluateSpec)
+        takes_file = not spec.suite.is_stored and not spec.suite.is_own
+        if takes_file and not self.file.currentText().strip():
+            return "\n".join(
+                filter(None, [f"choose the file with the problems of {spec.suite.heading}", spec.objection()])
+            )
+        return spec.objection()
 
     def _answers(self, problems: int) -> str:
         """How many answers will be written, and how long they may be."""

@@ -163,7 +163,7 @@ class ProblemsPanel(QWidget):
         dress(self.list)
         head = self.list.horizontalHeader()
         head.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((0, 44), (2, 96), (3, 88), (4, 80), (5, 150)):
+        for column, width in ((0, 44), (2, 84), (3, 84), (4, 76), (5, 128)):
             self.list.setColumnWidth(column, self._context.theme.px(width))
         self.text.setReadOnly(True)
         self.text.setTabChangesFocus(True)

@@ -52,7 +52,7 @@ class LookDialog(OrderForm):
         sections = [
             (heading(name, self, size=1.15), it) for name, it in (("Traces", self.rows), ("Settings", self.form))
         ]
-        self.begin(Parts(about, (), sections, (self.counts, self.time, self.cost, self.problem), (3, 2)), fixed)
+        self.begin(Parts(about, (), sections, (self.problem, self.counts, self.time, self.cost), (3, 2)), fixed)
         for name in fixed:
             self.form.editor(name).setEnabled(False)
 
