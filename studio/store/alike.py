@@ -9,12 +9,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_
+from sqlalchemy import ColumnElement, and_, func, or_
 from sqlalchemy.sql.elements import SQLColumnExpression
 
 MOST_PATTERNS = 8  # forms of a text that are asked for one by one
 LONGEST_PATTERN = 10_000  # bytes; SQLite refuses patterns above 50,000
 ESCAPE = "\\"
+COMMON, LETTERS = " eatoinsrh", " etaoinshrdlcumwfgypbvkjxqz"  # of English; what is none of them is rare
 
 
 def alike(column: SQLColumnExpression[Any], wanted: str, *, whole: bool) -> ColumnElement[bool]:
@@ -26,9 +27,22 @@ def alike(column: SQLColumnExpression[Any], wanted: str, *, whole: bool) -> Colu
     if 2 ** sum(len(each) > 1 for each in forms) <= MOST_PATTERNS:
         around = "" if whole else "%"
         texts = map("".join, itertools.product(*forms))
-        return or_(*(column.like(f"{around}{_plain(text)}{around}", escape=ESCAPE) for text in texts))
+        found = or_(*(column.like(f"{around}{_plain(text)}{around}", escape=ESCAPE) for text in texts))
+        return found if whole or not wanted.isascii() else and_(*_sooner(column, wanted), found)
     star = "" if whole else "*"
     return or_(*(column.op("GLOB")(f"{star}{pattern}{star}") for pattern in _globs(wanted)))
+
+
+def _sooner(column: SQLColumnExpression[Any], wanted: str) -> Iterator[ColumnElement[bool]]:
+    """What a text with `wanted` holds too and is found to lack in less time: what begins with its rarest letter.
+
+    LIKE stops at every letter that is the first of what it looks for: three times as often at an e as at a g.
+    """
+    if wanted[0].lower() in COMMON:
+        small = wanted.lower()
+        rarest = max(range(len(small)), key=lambda at: (LETTERS + small[at]).find(small[at]))
+        if small[rarest] not in COMMON:
+            yield column.like(f"%{_plain(wanted[rarest:])}%", escape=ESCAPE)
 
 
 def _forms(letter: str) -> tuple[str, ...]:

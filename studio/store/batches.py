@@ -28,6 +28,11 @@ def visible(batch_id: ColumnElement[Any]) -> ColumnElement[bool]:
     return or_(batch_id.is_(None), batch_id.not_in(hidden()))
 
 
+def seen(batch_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """As `visible`, for walks over very many rows: while no batch is hidden, mostly, no row is looked at for it."""
+    return or_(~hidden().exists(), visible(batch_id))
+
+
 def begin(
     c: Connection,
     kind: str,

@@ -36,7 +36,20 @@ from studio.store import schema as s
 from studio.store import schema_inspect as i
 from studio.store import schema_reason as r
 from studio.store.alike import alike
-from studio.store.trace_filter import ANY, OPS, OUTCOMES, RATED, Condition, Field, Filter, Kind, Op, kind_of, number_of
+from studio.store.trace_filter import (
+    ANY,
+    OPS,
+    OUTCOMES,
+    PROBLEM_FIELDS,
+    RATED,
+    Condition,
+    Field,
+    Filter,
+    Kind,
+    Op,
+    kind_of,
+    number_of,
+)
 
 Ids = Select[Any] | CompoundSelect[Any]
 LONG_ANSWER: ColumnElement[int] = literal_column(
@@ -81,7 +94,7 @@ def part_of(condition: Condition) -> Part:
         return Part(_submitted(), s.trace.c.id, not others)
     if (field is Field.STEPS and op is Op.KNOWN) or (op is Op.HAS and not value):  # every trace: all but none
         return Part(select(s.trace.c.id).where(false()), s.trace.c.id, not others)
-    of = s.trace.c.problem_id if field in (Field.PROBLEM, Field.SOURCE) else s.trace.c.id
+    of = s.trace.c.problem_id if field in PROBLEM_FIELDS else s.trace.c.id
     return Part(_MEANT[field](Condition(field, op, value, condition.key)), of, others)
 
 
@@ -184,12 +197,12 @@ def _steps(condition: Condition) -> Ids:
 
 def _scores(column: ColumnElement[Any]) -> Callable[[Condition], Ids]:
     score = s.score.c
-    return lambda said: select(score.trace_id).where(_number(column, said), batches.visible(score.batch_id))
+    return lambda said: select(score.trace_id).where(_number(column, said), batches.seen(score.batch_id))
 
 
 def _scorer(condition: Condition) -> Ids:
     score, by = s.score.c, s.scorer.c
-    found = select(score.trace_id).where(batches.visible(score.batch_id))
+    found = select(score.trace_id).where(batches.seen(score.batch_id))
     if condition.value == ANY:
         return found
     return found.where(score.scorer_id.in_(select(by.id).where(by.name == condition.value)))
@@ -197,7 +210,7 @@ def _scorer(condition: Condition) -> Ids:
 
 def _submitted() -> Select[Any]:
     a = s.annotation.c
-    return select(a.trace_id).where(a.state == "submitted", batches.visible(a.batch_id))
+    return select(a.trace_id).where(a.state == "submitted", batches.seen(a.batch_id))
 
 
 def _negative() -> Select[Any]:
@@ -206,7 +219,7 @@ def _negative() -> Select[Any]:
     return (
         select(a.trace_id, (func.min(said.ordinal) + 1).label("step"))
         .join(s.rating, said.annotation_id == a.id)
-        .where(a.state == "submitted", batches.visible(a.batch_id), said.option == 0, said.value == -1)
+        .where(a.state == "submitted", batches.seen(a.batch_id), said.option == 0, said.value == -1)
         .group_by(a.trace_id)
     )
 
@@ -224,7 +237,7 @@ def _rated(condition: Condition) -> Ids:
 
 def _flag(condition: Condition) -> Ids:
     f = i.flag.c
-    found = select(f.trace_id).where(flags.counts(), batches.visible(f.batch_id))
+    found = select(f.trace_id).where(flags.counts(), batches.seen(f.batch_id))
     found = found.where(f.state.not_in(("rejected", "withdrawn")))
     return found if condition.value == ANY else found.where(f.category == condition.value)
 
@@ -244,15 +257,15 @@ def _tag(condition: Condition) -> Ids:
 
 def _suite(condition: Condition) -> Ids:
     e = r.evaluation.c
-    found = select(e.trace_id).where(e.trace_id.is_not(None), batches.visible(e.batch_id))
+    found = select(e.trace_id).where(e.trace_id.is_not(None), batches.seen(e.batch_id))
     return found if condition.value == ANY else found.where(e.suite == condition.value)
 
 
 def _strategy(condition: Condition) -> Ids:
     """Found by a search, or drawn for an evaluation, of that strategy."""
     e, found = r.evaluation.c, r.search_trace.c
-    searched = select(found.trace_id).where(batches.visible(found.batch_id))
-    drawn = select(e.trace_id).where(e.trace_id.is_not(None), batches.visible(e.batch_id))
+    searched = select(found.trace_id).where(batches.seen(found.batch_id))
+    drawn = select(e.trace_id).where(e.trace_id.is_not(None), batches.seen(e.batch_id))
     if condition.value != ANY:
         of = select(r.search.c.id).where(r.search.c.strategy == condition.value)
         searched, drawn = searched.where(found.search_id.in_(of)), drawn.where(e.strategy == condition.value)
@@ -270,7 +283,7 @@ def _rubric(condition: Condition) -> Ids:
 def _project(condition: Condition) -> Ids:
     p = s.project_trace.c
     of = select(s.project.c.id).where(s.project.c.name == condition.value)
-    return select(p.trace_id).where(p.project_id.in_(of), batches.visible(p.batch_id))
+    return select(p.trace_id).where(p.project_id.in_(of), batches.seen(p.batch_id))
 
 
 _MEANT: dict[Field, Callable[[Condition], Ids]] = {

@@ -69,6 +69,7 @@ class Kind(StrEnum):
 
 
 _TEXTS = (Field.SAMPLE, Field.ANSWER, Field.PROBLEM, Field.SOURCE)
+PROBLEM_FIELDS = (Field.PROBLEM, Field.SOURCE)  # of the problem, which several traces may share
 _CHOICES = (
     *(Field.MODEL, Field.LOG, Field.PROJECT, Field.OUTCOME, Field.FORMAT, Field.ENDED, Field.SCORER),
     *(Field.RATED, Field.FLAG, Field.CAUSE, Field.RUBRIC, Field.TAG, Field.SUITE, Field.STRATEGY),

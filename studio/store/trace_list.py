@@ -16,7 +16,7 @@ from studio.domain import TraceRow
 from studio.store import batches, find, trace_conditions, trace_sets
 from studio.store.conversations import budget_of
 from studio.store.schema import annotation, log, problem, project_trace, rating, score, segmentation, step, trace
-from studio.store.trace_filter import Filter
+from studio.store.trace_filter import PROBLEM_FIELDS, Filter
 from studio.store.trace_sets import Numbers
 from trainer.contract.records import FinishReason
 
@@ -125,8 +125,12 @@ def head(c: Connection, query: TraceQuery, *, limit: int) -> Head:
 def all_ids(c: Connection, query: TraceQuery) -> Numbers:
     """The ids of all traces of a query, in its order. Raises FindError for a condition that cannot be asked."""
     wanted = _wanted(replace(query, filter=Filter()))
-    found = trace_sets.every(c, wanted if query.project is None else wanted.order_by(project_trace.c.position))
-    if query.project is None:
+    if query.project is not None:
+        found = trace_sets.every(c, wanted.order_by(project_trace.c.position))
+    elif any(condition.field in PROBLEM_FIELDS for condition in query.filter.conditions):
+        found = trace_sets.sorted_with_problems(c, wanted)
+    else:
+        found = trace_sets.every(c, wanted)
         found.ids.sort()
     narrowed = found.narrowed(c, query.filter) if query.filter else found.ids
     if query.order is TraceOrder.NEWEST:
@@ -134,7 +138,7 @@ def all_ids(c: Connection, query: TraceQuery) -> Numbers:
     if query.order is TraceOrder.SAMPLE:
         return trace_sets.by_sample(c, narrowed, query.log)
     if query.order is TraceOrder.LOW_SCORE:
-        return trace_sets.by_lowest(c, narrowed)
+        return trace_sets.by_lowest(c, narrowed, sorted_=query.project is None)
     if query.order is TraceOrder.FIRST_ERROR:
         return trace_sets.by_first_error(c, narrowed, query.project)
     return narrowed
@@ -178,11 +182,11 @@ def _wanted(query: TraceQuery) -> Select[Any]:
     """The ids of a query. Skipping over a page touches no trace."""
     trace_id: ColumnElement[int] = trace.c.id
     if query.project is None:
-        wanted = select(trace_id.label("id")).where(batches.visible(trace.c.batch_id))
+        wanted = select(trace_id.label("id")).where(batches.seen(trace.c.batch_id))
     else:
         trace_id = project_trace.c.trace_id
         wanted = select(trace_id.label("id")).where(project_trace.c.project_id == query.project)
-        wanted = wanted.where(batches.visible(project_trace.c.batch_id))
+        wanted = wanted.where(batches.seen(project_trace.c.batch_id))
     wanted = _by_source(wanted, trace_id, query)
     if query.text:
         wanted = wanted.where(trace_id.in_(find.matching(query.text)))
@@ -235,10 +239,10 @@ def _row_chunk(c: Connection, ids: Sequence[int], project: int | None) -> dict[i
     lowest = (
         select(func.min(score.c.low)).where(score.c.trace_id == trace.c.id).where(batches.visible(score.c.batch_id))
     )
-    length = select(func.count()).where(step.c.segmentation_id == segmentation.c.id)
+    counted = select(func.count()).where(step.c.segmentation_id == segmentation.c.id).scalar_subquery()
     query = (
         select(trace.c.id, trace.c.uid, func.substr(problem.c.prompt, 1, TITLE_LENGTH).label("title"))
-        .add_columns(problem.c.reference_answer, length.scalar_subquery().label("steps"))
+        .add_columns(problem.c.reference_answer, func.coalesce(segmentation.c.steps, counted).label("steps"))
         .add_columns(lowest.scalar_subquery().label("low"))
         .add_columns(trace.c.sample, trace.c.epoch, trace.c.model, trace.c.outcome, trace.c.budget, log.c.path)
         .outerjoin(log, log.c.id == trace.c.log_id)

@@ -60,9 +60,18 @@ class Found:
 
 
 def every(c: Connection, wanted: Select[Any]) -> Found:
-    """The ids that a select gives, in its order; in their own where it has none."""
+    """The ids that a select gives, in its order."""
     (ids,) = columns(c, wanted)
     return Found(ids)
+
+
+def sorted_with_problems(c: Connection, wanted: Select[Any]) -> Found:
+    """The ids that a select over `trace` gives, sorted, with their problems."""
+    ids, problems = columns(c, wanted.add_columns(trace.c.problem_id))
+    of = np.zeros(_top(ids), np.int64)  # problems begin at 1
+    of[ids] = problems
+    kept = np.flatnonzero(of)
+    return Found(kept, of[kept])
 
 
 def columns(c: Connection, wanted: Ids) -> tuple[Numbers, ...]:
@@ -82,12 +91,17 @@ def by_sample(c: Connection, ids: Numbers, log: int | None) -> Numbers:
     return ids[np.argsort(rank[ids], kind="stable")]
 
 
-def by_lowest(c: Connection, ids: Numbers) -> Numbers:
-    """The ids by the lowest score that any scorer gave to a step; those without one last, equal ones as they stand."""
+def by_lowest(c: Connection, ids: Numbers, *, sorted_: bool) -> Numbers:
+    """The ids by the lowest score that any scorer gave to a step; those without one last, equal ones as they stand.
+
+    With `sorted_` they stand by their number, as an index has equal scores; then no score itself is read.
+    """
+    of = select(score.c.trace_id).where(score.c.low.is_not(None), batches.seen(score.c.batch_id))
+    if sorted_:
+        (walk,) = columns(c, of.order_by(score.c.low, score.c.trace_id))
+        return _by_key(ids, walk[::-1], np.arange(len(walk))[::-1])
     low = cast(score.c.low * SCALE, BigInteger)
-    scored = select(score.c.trace_id, low).where(score.c.low.is_not(None), batches.visible(score.c.batch_id))
-    walk, lows = columns(c, scored.order_by(score.c.low.desc()))
-    return _by_key(ids, walk, lows)
+    return _by_key(ids, *columns(c, of.add_columns(low).order_by(score.c.low.desc())))
 
 
 def by_first_error(c: Connection, ids: Numbers, project: int | None) -> Numbers:
@@ -96,7 +110,7 @@ def by_first_error(c: Connection, ids: Numbers, project: int | None) -> Numbers:
     errors = (
         select(a.trace_id, func.min(rating.c.ordinal).label("first"))
         .join(rating, a.id == rating.c.annotation_id)
-        .where(a.state == "submitted", batches.visible(a.batch_id), rating.c.option == 0, rating.c.value == -1)
+        .where(a.state == "submitted", batches.seen(a.batch_id), rating.c.option == 0, rating.c.value == -1)
         .group_by(a.trace_id)
     )
     if project is not None:
