@@ -56,13 +56,21 @@ def test_a_dropped_folder_is_looked_into_and_then_imported(qtbot: QtBot, folder:
             seat.context.theme.use(name)
             picture(dialog, f"look-before-import-{name}")
         assert foreign_traces(seat) == 0
-        (logs / "broken.eval").unlink()
+        preview.files.setCurrentRow(2)
+        seat.wait(lambda: "without header.json" in preview.text.toPlainText())
+        dialog.start_import()
+        click(dialog.stop)  # Cancel: what was looked into is there again
+        seat.wait(lambda: dialog.stage is Stage.LOOKING and dialog.go.isEnabled())
+        assert preview.isVisible()
+        assert foreign_traces(seat) == 0
         dialog.steps.setFocus()
         qtbot.keyClick(dialog.steps, Qt.Key.Key_Down)
         assert dialog.steps.currentText().startswith("By lines")
         click(dialog.go)
         seat.wait(lambda: dialog.stage is Stage.DONE)
         assert foreign_traces(seat) == 6
+        assert dialog.report.verdict.text() == "6 rows imported, 1 row broken."
+        assert "broken.eval" in dialog.report.text()
         assert "cut by lines 6" in dialog.report.text()
         assert seat.context.settings.steps_by == "lines", "the next import begins with what was chosen"
         with seat.context.workspace.database.read() as c:

@@ -170,17 +170,21 @@ class ImportDialog(QDialog):
         self._show()
 
     def _on_failed(self, text: str) -> None:
-        was = self.stage
-        self._over(Stage.CHOOSING if was is Stage.CHECKING else Stage.CHECKED)
+        self._over(self._before())
         self.note.setText("The import did not work; nothing was added.")
         self._context.fail(SteplensError(text))
         self._show()
 
     def _on_cancelled(self) -> None:
-        was = self.stage
-        self._over(Stage.CHOOSING if was is Stage.CHECKING else Stage.CHECKED)
+        self._over(self._before())
         self.note.setText("Cancelled: nothing was added.")
         self._show()
+
+    def _before(self) -> Stage:
+        """Where it goes back to when nothing came of what it did."""
+        if self.stage is Stage.CHECKING:
+            return Stage.CHOOSING
+        return Stage.CHECKED if self.report.report is not None else Stage.LOOKING
 
     def _over(self, stage: Stage) -> None:
         self.child = None

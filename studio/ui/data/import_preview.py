@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
-from PySide6.QtWidgets import QListWidget, QPlainTextEdit, QSplitter, QTableView, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QListWidget, QListWidgetItem, QPlainTextEdit, QSplitter, QTableView, QVBoxLayout, QWidget
 
 from studio.exchange import opening
 from studio.exchange.foreign import ForeignTrace
@@ -109,7 +109,11 @@ class ImportPreview(QWidget):
         self._listed = found
         folders = {each.path.parent for each in found}
         root = next(iter(folders)) if len(folders) == 1 else Path()
-        self.files.addItems([each.as_line(root) for each in found])
+        for each in found:
+            item = QListWidgetItem(each.as_line(root), self.files)
+            item.setToolTip("\n".join(part for part in (str(each.path), each.problem) if part))
+            if each.problem:
+                item.setForeground(self._context.theme.colours.q("negative"))
         known = sum(each.traces or 0 for each in found)
         counted = f", {known:,} traces in logs" if known else ""
         self.said.setText(f"{plural(len(found), 'file')}{counted}. Nothing is imported yet.")
@@ -120,9 +124,12 @@ class ImportPreview(QWidget):
         self.model.show_rows(())
         self.text.clear()
         self.opened = None
-        if not 0 <= row < len(self._listed) or self._listed[row].problem:
+        if not 0 <= row < len(self._listed):
             return
         path = self._listed[row].path
+        if problem := self._listed[row].problem:
+            self.text.setPlainText(f"{path}\n\nThis file would be left out, the others come in.\n\n{problem}")
+            return
         self._context.background.call(
             self, lambda: opening.open_file(path), lambda opened: self._on_opened(row, opened), self._on_failed
         )

@@ -72,7 +72,7 @@ class TracesTab(QWidget):
         self.send_button = button("Send to project…", self._on_send, tip="Into a labelling queue", parent=self)
         self.empty = EmptyState(
             "No traces yet",
-            "Import a PRM800K file, or drop one onto the window.",
+            "Import files or folders of traces, or drop them onto the window.",
             "Import traces…",
             self.importAsked.emit,
             self,
