@@ -38,7 +38,7 @@ from studio.ui.widgets.parts import GAP, MARGIN, Quiet, button
 from trainer.reasoning.cost_accuracy import CostPoint
 from trainer.reasoning.metrics import Interval
 
-COLUMNS = ("What", "Right", "95 % interval", "Lead, points", "Tokens", "Cost", "of the larger's")
+COLUMNS = ("What", "Right", "95 % interval", "Lead, points", "Tokens", "Cost", "× larger")
 BEFORE = "Press Compare: every problem is searched once with n traces of the small model and once with the larger."
 
 
@@ -209,7 +209,7 @@ class ContestDialog(QDialog):
         what = self._title(point) if lead is not None else f"{point.name}, one pass"
         texts = (
             what, f"{right.value:.1%}", f"{right.low:.1%} to {right.high:.1%}", ahead, f"{point.tokens:,.0f}",
-            amount(point.cost), f"{point.cost / large.cost:.2f} ×",
+            amount(point.cost), f"{point.cost / large.cost:.2f}",
         )  # fmt: skip
         for column, text in enumerate(texts):
             item = QTableWidgetItem(text)
@@ -279,7 +279,7 @@ class ContestDialog(QDialog):
         both.setChildrenCollapsible(False)
         both.addWidget(self.table)
         both.addWidget(right)
-        both.setSizes([700, 460])
+        both.setSizes([720, 440])
         return both
 
 
