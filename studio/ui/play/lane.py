@@ -81,6 +81,7 @@ class Lane(QFrame):
         self.text.setAccessibleName(f"Text of {entrant.title}")
         for words in (self.grade, self.verdict, self.why):
             words.clear()
+        set_role(self.grade, "caption")
         self.why.hide()
         self.text.set_trace(None)
         self.answer.set_problem("", None)
@@ -108,7 +109,10 @@ class Lane(QFrame):
             self.waited = self._since_begun.elapsed() / 1e3
         for event in events:
             self.live.take(event)
+        is_first = self.text.opened is None
         self._show(self.live.opened())
+        if is_first:
+            self.text.viewport().repaint()  # now: a window gathers what is to be painted for 5 ms
         if any(isinstance(event, Grew) for event in events) and not self.growth.isActive():
             self.growth.start()
         self._say_phase()

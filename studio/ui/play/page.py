@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QVBoxLayout, QWidget
 from sqlalchemy import Connection
 
@@ -120,6 +120,8 @@ class PlayPage(QWidget):
         self._show_lanes(True)
         self.current = len(self.columns) - len(self.lanes)
         self._enable()
+        words = self.lanes[0].state
+        QTimer.singleShot(0, words, words.repaint)  # once laid out, all is painted: 5 ms later it would be in the way
 
     def cancel(self) -> None:
         """Stop at once; what has not been answered says so."""
