@@ -25,6 +25,16 @@ from PySide6.QtWidgets import (
 from studio import __version__
 from studio.errors import SteplensError
 from studio.ui.actions import Actions, Page, shown_key
+from studio.ui.theme import Theme
+
+EDGE = 60  # pixels of the screen that a dialog leaves to its frame
+
+
+def open_at(dialog: QWidget, theme: Theme, width: int, height: int) -> None:
+    """Give a dialog this size of the 100 % layout, larger with larger text, but within the screen."""
+    parent = dialog.parentWidget()
+    room = dialog.screen().availableSize().expandedTo((parent or dialog).window().size())
+    dialog.resize(min(theme.px(width), room.width() - EDGE), min(theme.px(height), room.height() - EDGE))
 
 
 def set_role(widget: QWidget, role: str) -> None:

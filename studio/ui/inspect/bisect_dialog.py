@@ -22,7 +22,7 @@ from studio.jobs.bisecting import Bisecting, Cost
 from studio.jobs.continuing import Continuation, Start, agreeing, policies, read_start
 from studio.store.models import StoredModel
 from studio.ui.context import Context
-from studio.ui.dialogs import set_role
+from studio.ui.dialogs import open_at, set_role
 from studio.ui.inspect.bisect_view import BisectView
 from studio.ui.inspect.continue_form import ContinueForm
 from studio.ui.inspect.continuer import Continuer, Judge
@@ -54,7 +54,7 @@ class BisectDialog(QDialog):
         self.work: Bisecting | None = None
         self.setWindowTitle(f"Bisect the thought of trace {trace_id}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(820, 720)
+        open_at(self, context.theme, 820, 720)
         self.about, self.cost, self.state, self.verdict = QLabel("reading …"), QLabel(), QLabel(), QLabel()
         self.form = ContinueForm(NUMBER, 2, self)
         self.view = BisectView(context.theme)

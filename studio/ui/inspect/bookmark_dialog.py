@@ -50,7 +50,8 @@ class BookmarkDialog(QDialog):
         title = "Bookmark these words" if new else "Edit the bookmark"
         self.setWindowTitle(title)
         self.setAccessibleName(title)
-        self.resize(560, 360)
+        letter = self.fontMetrics()
+        self.resize(70 * letter.averageCharWidth(), 22 * letter.height())
         self.comment, self.tags = QPlainTextEdit(comment, self), QLineEdit(", ".join(tags), self)
         self.words = QPlainTextEdit(span.of(text).translate(PLAIN), self)
         self.words.setReadOnly(True)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from studio.store import trace_diff, traces
 from studio.store.trace_diff import TraceDiff
 from studio.ui.context import Context
-from studio.ui.dialogs import set_role
+from studio.ui.dialogs import open_at, set_role
 from studio.ui.inspect.diff_view import DiffView
 from studio.ui.widgets.parts import GAP, MARGIN, button, plural
 from trainer.reasoning.alignment import Change
@@ -47,7 +47,7 @@ class DiffDialog(QDialog):
         self._wanted = right
         self.setWindowTitle(f"Diff of trace {left}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(1080, 680)
+        open_at(self, context.theme, 1080, 680)
         self.other = QComboBox()
         self.number = QLineEdit()
         self.state, self.left_head, self.right_head = QLabel(), QLabel(), QLabel()

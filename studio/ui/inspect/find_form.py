@@ -147,7 +147,7 @@ class FindForm(QWidget):
         _refill(self.model, (("any model", ""), *((name, name) for name in choices.models)))
         named = ((f"{s.name} · {s.version[:6]}", s.id) for s in choices.scorers)
         _refill(self.scorer, (("any scorer", None), *named))
-        _refill(self.saved, (("Saved searches", None), *((one.name, one) for one in choices.saved)))
+        _refill(self.saved, (("Saved…", None), *((one.name, one) for one in choices.saved)))
         self.forget.setEnabled(self.saved.currentData() is not None)
 
     def _is_filtered(self) -> bool:

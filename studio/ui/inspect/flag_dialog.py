@@ -41,7 +41,8 @@ class FlagDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Flag this step")
         self.setAccessibleName("Flag this step")
-        self.resize(560, 380)
+        letter = self.fontMetrics()
+        self.resize(70 * letter.averageCharWidth(), 24 * letter.height())
         self.category, self.severity = QComboBox(self), QComboBox(self)
         for category in CATEGORIES:
             self.category.addItem(category.value.capitalize(), category)

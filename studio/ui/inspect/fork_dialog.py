@@ -21,7 +21,7 @@ from studio.jobs.continuing import Continuation, Start, policies, read_start
 from studio.jobs.forking import NAMES, Forking
 from studio.store.models import StoredModel
 from studio.ui.context import Context
-from studio.ui.dialogs import set_role
+from studio.ui.dialogs import open_at, set_role
 from studio.ui.inspect.bisect_dialog import GRADES, NO_POLICY, TRACE_ROLE
 from studio.ui.inspect.continue_form import ContinueForm
 from studio.ui.inspect.continuer import Continuer
@@ -49,7 +49,7 @@ class ForkDialog(QDialog):
         self.work: Forking | None = None
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(f"Fork step {step + 1} of trace {trace_id}")
-        self.resize(900, 700)
+        open_at(self, context.theme, 900, 700)
         self.about, self.cost, self.state, self.verdict = QLabel("reading …"), QLabel(), QLabel(), QLabel()
         self.edit = QPlainTextEdit()
         self.form = ContinueForm(NUMBER, 1, self)

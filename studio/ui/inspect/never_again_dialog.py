@@ -31,7 +31,7 @@ from studio.store import regressions
 from studio.store.models import StoredModel
 from studio.store.regressions import Regression, Result
 from studio.ui.context import Context
-from studio.ui.dialogs import set_role
+from studio.ui.dialogs import open_at, set_role
 from studio.ui.widgets.parts import GAP, MARGIN, Quiet, align_labels, button, monospace, plural
 from trainer.contract.specs.evaluate import Must
 from trainer.reasoning.segment import Span
@@ -67,7 +67,7 @@ class NewTestDialog(QDialog):
         self._context, self._trace_id, self._span = context, trace_id, span
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Never again")
-        self.resize(560, 400)
+        open_at(self, context.theme, 560, 400)
         self.must, self.name, self.note = QComboBox(), QLineEdit(), QLineEdit()
         for must in Must if reference else (Must.ABSENT,):
             self.must.addItem(MUSTS[must], must)
@@ -133,7 +133,7 @@ class NeverAgainDialog(QDialog):
         self.tests: tuple[Regression, ...] = ()
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Never again")
-        self.resize(900, 480)
+        open_at(self, context.theme, 900, 480)
         self.table, self.model, self.state = QTableWidget(), QComboBox(), QLabel("reading …")
         self.run_now = button("Run the tests now", self._on_run, tip="On the chosen model", primary=True, parent=self)
         self.retire = button("Retire", self._on_retire, tip="Its results stay", parent=self)

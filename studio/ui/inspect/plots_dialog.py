@@ -10,7 +10,7 @@ from studio.store import plots, scores
 from studio.store.plots import Kind, Plot, Shape
 from studio.store.scores import Scorer
 from studio.ui.context import Context
-from studio.ui.dialogs import set_role
+from studio.ui.dialogs import open_at, set_role
 from studio.ui.inspect.plots_view import SIGNS, PlotView
 from studio.ui.widgets import charts
 from studio.ui.widgets.parts import GAP, MARGIN, button, plural
@@ -46,7 +46,7 @@ class PlotsDialog(QDialog):
         self.view: PlotView | None = None
         self.setWindowTitle("Plots of traces")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(900, 620)
+        open_at(self, context.theme, 900, 620)
         self.kinds, self.scorer = QComboBox(), QComboBox()
         self.state, self.spot = QLabel("reading …"), QLabel()
         self._place = QVBoxLayout()

@@ -169,7 +169,7 @@ class ReportDialog(QDialog):
         column.addWidget(self.state)
         column.addLayout(foot)
         self.progress.hide()
-        self.setMinimumWidth(560)
+        self.setMinimumWidth(self._context.theme.px(560))
 
 
 def _write(

@@ -29,7 +29,7 @@ from studio.store import projects, rubrics
 from studio.store.find_pattern import Mode
 from studio.store.rubrics import RULE, Cluster, Draft, Example, HitState, Rubric, RubricHit
 from studio.ui.context import Context
-from studio.ui.dialogs import set_role
+from studio.ui.dialogs import open_at, set_role
 from studio.ui.inspect.rubric_run_dialog import RubricRunDialog
 from studio.ui.widgets.parts import GAP, MARGIN, Quiet, button, plural
 from trainer.contract.specs.rubric import RubricBy
@@ -61,7 +61,7 @@ class RubricDialog(QDialog):
         self._stopped = False
         self.setWindowTitle("Rubrics")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(980, 640)
+        open_at(self, context.theme, 980, 640)
         self.list, self.found = QListWidget(), QTreeWidget()
         self.name, self.rule, self.mode = QLineEdit(), QLineEdit(), QComboBox()
         self.rule.setAccessibleName("Rule")

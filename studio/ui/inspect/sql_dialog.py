@@ -28,7 +28,7 @@ from studio.render.prose import visible
 from studio.store import sql_console
 from studio.store.sql_console import Answer, Cell, TableHelp
 from studio.ui.context import Context
-from studio.ui.dialogs import set_role
+from studio.ui.dialogs import open_at, set_role
 from studio.ui.widgets.fields import NumberField, mark_invalid
 from studio.ui.widgets.parts import GAP, MARGIN, Quiet, button, plural
 
@@ -103,7 +103,7 @@ class SqlDialog(QDialog):
         self.setWindowTitle("SQL over this workspace")
         self.setAccessibleName("SQL over this workspace")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(1080, 680)
+        open_at(self, context.theme, 1080, 680)
         self.text, self.tables, self.table = QPlainTextEdit(FIRST), QTreeWidget(), QTableView()
         self.model = AnswerModel(self)
         self.limit, self.state = NumberField(LIMIT, whole=True, low=1, high=MOST_ROWS), QLabel()

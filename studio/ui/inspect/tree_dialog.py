@@ -13,7 +13,7 @@ from studio.store import trace_tree
 from studio.store.searches import StoredSearch
 from studio.store.trace_tree import Searches, Sought, TraceTree
 from studio.ui.context import Context
-from studio.ui.dialogs import set_role
+from studio.ui.dialogs import open_at, set_role
 from studio.ui.inspect.tree_view import TreeView
 from studio.ui.widgets.parts import GAP, MARGIN, button, plural
 
@@ -33,7 +33,7 @@ class TreeDialog(QDialog):
         self.made: TraceTree | None = None
         self.setWindowTitle(f"What was tried for the problem of trace {trace_id}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(1100, 700)
+        open_at(self, context.theme, 1100, 700)
         self.view = TreeView(context.theme)
         self.state, self.node = QLabel("reading …"), QLabel()
         self._trace_id = trace_id
