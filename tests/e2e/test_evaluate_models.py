@@ -277,6 +277,12 @@ def test_a_new_evaluation_of_the_tiny_models_runs_and_fills_the_empty_table(qtbo
         dialog = tab.dialog
         assert dialog is not None
         seat.wait(lambda: dialog.problem.text() == "choose the file with the problems of GSM8K")
+        found, widget = [], dialog.file.nextInFocusChain()
+        while widget is not dialog.file:
+            found.append(widget)
+            widget = widget.nextInFocusChain()
+        wanted = (dialog.choose_file, dialog.choose_folder, dialog.tiny, dialog.device, dialog.close_, dialog.start)
+        assert [each for each in found if each in wanted] == list(wanted), "Tab goes from top to bottom"
         dialog.form.set_values({**dialog.form.values(), "strategy": "majority", "n": 8})
         seat.wait(lambda: "majority would choose among 8 copies; set temperature above 0" in dialog.problem.text())
         assert not dialog.start.isEnabled()

@@ -51,6 +51,7 @@ class EvaluateDialog(OrderForm):
         known = like is not None and like.suite in set(Suite)
         self.begin(self._parts(), {"suite": like.suite} if like is not None and known else {})
         context.background.call(self, lambda: models_tiny.files(context.workspace), self._on_files)
+        QWidget.setTabOrder(self.tiny, self.device)  # as they stand below each other
         self.file.setFocus()
 
     def _parts(self) -> Parts:
