@@ -315,7 +315,8 @@ class RubricDialog(QDialog):
         for mode in Mode:
             self.mode.addItem(mode.value, mode)
         self.found.setHeaderLabels(["Found, by what is said", "hits, score", "traces"])
-        self.found.setColumnWidth(0, 360)
+        self.found.setColumnWidth(0, self._context.theme.px(360))
+        self.found.setColumnWidth(1, self._context.theme.px(90))
         self.list.setMaximumWidth(220)
         for box, hint in ((self.positive, "one a line: must be found"), (self.negative, "one a line: must not")):
             box.setPlaceholderText(hint)
