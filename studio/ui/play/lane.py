@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 from PySide6.QtCore import QElapsedTimer, Qt, QTimer
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QSplitter, QVBoxLayout, QWidget
 
@@ -135,7 +136,8 @@ class Lane(QFrame):
             self._show(outcome.opened)
             self.text.set_marks(() if outcome.judged is None else _places(outcome.judged))
         if outcome.tree is not None:
-            self._show_tree(self.entrant.has_tree or self.entrant is RECORDED)
+            branches = bool(np.ptp(outcome.tree.tree.row))
+            self._show_tree(self.entrant.has_tree or (self.entrant is RECORDED and branches))
             self._grow(outcome.tree)
         self.judged = outcome.judged
         cached = " · from the cache" if answered.cached else ""
