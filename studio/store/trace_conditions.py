@@ -140,7 +140,7 @@ def _metadata(condition: Condition) -> Ids:
     said = case((node.type.in_(("true", "false")), node.type), (node.type == "array", node.value), else_=node.atom)
     long = select(t.id).where(func.length(t.extra) > LONG_METADATA, _is_key(name, condition.key))
     long = long.where(node.type.not_in(("object", "null")), func.instr(node.fullkey, "[") == 0)
-    return union_all(kept, long.where(_said(said, condition)))
+    return union_all(kept, long.where(_said(said, condition)).correlate(None))  # or it is asked anew for every trace
 
 
 def _is_key(name: ColumnElement[str], key: str) -> ColumnElement[bool]:

@@ -382,6 +382,10 @@ def test_no_condition_reads_the_texts(filled: tuple[Database, list[Row]]) -> Non
                 walks = [step for step in plan if step.startswith(("SCAN trace", "SEARCH trace"))]
                 allowed = ("COVERING INDEX", "ix_trace_long_", "trace_fact")
                 assert all(any(word in step for word in allowed) for step in walks), f"{condition}: {plan}"
+                whole = select(schema.trace.c.id).where(trace_conditions.clause(Filter((condition,))))
+                text = str(whole.compile(c, compile_kwargs={"literal_binds": True}))
+                plan = [row[3] for row in c.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+                assert not any("CORRELATED LIST" in step for step in plan), f"{condition}, as one query: {plan}"
 
 
 def test_metadata_follow_their_traces(filled: tuple[Database, list[Row]]) -> None:
