@@ -11,7 +11,9 @@ from trainer.contract.events import Level
 from trainer.contract.keys import KeyMissing, Keys
 from trainer.contract.records import ModelRef
 from trainer.contract.run_folder import sha256_of_folder
+from trainer.contract.specs.generate import TellAnswer
 from trainer.contract.specs.route import RouteSpec, RouteTask, Speaks
+from trainer.models.asking import Manner
 from trainer.models.endpoint import Dialect, Endpoint, EndpointSettings, Limits, Price, Retries, Timeouts
 from trainer.models.load import ModelError, load_prm
 from trainer.models.writers import load_writer
@@ -110,7 +112,8 @@ class Desk:
         if not (source or given):
             return None
         name = (given.name if given else "") or source
-        writer = load_writer(self._worker, role=role, rows=spec.batch_rows * max(spec.n, spec.reasoning_n))
+        rows = spec.batch_rows * max(spec.n, spec.reasoning_n)
+        writer = load_writer(self._worker, role=role, manner=Manner(tell_answer=TellAnswer.STRANGERS), rows=rows)
         return Local(writer, name, f"policy {self._checksum(given, source)}", place, price)
 
     def _distant(self, spec: RouteSpec, tier: str, url: str, price: Price, place: Place) -> Distant:

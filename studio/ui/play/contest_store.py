@@ -35,7 +35,7 @@ from trainer.reasoning.votes import equal_by
 
 Found = int | tuple[int, str]
 """A search by its number, or by run and request."""
-OF_A_MANNER = ("tell_budget", "thinking", "prompt", "form")  # searches of older versions do not tell them
+OF_A_MANNER = ("tell_budget", "tell_answer", "thinking", "prompt", "form")  # older searches do not tell them
 HEADS = (
     "who", "how", "n", "right", "low", "high", "lead", "lead low", "lead high", "tokens drawn", "tokens read",
     "tokens of the PRM", "tokens x parameters", "seconds",
