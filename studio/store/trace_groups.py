@@ -6,7 +6,7 @@ shows what the list shows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, sele
 from studio.store import batches, trace_list
 from studio.store.schema import log, problem, trace
 from studio.store.schema_inspect import failure
-from studio.store.trace_list import TITLE_LENGTH, TraceQuery
+from studio.store.trace_list import TITLE_LENGTH, TraceOrder, TraceQuery
 
 OTHERS = 0  # the id of the group of traces without a log
 
@@ -69,14 +69,15 @@ class SampleGroup:
 def logs(c: Connection, query: TraceQuery) -> tuple[LogGroup, ...]:
     """The logs of a query's traces, the newest first, then those without one."""
     t = trace.c
-    counted = _tallied(select(t.log_id), query).group_by(t.log_id)
+    within = _within(c, query)
+    counted = _tallied(select(t.log_id), within).group_by(t.log_id)
     names = {row.id: PurePath(row.path).stem for row in c.execute(select(log.c.id, log.c.path))}
     causes: dict[int, list[tuple[str, int]]] = {}
     f = failure.c
     said = (
         select(t.log_id, f.cause, func.count().label("traces"))
         .join(trace, t.id == f.trace_id)
-        .where(t.outcome == 0, _within(query))
+        .where(t.outcome == 0, within)
         .group_by(t.log_id, f.cause)
         .order_by(func.count().desc(), f.cause)
     )
@@ -94,7 +95,9 @@ def samples(c: Connection, query: TraceQuery, log_id: int) -> tuple[SampleGroup,
     """The samples of a log in order (numbers by value), or the problems of the traces without one."""
     t = trace.c
     keys = (t.sample, t.problem_id)
-    query_ = _tallied(select(*keys, func.min(t.id).label("first"), func.max(t.outcome).label("outcome")), query)
+    query_ = _tallied(
+        select(*keys, func.min(t.id).label("first"), func.max(t.outcome).label("outcome")), _within(c, query)
+    )
     query_ = query_.where(t.log_id.is_(None) if log_id == OTHERS else t.log_id == log_id).group_by(*keys)
     merged: dict[tuple[str, int], list[int | None]] = {}
     for row in c.execute(query_):
@@ -116,7 +119,7 @@ def samples(c: Connection, query: TraceQuery, log_id: int) -> tuple[SampleGroup,
 def epochs(c: Connection, query: TraceQuery, log_id: int, group: SampleGroup) -> tuple[int, ...]:
     """The ids of a sample's traces, by epoch."""
     t = trace.c
-    mine = [_within(query), t.log_id.is_(None) if log_id == OTHERS else t.log_id == log_id]
+    mine = [_within(c, query), t.log_id.is_(None) if log_id == OTHERS else t.log_id == log_id]
     mine.append(t.sample == group.sample if group.sample else and_(t.sample.is_(None), t.problem_id == group.problem))
     return tuple(c.scalars(select(t.id).where(*mine).order_by(t.epoch, t.id)))
 
@@ -128,21 +131,23 @@ def titles(c: Connection, problems: tuple[int, ...]) -> dict[int, str]:
     return {row.id: row.title for row in c.execute(query)}
 
 
-def _tallied(wanted: Select[Any], query: TraceQuery) -> Select[Any]:
+def _tallied(wanted: Select[Any], within: ColumnElement[bool]) -> Select[Any]:
     t = trace.c
     return (
         wanted.add_columns(func.count().label("traces"))
         .add_columns(func.sum(case((t.outcome == 1, 1), else_=0)).label("right"))
         .add_columns(func.sum(case((t.outcome == 0, 1), else_=0)).label("wrong"))
-        .where(_within(query))
+        .where(within)
     )
 
 
-def _within(query: TraceQuery) -> ColumnElement[bool]:
-    """That a trace is in the list; all of them are counted without naming each."""
+def _within(c: Connection, query: TraceQuery) -> ColumnElement[bool]:
+    """That a trace is in the list, whose ids are found once and given as one text; all are counted without naming."""
     if query == TraceQuery(order=query.order):
-        return batches.visible(trace.c.batch_id)
-    return trace.c.id.in_(trace_list.ids(query))
+        return batches.seen(trace.c.batch_id)
+    found = trace_list.all_ids(c, replace(query, order=TraceOrder.POSITION))
+    ids = func.json_each(f"[{','.join(map(str, found.tolist()))}]").table_valued("value")
+    return trace.c.id.in_(select(ids.c.value))
 
 
 @dataclass(frozen=True, slots=True)

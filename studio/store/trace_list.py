@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, and_, case, exists, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from studio.domain import TraceRow
-from studio.store import batches, find, trace_conditions, trace_sets
+from studio.store import batches, find, trace_sets
 from studio.store.conversations import budget_of
 from studio.store.schema import annotation, log, problem, project_trace, rating, score, segmentation, step, trace
 from studio.store.trace_filter import PROBLEM_FIELDS, Filter
@@ -124,7 +124,7 @@ def head(c: Connection, query: TraceQuery, *, limit: int) -> Head:
 
 def all_ids(c: Connection, query: TraceQuery) -> Numbers:
     """The ids of all traces of a query, in its order. Raises FindError for a condition that cannot be asked."""
-    wanted = _wanted(replace(query, filter=Filter()))
+    wanted = _wanted(query)
     if query.project is not None:
         found = trace_sets.every(c, wanted.order_by(project_trace.c.position))
     elif any(condition.field in PROBLEM_FIELDS for condition in query.filter.conditions):
@@ -173,13 +173,8 @@ def rows(c: Connection, query: TraceQuery, *, limit: int, offset: int = 0) -> tu
     return rows_of(c, page, query.project)
 
 
-def ids(query: TraceQuery) -> Select[Any]:
-    """A select of the ids of all traces of a query, in no order."""
-    return _wanted(query)
-
-
 def _wanted(query: TraceQuery) -> Select[Any]:
-    """The ids of a query. Skipping over a page touches no trace."""
+    """The ids of a query without its filter. Skipping over a page touches no trace."""
     trace_id: ColumnElement[int] = trace.c.id
     if query.project is None:
         wanted = select(trace_id.label("id")).where(batches.seen(trace.c.batch_id))
@@ -204,8 +199,6 @@ def _by_source(wanted: Select[Any], trace_id: ColumnElement[int], query: TraceQu
     if query.outcome is not OutcomeFilter.ANY:
         said = {OutcomeFilter.RIGHT: t.outcome == 1, OutcomeFilter.WRONG: t.outcome == 0}
         conditions.append(said.get(query.outcome, t.outcome.is_(None)))
-    if query.filter:
-        conditions.append(trace_conditions.clause(query.filter))
     if not conditions or query.project is None:
         return wanted.where(*conditions)
     return wanted.where(trace_id.in_(select(t.id).where(*conditions)))
