@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import traceback
+from html import escape
 
 from PySide6.QtCore import Qt, qVersion
 from PySide6.QtGui import QGuiApplication, QTextBlockFormat, QTextCursor, QTextDocument, QTextTable
@@ -35,6 +36,11 @@ def open_at(dialog: QWidget, theme: Theme, width: int, height: int) -> None:
     parent = dialog.parentWidget()
     room = dialog.screen().availableSize().expandedTo((parent or dialog).window().size())
     dialog.resize(min(theme.px(width), room.width() - EDGE), min(theme.px(height), room.height() - EDGE))
+
+
+def plain_tip(text: str) -> str:
+    """A tool tip that shows these words as they are: Qt takes what looks like markup for markup."""
+    return f"<qt>{escape(text).replace(chr(10), '<br>')}</qt>" if "<" in text else text
 
 
 def set_role(widget: QWidget, role: str) -> None:

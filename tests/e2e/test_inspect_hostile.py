@@ -58,6 +58,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path / "workspace"
 
 
+CONTAINS, RECURSIVE = Qt.MatchFlag.MatchContains, Qt.MatchFlag.MatchRecursive
+
+
 def shows(page: InspectPage, trace_id: int) -> bool:
     return page.shown is not None and page.shown.trace.id == trace_id and page.gate.is_open
 
@@ -74,7 +77,7 @@ def is_marked_up(widget: QWidget) -> bool:
 def test_every_sort_is_shown_as_it_stands(folder: Path, sit_down: Callable[[], Seat]) -> None:
     with Workspace.open(folder) as workspace, workspace.database.read() as c:
         texts = {row.id: row.text for row in c.execute(select(s.trace.c.id, s.trace.c.text))}
-    assert len(texts) == 8, "six lines, and what is no bomb and leads nowhere in the two archives"
+    assert len(texts) == 9, "six lines, and three samples that are no bomb; a name that leads out is a name"
     with sit_down() as seat:
         page = go_to_inspect(seat)
         for trace_id, text in texts.items():
@@ -86,6 +89,9 @@ def test_every_sort_is_shown_as_it_stands(folder: Path, sit_down: Callable[[], S
             assert not page.grab().isNull()
             marked = [widget for widget in seat.window.findChildren(QWidget) if is_marked_up(widget)]
             assert marked == [], [(type(each).__name__, each.objectName(), each.toolTip()[:80]) for each in marked]
+            tips = [item.toolTip(1) for item in page.evidence.findItems("", CONTAINS | RECURSIVE)]
+            assert any("lines.jsonl" in tip or ".eval" in tip for tip in tips)
+            assert not any("<b>" in tip for tip in tips)
             index = page.left.currentWidget()
             assert index is not None
         seat.picture("inspect hostile")

@@ -12,6 +12,7 @@ from studio.exchange import opening
 from studio.exchange.foreign import ForeignTrace
 from studio.exchange.inspect_log import SampleRow
 from studio.exchange.opening import Listed, Opened
+from studio.ui.dialogs import plain_tip
 from studio.ui.widgets.parts import Quiet, monospace, plural
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class ImportPreview(QWidget):
         root = next(iter(folders)) if len(folders) == 1 else Path()
         for each in found:
             item = QListWidgetItem(each.as_line(root), self.files)
-            item.setToolTip("\n".join(part for part in (str(each.path), each.problem) if part))
+            item.setToolTip(plain_tip("\n".join(part for part in (str(each.path), each.problem) if part)))
             if each.problem:
                 item.setForeground(self._context.theme.colours.q("negative"))
         known = sum(each.traces or 0 for each in found)

@@ -15,6 +15,7 @@ from studio.render.prose import visible
 from studio.store import segmentations
 from studio.store.flags import Flag
 from studio.ui.context import Context
+from studio.ui.dialogs import plain_tip
 from studio.ui.inspect.cursor import Cursor, Position
 from studio.ui.inspect.opened import Moment, Opened, Source, Voice
 from studio.ui.widgets import faces
@@ -196,8 +197,8 @@ class EvidencePanel(QTreeWidget):
         if fact.span is not None:
             item.setData(0, SPAN_ROLE, fact.span)
         if fact.tip:
-            item.setToolTip(0, fact.tip)
-            item.setToolTip(1, fact.tip)
+            for column in range(2):
+                item.setToolTip(column, plain_tip(fact.tip))
 
     def _on_chosen(self, item: QTreeWidgetItem) -> None:
         span = item.data(0, SPAN_ROLE)
