@@ -46,7 +46,7 @@ def settings_of(wanted: Wanted, place: int) -> dict[str, Any]:
     assert isinstance(spec, SearchSpec)
     names = (
         "strategy", "compute", "n", "width", "aggregation", "max_thinking_tokens", "max_answer_tokens", "temperature",
-        "difficulty", "tell_budget", "thinking", "prompt", "form",
+        "difficulty", "tell_budget", "tell_answer", "thinking", "prompt", "form",
     )  # fmt: skip
     return {name: getattr(spec, name) for name in names} | {"pick": spec.pick.of(spec.strategy).value, "run_seed": 0}
 
