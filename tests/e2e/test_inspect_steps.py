@@ -133,5 +133,5 @@ def test_a_problem_is_taken_to_play(sit_down: Callable[[], Seat]) -> None:
         assert seat.window.page is Page.PLAY
         play = seat.window.page_widget(Page.PLAY)
         seat.wait(play.isVisible)
-        assert play.form.problem.toPlainText() == problem.prompt
+        seat.wait(lambda: play.form.problem.toPlainText() == problem.prompt)
         assert play.form.reference.text() == (problem.reference_answer or "")
