@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from studio.domain import new_uid
-from studio.errors import RunError
+from studio.errors import ConflictError, RunError
 from studio.jobs.roles import POLICIES
-from studio.store import conversations, models, runs, token_values, traces
+from studio.store import conversations, models, replies, runs, token_values, traces
 from studio.store import schema as s
 from studio.store.models import StoredModel
 from trainer.contract.generated import Settings
-from trainer.contract.records import BlockKind, InputRow, record_id
+from trainer.contract.records import InputRow, record_id
 from trainer.contract.requests import GenerateRequest
 from trainer.reasoning.grader import GradeForm, Grader, Pair
 from trainer.reasoning.segment import Span
@@ -28,6 +28,8 @@ CHARACTERS_A_TOKEN = 2  # few, so that a trace without a known budget has room f
 class Start:
     """A trace that can be continued. `cuts[i]` is the code point behind its first i steps and the space after them.
 
+    `text` is its response alone, `steps` and `cuts` are places in it: where a trace tells the question too, or marks
+    its thinking otherwise, they are not those of the trace's own text.
     `thinking` and `answer_tokens` are budgets in tokens, `left` the tokens from each cut to its end; with temperature
     and top_p they are those that made the trace, where its run said so.
     """
@@ -78,17 +80,23 @@ def read_start(c: Connection, trace_id: int) -> Start:
     trace = traces.load(c, trace_id)
     told = conversations.read(c, trace_id)
     turns = conversations.turns_of(trace.text, told.turns or trace.messages)
-    if len(turns) > 1 or any(block.kind is BlockKind.TOOL_CALL for turn in turns for block in turn.blocks):
-        raise RunError(
-            f"trace {trace_id} is a conversation of {len(turns)} turns; a policy continues single responses alone: "
-            "choose a trace that answers its problem in one turn"
-        )
-    steps = tuple(Span(step.start, step.end) for step in trace.segmentation.steps)
-    if not steps:
+    try:
+        reply = replies.reply_of(trace_id, trace.text, turns)
+    except ConflictError as error:
+        raise RunError(str(error)) from error
+    found = [reply.span(Span(step.start, step.end)) for step in trace.segmentation.steps]
+    steps = tuple(span for span in found if span is not None)
+    if not found:
         raise RunError(f"trace {trace_id} has no steps; cut it into steps first")
-    cuts = (steps[0].start, *(_behind_space(trace.text, step.end) for step in steps))
+    if len(steps) < len(found):
+        raise RunError(
+            f"{len(found) - len(steps)} of the {len(found)} steps of trace {trace_id} are not of its response, or lie "
+            "in its thinking and its answer at once; cut it into steps anew"
+        )
+    text = reply.text
+    cuts = (steps[0].start, *(_behind_space(text, step.end) for step in steps))
     budget = told.budget
-    room = len(trace.text) // CHARACTERS_A_TOKEN
+    room = len(text) // CHARACTERS_A_TOKEN
     used = budget.used or room
     how = (c.scalar(select(s.trace.c.extra).where(s.trace.c.id == trace_id)) or {}).get("settings", {})
     return Start(
@@ -97,7 +105,7 @@ def read_start(c: Connection, trace_id: int) -> Start:
         trace.segmentation.version,
         trace.problem.prompt,
         trace.problem.reference_answer or None,
-        trace.text,
+        text,
         steps,
         cuts,
         trace.answer,
@@ -105,7 +113,7 @@ def read_start(c: Connection, trace_id: int) -> Start:
         trace.model,
         THINKING + room if budget.thinking_granted is None else budget.thinking_granted,
         ANSWER + room if budget.answer_granted is None else budget.answer_granted,
-        tuple(round(used * (len(trace.text) - cut) / max(1, len(trace.text))) for cut in cuts),
+        tuple(round(used * (len(text) - cut) / max(1, len(text))) for cut in cuts),
         float(how.get("temperature", 1.0)) or 1.0,  # at 0 all continuations would be one
         float(how.get("top_p", 1.0)),
     )

@@ -13,19 +13,20 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from studio.domain import Changes, Topic, changed, new_uid, now
 from studio.errors import ConflictError, NotFoundError
-from studio.store import batches, conversations
+from studio.store import batches, conversations, replies
 from studio.store import schema as s
 from studio.store.schema_reason import evaluation as e
 from studio.store.schema_reason import evaluation_problem as p
 from studio.store.schema_reason import regression as r
 from trainer.contract.specs.evaluate import Must, Suite
+from trainer.reasoning.segment import Span
 
 
 @dataclass(frozen=True, slots=True)
 class Regression:
     """A test: from `prefix` on, the answer must be right, or `span` must not come back. `trace_uid` is where it failed.
 
-    `prefix` and `span` are neighbours in that trace; `start` is the code point at which the span began there.
+    `prefix` and `span` are neighbours in its response; `start` is the code point of that trace at which the span began.
     """
 
     id: int
@@ -64,21 +65,21 @@ def add_from_trace(
     row = c.execute(query).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no trace {trace_id} any more; it may have gone with its import")
-    if len(conversations.read(c, trace_id).turns) > 1:
-        raise ConflictError(
-            f"trace {trace_id} is a conversation: what stands before the step is not one response that a policy could "
-            "go on from; choose a trace that answers its problem in one turn"
-        )
+    turns = conversations.turns_of(row.text, conversations.read(c, trace_id).turns)
+    reply = replies.reply_of(trace_id, row.text, turns)
     if not 0 <= start < end <= len(row.text) or not row.text[start:end].strip():
         raise ConflictError(f"[{start}, {end}) of trace {trace_id} holds no text; select the step that failed")
     if must is Must.ANSWER and not (row.reference_answer or "").strip():
         raise ConflictError("the problem has no reference answer, so nothing can say what is right; forbid the words")
+    span = reply.span(Span(start, end))
+    if span is None:
+        raise ConflictError(f"[{start}, {end}) of trace {trace_id} is not of its response; select the step that failed")
     values = {
         "uid": new_uid(),
         "name": name.strip() or _short(row.text[start:end]),
         "problem": row.prompt,
         "reference": row.reference_answer,
-        "prefix": row.text[:start],
+        "prefix": reply.text[: span.start],
         "must": must.value,
         "span": row.text[start:end],
         "trace_id": trace_id,

@@ -47,7 +47,7 @@ class Recorded:
         text, tokens = self.start.prefix(steps), self.opened.token_starts
         response = read_response(text)
         close = len(text) if response.thinking is None else response.thinking.end
-        if tokens is None:
+        if tokens is None or self.start.text != self.opened.trace.text:
             return Begun(self.trace, self.start.uid, steps, text)
         kept = tokens[tokens < len(text)]
         thinking = int(np.searchsorted(kept, close)) if response.thinking is not None else 0
@@ -63,22 +63,24 @@ def read_recorded(c: Connection, trace_id: int, annotator: int) -> Recorded:
     scored = monitors.scores(c, trace_id=trace_id)
     verdict = VERDICTS[int(scored.verdicts(thresholds.current(c))[0])].value if len(scored) else UNSEEN
     words = f"Stored: {verdict} · {_flag_words(opened.flags)}\nChecks: {judged.words}"
-    outcome = Outcome(_answered(opened), opened, tree, judged, _state(opened), words)
+    start, obstacle = None, ""
     try:
-        return Recorded(opened, outcome, read_start(c, trace_id))
+        start = read_start(c, trace_id)
     except RunError as error:
-        return Recorded(opened, outcome, None, str(error))
+        obstacle = str(error)
+    answered = _answered(opened, opened.trace.text if start is None else start.text)
+    return Recorded(opened, Outcome(answered, opened, tree, judged, _state(opened), words), start, obstacle)
 
 
-def _answered(opened: Opened) -> Answered:
-    """What is stored, in the form of an answer to a question."""
+def _answered(opened: Opened, text: str) -> Answered:
+    """What is stored, in the form of an answer to a question; `text` is its response as a policy writes it."""
     trace, told = opened.trace, opened.conversation.budget
-    response = read_response(trace.text)
+    response = read_response(text)
     budget = {name: getattr(told, name) for name in _BUDGET}
     count = 0 if opened.tokens is None else len(opened.tokens.starts)
     return Answered(
-        answer=trace.answer, text=response.visible.of(trace.text).strip(),
-        thinking="" if response.thinking is None else response.thinking.of(trace.text).strip(),
+        answer=trace.answer, text=response.visible.of(text).strip(),
+        thinking="" if response.thinking is None else response.thinking.of(text).strip(),
         strategy=RECORDED.title, model=trace.model, tokens=told.used or count, budget=budget, seconds=0.0, cost=0.0,
         cached=False, outcome=trace.outcome, traces=(), why=(f"trace {trace.id}",), trace=trace.id,
     )  # fmt: skip

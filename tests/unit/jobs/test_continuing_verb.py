@@ -91,14 +91,19 @@ def test_what_cannot_be_continued_is_said_with_a_remedy(workspace: Path) -> None
     with Workspace.open(workspace) as opened, opened.database.write() as c:
         batch = batches.begin(c, "sample", None, "written for a test")
         turns = tuple(
-            Message(role, (Block(BlockKind.OTHER, at, at + 2),)) for at, role in ((0, "user"), (2, "assistant"))
+            Message(role, (Block(BlockKind.OTHER, at, at + 2),))
+            for at, role in ((0, "user"), (2, "assistant"), (4, "user"), (6, "assistant"))
         )
-        new = NewTrace("Hi?", "HiYo", turns, steps_of(read_response("HiYo")))
+        new = NewTrace("Hi?", "HiYoHmOk", turns, steps_of(read_response("HiYoHmOk")))
         talk = traces.add(c, new, batch_id=batch).trace_id
+        across = NewTrace("Hi?", "HiYo", turns[:2], steps_of(read_response("HiYo")), line=2)
+        straddling = traces.add(c, across, batch_id=batch).trace_id
         bare = traces.add(c, NewTrace("Hi?", "Hm", (), (), line=1), batch_id=batch).trace_id
         batches.publish(c, batch, {})
-        with pytest.raises(RunError, match="a conversation of 2 turns"):
+        with pytest.raises(RunError, match="a conversation of 4 turns"):
             read_start(c, talk)
+        with pytest.raises(RunError, match=r"1 of the 1 steps of trace .* cut it into steps anew"):
+            read_start(c, straddling)
         with pytest.raises(RunError, match="cut it into steps first"):
             read_start(c, bare)
     start = start_of(workspace)
