@@ -37,6 +37,7 @@ from trainer.contract.spec import Value
 
 log = logging.getLogger(__name__)
 POLL_SECONDS, EAGER_POLL_SECONDS = 0.005, 0.0003
+SOONEST_SECONDS = 0.003  # no model answers sooner; the window has the interpreter for itself
 EAGER_SECONDS = 10.0  # for so long after a question its answer is looked for more often
 LOOK_SECONDS = 0.1
 DOING = {"score": "scoring", "monitor": "looking", "generate": "writing", "search": "searching", "route": "answering"}
@@ -183,8 +184,9 @@ class Residents:
                 continue
             try:
                 self._look()
-                eager = time.monotonic() - self._last_asked < EAGER_SECONDS
-                self._ended.wait(EAGER_POLL_SECONDS if eager else POLL_SECONDS)
+                since = time.monotonic() - self._last_asked
+                eager = EAGER_POLL_SECONDS if since < EAGER_SECONDS else POLL_SECONDS
+                self._ended.wait(max(eager, SOONEST_SECONDS - since))
             except Exception as error:
                 log.exception("following requests failed")
                 for asked in self._open():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +43,10 @@ class Tail:
 
     def read(self) -> list[Answered | Wrote | Grew]:
         """What was told of requests since the last call."""
-        if not self.path.exists() or self.path.stat().st_size <= self.offset:
+        try:
+            if os.stat(self.path).st_size <= self.offset:
+                return []
+        except FileNotFoundError:
             return []
         lines, self.offset = complete_lines(self.path, self.offset)
         said = [events.decoder.decode(line) for line in lines if line.startswith(ABOUT_REQUESTS)]

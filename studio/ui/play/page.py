@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QCoreApplication, QEvent, Qt, QTimer
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QVBoxLayout, QWidget
 from sqlalchemy import Connection
 
@@ -120,8 +120,14 @@ class PlayPage(QWidget):
         self._show_lanes(True)
         self.current = len(self.columns) - len(self.lanes)
         self._enable()
-        words = self.lanes[0].state
-        QTimer.singleShot(0, words, words.repaint)  # once laid out, all is painted: 5 ms later it would be in the way
+        QTimer.singleShot(0, self, self._paint_now)  # when all is laid out
+
+    def _paint_now(self) -> None:
+        """Paint what is cleared at once: the window would wait for 5 ms, and then be in the way of the first token.
+
+        As an event, not by `repaint`: that would keep the interpreter from the thread that listens.
+        """
+        QCoreApplication.postEvent(self.window(), QEvent(QEvent.Type.UpdateRequest))
 
     def cancel(self) -> None:
         """Stop at once; what has not been answered says so."""
