@@ -83,10 +83,14 @@ def _make_metadata() -> None:
         "DELETE FROM metadata_value WHERE trace_id = old.id AND key_id IN "
         f"(SELECT k.id FROM metadata_key AS k WHERE k.name IN (SELECT {_NAME} FROM {_NODES.format('old.')}));"
     )
+    forget = (
+        f"DELETE FROM metadata_key WHERE name IN (SELECT {_NAME} FROM {_NODES.format('old.')}) "
+        "AND NOT EXISTS (SELECT 1 FROM metadata_value AS v WHERE v.key_id = metadata_key.id);"
+    )
     has = "{0}.extra IS NOT NULL AND {0}.extra != 'null'".format
     op.execute(f"CREATE TRIGGER metadata_insert AFTER INSERT ON trace WHEN {has('new')} BEGIN {add} END")
     op.execute(f"CREATE TRIGGER metadata_update AFTER UPDATE OF extra ON trace BEGIN {drop} {add} END")
-    op.execute(f"CREATE TRIGGER metadata_delete AFTER DELETE ON trace WHEN {has('old')} BEGIN {drop} END")
+    op.execute(f"CREATE TRIGGER metadata_delete AFTER DELETE ON trace WHEN {has('old')} BEGIN {drop} {forget} END")
 
 
 # What is kept of a trace's metadata: `{}` is the prefix of its columns. What stands within an array is not.
