@@ -119,12 +119,12 @@ def test_protobuf_cut_anywhere_or_nested_without_end_is_refused_or_shorter() -> 
             with suppress(BrokenRecord):
                 otlp_protobuf.request_of(body[:at] + bytes([value]) + body[at + 1 :])
     deep = b""
-    for _ in range(otlp_protobuf.DEEPEST):
+    for _ in range(60):
         inner = b"\x0a" + _length(deep) + deep
         deep = b"\x2a" + _length(inner) + inner
     for number in (0x12, 0x4A, 0x12, 0x12, 0x0A):  # value of an attribute of a span of a scope of a resource
         deep = bytes([number]) + _length(deep) + deep
-    with pytest.raises(BrokenRecord, match="nested too deeply"):
+    with pytest.raises(BrokenRecord, match="cannot be read"):
         otlp_protobuf.request_of(deep)
 
 
@@ -158,8 +158,8 @@ def test_the_same_post_after_a_restart_adds_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "headers", "status", "said"),
     [
-        (b"\x0a\x12", {"Content_Type": PROTOBUF}, 400, "ends within a field"),
-        (GENAI, {"Content_Type": PROTOBUF}, 400, "wire type 3 is none"),
+        (b"\x0a\x12", {"Content_Type": PROTOBUF}, 400, "cannot be read"),
+        (GENAI, {"Content_Type": PROTOBUF}, 400, "cannot be read"),
         (GENAI, {"Content_Type": "text/plain"}, 415, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf or http/json"),
         (GENAI, {"Content_Encoding": "br"}, 415, "gzip"),
         (GENAI, {"Host": "evil.example:4318"}, 403, "127.0.0.1"),
