@@ -109,9 +109,9 @@ def peer(python: str, script: str, log: Path, op: str) -> Row:
     return row | json.loads(row.pop("said"))
 
 
-def beside(log: Path, python: str, script: str) -> bool:
+def beside(log: Path, python: str, script: str, turns_each: int) -> bool:
     """Import and the peer's full read in turns; the medians of both, and what may be asked of them."""
-    turns = [(import_log(log), peer(python, script, log, "full")) for _ in range(TURNS)]
+    turns = [(import_log(log), peer(python, script, log, "full")) for _ in range(turns_each)]
     ours = statistics.median(float(row["told_s"]) for row, _ in turns)
     theirs = statistics.median(float(row["s"]) for _, row in turns)
     memory = max(int(row["maxrss_mb"]) for row, _ in turns)
@@ -136,13 +136,14 @@ def main() -> int:
         "--peer", nargs=2, metavar=("PYTHON", "SCRIPT"), default=(os.environ.get("STEPLENS_PEER_INSPECT"), PEER_SCRIPT)
     )
     parser.add_argument("--folder", type=int, default=300)
+    parser.add_argument("--turns", type=int, default=TURNS, help="imports and full reads; the medians count")
     args = parser.parse_args()
     python, script = args.peer
     with tempfile.TemporaryDirectory() as folder:
         if args.log is None and not python:
             parser.error("name a log, or with --peer or STEPLENS_PEER_INSPECT an interpreter that can write one")
         log = written(Path(folder), python, str(script)) if args.log is None else args.log.resolve()
-        met = beside(log, python, str(script)) if python else bool(import_log(log))
+        met = beside(log, python, str(script), args.turns) if python else bool(import_log(log))
         rows = open_log(log)
         figure(f"list {rows[0]['said']:,} samples of the log", rows[0]["s"], "s", "<= 1", rows[0]["s"] <= 1)
         opened = max(row["s"] for row in rows[1:])
