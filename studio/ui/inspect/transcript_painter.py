@@ -157,7 +157,7 @@ class TranscriptPainter:
         painter.setPen(colours.q("accent" if here else "text"))
         painter.setFont(self._view.theme.font(10, QFont.Weight.DemiBold))
         box = rect.adjusted(px(36), 0, -px(12), 0)
-        painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, turn_words(opened, number))
+        _draw_cut(painter, box, turn_words(opened, number))
 
     def _block(self, painter: QPainter, rect: QRectF, line: int, opened: Opened) -> None:
         px, colours = self._view.theme.px, self._view.theme.colours
@@ -167,7 +167,7 @@ class TranscriptPainter:
         painter.setPen(colours.q("negative" if place.kind is BlockKind.REDACTED else "secondary"))
         painter.setFont(self._view.theme.font(9.4, QFont.Weight.DemiBold))
         box = rect.adjusted(px(60), 0, -px(12), 0)
-        painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, prose.visible(block_words(opened, place)))
+        _draw_cut(painter, box, prose.visible(block_words(opened, place)))
 
     def _chevron(self, painter: QPainter, at: QPointF, line: int) -> None:
         size = float(self._view.theme.px(4))
@@ -327,3 +327,9 @@ def _clock_time(said: str) -> str:
         return datetime.fromisoformat(said).strftime("%H:%M:%S")
     except ValueError:
         return prose.visible(said)
+
+
+def _draw_cut(painter: QPainter, box: QRectF, words: str) -> None:
+    """One line, with an ellipsis where it has no room."""
+    said = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, int(box.width()))
+    painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, said)

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 from PySide6.QtCore import QElapsedTimer, Qt, QTimer
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSplitter, QVBoxLayout, QWidget
 
 from studio.store import trace_tree
 from studio.store.trace_tree import TraceTree
@@ -32,6 +32,7 @@ from trainer.reasoning.response import read_response
 GROW_MS = 120  # between two drawings of a tree that grows
 SEEN = 132  # greatest height of what the user sees at 100 %; more scrolls
 LATE = 1.0  # seconds
+AMPLE = 100_000  # pixels, more than there are: a splitter shares by proportion
 JUDGE_MS = 400  # between two looks of the exact checks at a text that grows
 SIGNS = {1: "✓ right", 0: "✗ wrong", None: ""}
 
@@ -53,8 +54,8 @@ class Lane(QFrame):
         self.growth = QTimer(self, singleShot=True, interval=GROW_MS)
         self.growth.timeout.connect(self.show_growth)
         self.column, self.head = QVBoxLayout(self), QHBoxLayout()
-        self._split, self._below = QSplitter(), QWidget()  # below: what takes the room of a tree that is not there
-        self._below.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._split = QSplitter()
+        self._shared: tuple[bool, bool] | None = None
         self._since_judged, self._since_begun = QElapsedTimer(), QElapsedTimer()
         self._lay_out()
         self.place.moved.connect(self._on_moved)
@@ -169,6 +170,7 @@ class Lane(QFrame):
     def set_alone(self, on: bool) -> None:
         """Whether no lane stands beside it: then what the user sees stands beside the text, else below."""
         self._split.setOrientation(Qt.Orientation.Horizontal if on else Qt.Orientation.Vertical)
+        self._share_room()
 
     def set_heat(self, on: bool) -> None:
         """Colour tokens by how unlikely they were."""
@@ -221,7 +223,14 @@ class Lane(QFrame):
 
     def _show_tree(self, on: bool) -> None:
         self.tree.setVisible(on)
-        self._below.setVisible(not on)
+        self._share_room()
+
+    def _share_room(self) -> None:
+        """Half to the text; all that the answer below it does not need where no tree wants the rest."""
+        now = (self._split.orientation() == Qt.Orientation.Horizontal, self.tree.isVisibleTo(self))
+        if now != self._shared:
+            self._shared = now
+            self._split.setSizes([AMPLE, AMPLE if any(now) else 1])
 
     def _judge(self) -> None:
         """Have the exact checks look at what stands there now, off this thread."""
@@ -269,7 +278,7 @@ class Lane(QFrame):
         for widget in (self.answer, self.verdict, self.why):
             below.addWidget(widget)
         below.addWidget(self.tree, 1)
-        below.addWidget(self._below)
+        below.addStretch()
         self._split.setChildrenCollapsible(False)
         self._split.addWidget(self.text)
         self._split.addWidget(side)
