@@ -90,10 +90,11 @@ def test_a_child_that_is_cleaning_up_is_not_killed(qtbot: QtBot, child: Callable
     made.cancel()
     given: list[int] = []
     made._killer.start = lambda: given.append(1)  # type: ignore[method-assign]
-    for number in range(1, 4):
+    for _ in range(3):
+        before = len(given)
         with qtbot.waitSignal(made.progressed):
             made._process.write(b"go on\n")
-        assert len(given) == number, "each sign of life gives it the whole time again"
+        assert len(given) > before, "each sign of life gives it the whole time again"  # a line may come in two reads
     with qtbot.waitSignal(made.ended):
         made._process.closeWriteChannel()
     assert ("cancelled", None) in made.heard  # type: ignore[attr-defined]
