@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import QEvent, QTimer
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.jobs.values import Curve
@@ -140,6 +140,12 @@ class CurvesTab(QWidget):
             return
         self.grid.save_png(path)
         self._context.say(f"Charts saved to {path}")
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_stack"):
+            self._show_legend()
 
     def _show_legend(self) -> None:
         entries = tuple((each.name, series_colour(each.colour, self.palette()).name()) for each in self._drawn)

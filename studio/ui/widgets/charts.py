@@ -164,10 +164,11 @@ class Chart(QWidget):
             axis.setStyle(tickFont=self._small_font())
         self.plot.showGrid(x=False, y=True, alpha=0.12)
         self.plot.setTitle(self.spec.title, color=text.name(), size="10pt")
-        for key in list(self._baselines):
-            self.plot.removeItem(self._baselines[key])
-            value = self._baselines.pop(key).value()
-            self.show_baselines({key: value})
+        shown = self.baseline_values()
+        for item in self._baselines.values():
+            self.plot.removeItem(item)
+        self._baselines.clear()
+        self.show_baselines(shown)
         for run in self._colours:
             self._restyle_lines(run)
 

@@ -67,6 +67,25 @@ def test_baselines_are_lines_at_their_value(qtbot: QtBot) -> None:
     assert chart.baseline_values() == {"validation/baseline_step_index_auc": 0.61}
 
 
+def test_another_theme_leaves_every_baseline_in_its_place(qtbot: QtBot) -> None:
+    chart = Chart(REWARD_MODEL.charts[1])
+    qtbot.addWidget(chart)
+    values = {
+        "validation/baseline_step_index_auc": 0.6,
+        "validation/baseline_tfidf_auc": 0.7,
+        "validation/hint_last_rated_auc": 0.9,
+    }
+    chart.show_baselines(values)
+    before = {item.pen.color().name() for item in chart._baselines.values()}
+    dark = QPalette(chart.palette())
+    dark.setColor(QPalette.ColorRole.Base, QColor("#1c1f26"))
+    dark.setColor(QPalette.ColorRole.WindowText, QColor("#eceff4"))
+    chart.setPalette(dark)
+    chart.restyle()
+    assert chart.baseline_values() == values
+    assert before.isdisjoint(item.pen.color().name() for item in chart._baselines.values())
+
+
 def test_colours_follow_the_theme(qtbot: QtBot) -> None:
     chart = loss(qtbot)
     chart.show_run(1, 0, {"train/loss": curve(50)})
