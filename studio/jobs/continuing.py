@@ -104,7 +104,7 @@ def read_start(c: Connection, trace_id: int) -> Start:
         trace.uid,
         trace.segmentation.version,
         trace.problem.prompt,
-        trace.problem.reference_answer or None,
+        (trace.problem.reference_answer or "").strip() or None,
         text,
         steps,
         cuts,

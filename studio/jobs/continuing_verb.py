@@ -25,7 +25,7 @@ from studio.store import models
 from studio.store.models import StoredModel
 from studio.workspace import Workspace
 from trainer.contract.requests import GenerateRequest
-from trainer.contract.spec import SpecError
+from trainer.contract.spec import SpecError, build
 
 LOOK_SECONDS = 0.05  # between two looks at Ctrl+C
 
@@ -36,6 +36,7 @@ def bisect(args: argparse.Namespace) -> int:
         start, model = _read(workspace, args)
         bisecting.sought_in(start)
         work = Bisecting(start, model, args.n, *_budgets(start, args))
+        _check(work)
         cost = bisecting.cost_of(start, work.number, work.thinking, work.answer_tokens)
         if not args.json:
             sys.stderr.write(f"{bisecting.what_for(start)}\n{cost.words}\n")
@@ -56,6 +57,7 @@ def fork(args: argparse.Namespace) -> int:
             raise RunError(f"--step {args.step}: the trace has steps 1 to {len(start.steps)}")
         own = start.steps[place].of(start.text)
         work = Forking(start, model, place, own if args.text is None else args.text, args.n, *_budgets(start, args))
+        _check(work)
         if not _drive(workspace, model, args, work, tuple, lambda: None):
             return CANCELLED
     branches = [
@@ -84,6 +86,14 @@ def _budgets(start: Start, args: argparse.Namespace) -> tuple[int, int]:
         start.thinking if args.max_thinking_tokens is None else args.max_thinking_tokens,
         start.answer_tokens if args.max_answer_tokens is None else args.max_answer_tokens,
     )
+
+
+def _check(work: Bisecting | Forking) -> None:
+    """Refuse what no run would take before anything is said of its cost. Raises RunError."""
+    try:
+        build("generate", dict(work.settings))
+    except SpecError as error:
+        raise RunError(str(error)) from error
 
 
 Judge = Callable[[tuple[Continuation, ...]], tuple[Continuation, ...]]

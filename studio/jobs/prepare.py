@@ -25,9 +25,11 @@ from trainer.contract.records import InputRow, SourceRef
 from trainer.contract.run_folder import RunFolder, host_name
 from trainer.contract.spec import RunSpec, build, parameters
 from trainer.contract.specs.monitor import MonitorTask
+from trainer.contract.specs.route import RouteTask
 
 Progress = Callable[[str, int, int], None]
 ASK_PROBLEMS = ("rl", "generate", "search", "route", "evaluate")  # one row a problem, whatever traces it has
+ANSWER_ALONE = ("generate", "search", "route")  # what is right is told where it is known, and need not be
 LEARN_FROM_RATINGS = ("prm", "orm", "sft")  # the others get rows whether or not anybody rated them
 
 
@@ -41,6 +43,7 @@ def checked(order: RunOrder) -> RunOrder:
         unrated=recipe in ("orm", "sft"),
         responses=recipe in ("sft", "autolabel", "monitor", "rubric"),
         problems=recipe in ASK_PROBLEMS,
+        unreferenced=recipe in ANSWER_ALONE and filled.get("task") != RouteTask.LEARN,
         machine=order.selection.machine if recipe in ("prm", "orm") else "",
         alternatives=order.selection.alternatives and recipe == "prm",
     )

@@ -62,6 +62,7 @@ class Selection:
     unrated: bool = False  # rows that nobody rated go in, too; rated ones bring their ratings
     responses: bool = False  # rows bring the trace's whole text
     problems: bool = False  # one row a problem, and only of problems with a reference answer
+    unreferenced: bool = False  # of `problems`: also those without a reference answer
     alternatives: bool = False  # rated candidates teach too, each as a row of its own that labels its last step alone
     machine: str = ""  # a method of machine labels that speaks for traces which nobody rated
     limit: int = 0  # at most so many rows; 0 = all
@@ -273,7 +274,7 @@ class _Door:
         return str(row.why or "not annotated")
 
     def _why_not_its_problem(self, row: Any) -> str:  # noqa: ANN401
-        if not row.referenced:
+        if not row.referenced and not self._selection.unreferenced:
             return NO_REFERENCE
         if row.fold in self._seen:
             return "its problem is in already"

@@ -77,6 +77,23 @@ def test_a_trace_is_bisected_and_forked(workspace: Path, capsys: pytest.CaptureF
     assert f"policies of this workspace: {shipped.POLICY}" in capsys.readouterr().err
 
 
+def test_what_no_run_would_take_is_refused_before_its_cost_is_told(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("--workspace", str(workspace), "--model", shipped.POLICY)
+    for verb, given, why in (
+        (("bisect", "1"), ("--n", "0"), "n = 0 is outside"),
+        (("bisect", "1"), ("--max-thinking-tokens", "-5"), "max_thinking_tokens = -5 is outside"),
+        (("fork", "1", "--step", "2"), ("--max-answer-tokens", "0"), "max_answer_tokens = 0 is outside"),
+    ):
+        assert cli.main([*verb, *given, *common]) == 1
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("steplens: ")
+        assert why in said.err
+        assert "At most" not in said.err
+
+
 def test_prefixes_lie_behind_the_space_after_each_step(workspace: Path) -> None:
     start = start_of(workspace)
     assert [start.prefix(count) for count in (0, 1, 8)] == [

@@ -30,6 +30,7 @@ from trainer.contract.launch import Launch
 from trainer.contract.records import InputRow
 from trainer.contract.run_folder import RunFolder, sha256_of_folder
 from trainer.contract.spec import SpecError
+from trainer.contract.specs.route import RouteTask
 
 CODE = "def bonus(judgement):\n    return 1.0\n\n\nraise SystemExit('this file must not be run here')\n"
 
@@ -71,6 +72,10 @@ def test_rl_gets_one_row_a_problem_with_policy_and_prm_by_role(tmp_path: Path) -
         _, warnings, counts = said(workspace, order)
         assert counts.left_out == {"no reference answer": 3, "its problem is in already": 1}
         assert counts.rows == 26 == counts.problems
+        for recipe, task in (("generate", {}), ("search", {}), ("route", {}), ("route", {"task": RouteTask.LEARN})):
+            of_answers = said(workspace, RunOrder(recipe, {"model": policy, **task}))[2]
+            assert of_answers.rows == (26 if task else 29), "what is only answered needs no reference"
+            assert of_answers.left_out.get("no reference answer", 0) == (3 if task else 0)
         assert warnings == ("3 traces without a reference answer are left out: nothing can say what is right.",)
         folder, found = frozen(workspace, order)
         assert len(found) == 26 == len({row.problem for row in found})
