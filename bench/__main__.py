@@ -23,7 +23,6 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 ORDER = {
     "start_up": "First readable trace",
     "rating_window": "Rating, submit and jump in the window",
-    "inspect": "Reading traces of any size in the window",
     "rating_store": "Rating in the store",
     "imports": "Import of PRM800K-like rows",
     "imports_peer": "Import beside Label Studio",

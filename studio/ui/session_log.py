@@ -24,7 +24,7 @@ LEVELS = {
 
 
 def start_log(folder: Path) -> Path:
-    """Log to a new file of `folder`; the newest ten are kept. Returns the file."""
+    """Log to a new file of `folder`; the newest ten are kept. Terminals hear warnings alone. Returns the file."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in sorted(folder.glob("session-*.log"))[: -KEPT + 1]:
         old.unlink(missing_ok=True)
@@ -32,6 +32,8 @@ def start_log(folder: Path) -> Path:
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s [%(threadName)s] %(message)s"))
     root = logging.getLogger()
+    for terminal in root.handlers:
+        terminal.setLevel(max(terminal.level, logging.WARNING))
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     return path
