@@ -187,7 +187,7 @@ class Bench:
 
     def show(self, trace_id: int) -> float:
         """Seconds until a trace that is not held has been painted."""
-        self.page._held.clear()
+        self.page.reader.held.clear()
         loop, painted = QEventLoop(), [0.0]
 
         def note() -> None:

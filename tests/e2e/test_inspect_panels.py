@@ -314,7 +314,7 @@ def test_a_stretch_has_figures_and_is_played_over_and_over(qtbot: object, tmp_pa
         seat.press("Shift+I", page.steps)
         assert page.chosen.only.isChecked()
         shape = opened.structure
-        shown = [int(line) for line in page.steps._lines]
+        shown = [int(line) for line in page.steps.shown.numbers]
         assert {int(shape.step[line]) for line in shown} - {-1} == {1, 2, 3}
         assert {opened.structure.turn[line] for line in shown} == {2}  # with the titles of its turn, and no other
         find = page.panels["Find"]

@@ -58,7 +58,7 @@ def test_thinking_answer_tools_and_what_cannot_be_read_are_told_apart(sit_down: 
         assert not any("debug line" in line for line in lines), "tool results begin folded"
         assert not any("EncryptedReasoning" in line for line in lines)
         row = line_with(page, "python: tool result · 41 lines")
-        page.steps.toggle(int(page.steps._lines[row]))
+        page.steps.toggle(int(page.steps.shown.numbers[row]))
         assert any("debug line 39" in line for line in page.steps.lines)
         assert page.problem.isHidden()
         assert not page.turns.isHidden()
@@ -163,8 +163,8 @@ def test_tokens_are_coloured_and_say_what_else_could_have_stood_there(sit_down: 
         assert row is not None
         rect = page.steps.rect_of(row)
         place = QPoint(100, int(rect.top()) + 18)
-        seat.wait(lambda: "other" in page.steps.tip_at(place))
-        words = page.steps.tip_at(place)
+        seat.wait(lambda: "other" in page.steps.tips.at(place))
+        words = page.steps.tips.at(place)
         assert "50.0%" in words
         assert "25.0%" in words
         assert "log-probability" in words
@@ -181,7 +181,7 @@ def test_every_character_of_the_source_can_be_brought_to_sight(sit_down: Callabl
         assert opened is not None
         for place in opened.structure.blocks:
             page.steps.reveal(place.start)
-        shown = {int(line) for line in page.steps._lines}
+        shown = {int(line) for line in page.steps.shown.numbers}
         covered = "".join(
             opened.trace.text[int(opened.structure.start[n]) : int(opened.structure.end[n])] for n in sorted(shown)
         )

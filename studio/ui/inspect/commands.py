@@ -167,7 +167,7 @@ class InspectCommands(QObject):
             self._page.go(found)
 
     def _as_user(self) -> None:
-        on = not self._page.steps.as_user
+        on = not self._page.steps.shown.as_user
         self._page.steps.set_as_user(on)
         self._context.actions.q("as_user").setChecked(on)
         self._context.say("what the user saw: thinking, tools and markup are hidden" if on else "everything is shown")

@@ -21,7 +21,10 @@ class HeldTraces:
 
     def get(self, trace_id: int) -> Opened | None:
         """A kept trace."""
-        return self._held.get(trace_id)
+        found = self._held.get(trace_id)
+        if found is not None:
+            self._held.move_to_end(trace_id)
+        return found
 
     def put(self, opened: Opened) -> None:
         """Keep a trace."""

@@ -8,11 +8,9 @@ from functools import partial
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QTabWidget, QWidget
-from sqlalchemy import Connection
 
 from studio.domain import Changes, Topic
 from studio.errors import NotFoundError
-from studio.store import token_values
 from studio.ui.context import Context
 from studio.ui.inspect.bookmarks_panel import BookmarksPanel
 from studio.ui.inspect.brush import Brush, span_of
@@ -25,21 +23,21 @@ from studio.ui.inspect.evidence import EvidencePanel
 from studio.ui.inspect.failures_panel import FailuresPanel
 from studio.ui.inspect.find_panel import FindPanel
 from studio.ui.inspect.flags_panel import FlagsPanel
-from studio.ui.inspect.held import HeldTraces
 from studio.ui.inspect.lanes import Lanes
 from studio.ui.inspect.list_panel import ListPanel, Sources, read_sources
 from studio.ui.inspect.live_panel import LivePanel
 from studio.ui.inspect.map_rows import block_of_row, map_rows
-from studio.ui.inspect.opened import Opened, read_trace
+from studio.ui.inspect.new_below import NewBelow
+from studio.ui.inspect.opened import Opened
 from studio.ui.inspect.page_frame import PageFrame
 from studio.ui.inspect.player import Player
-from studio.ui.inspect.replay_bar import Chip, ReplayBar
+from studio.ui.inspect.reader import TraceReader
+from studio.ui.inspect.replay_bar import ReplayBar
 from studio.ui.inspect.scoring import Scoring, TraceScorer
 from studio.ui.inspect.strip_panel import StripPanel
 from studio.ui.inspect.transcript import Transcript
 from studio.ui.inspect.turns_panel import TurnsPanel
 from studio.ui.widgets.paint_gate import PaintGate
-from studio.ui.widgets.parts import plural
 from studio.ui.widgets.problem_view import ProblemView
 from studio.ui.widgets.trace_map import TraceMap
 
@@ -77,7 +75,7 @@ class InspectPage(QWidget):
         self.context = context
         self._shown: Opened | None = None
         self._asked = (0, -1)
-        self._held = HeldTraces()
+        self.reader = TraceReader(context, self)
         self._stale = True
         self.place = Cursor(self)
         self.player = Player(self.place, self)
@@ -98,7 +96,7 @@ class InspectPage(QWidget):
         self.side = QTabWidget()
         self.panels = {name: make(context, self.place) for name, make in SIDE_PANELS}
         self.replay = ReplayBar(context, self.place, self.player)
-        self.below = Chip("New steps below", self.steps)
+        self.below = NewBelow(self.steps)
         self.empty = EmptyPanel(context)
         self.scorer = TraceScorer(context, self)
         self.gate = PaintGate(self.problem, self.steps, parent=self)
@@ -146,12 +144,7 @@ class InspectPage(QWidget):
     def show_trace(self, trace_id: int, step: int = -1) -> None:
         """Show a trace at a step; -1 = its first hit, else its first step."""
         self._asked = (trace_id, step)
-        held = self._held.get(trace_id)
-        if held is not None:
-            self._show(held)
-            return
-        read = partial(_read, trace_id, self.context.annotator.id)
-        self.context.background.read(self, read, self._on_read, self._on_unreadable)
+        self.reader.read(trace_id, self._on_read, self._on_unreadable)
 
     def show_loaded(self, opened: Opened, step: int = -1) -> None:
         """Show a trace that is in no store, or more of the one on screen; its id is 0 or less."""
@@ -201,8 +194,6 @@ class InspectPage(QWidget):
         self.steps.stepActivated.connect(self.go)
         self.steps.pointActivated.connect(self.place.go_point)
         self.steps.tokenHovered.connect(self._read_alternatives)
-        self.steps.scrolled.connect(self._place_chip)
-        self.below.clicked.connect(self._go_below)
         self.turns.turnChosen.connect(self.place.go_turn)
         self.turns.blockChosen.connect(self._go_block)
         self.map.jumped.connect(self.go)
@@ -247,7 +238,6 @@ class InspectPage(QWidget):
             self.traces.choose_first()
 
     def _on_read(self, opened: Opened) -> None:
-        self._held.put(opened)
         if opened.trace.id == self._asked[0]:
             self._show(opened)
 
@@ -304,10 +294,7 @@ class InspectPage(QWidget):
         self._show_lanes(opened)
         self.player.open(opened.clock, len(opened.trace.text))
         self.replay.show_trace(opened)
-        if grown > 0 and not self.steps.at_end:
-            self.below.setText(f"{plural(grown, 'new step')} below")
-            self.below.show()
-        self._place_chip()
+        self.below.tell(grown)
 
     def _show_lanes(self, opened: Opened) -> None:
         self.map.set_rows(map_rows(opened))
@@ -344,44 +331,25 @@ class InspectPage(QWidget):
         if self._shown is not None:
             self._go_block(block_of_row(self._shown, row))
 
-    def _go_below(self) -> None:
-        self.below.hide()
-        self.steps.to_end()
-
-    def _place_chip(self) -> None:
-        if not self.below.isHidden():
-            if self.steps.at_end:
-                self.below.hide()
-                return
-            self.below.adjustSize()
-            room = self.steps.viewport().rect()
-            self.below.move(room.center().x() - self.below.width() // 2, room.bottom() - self.below.height() - 10)
-            self.below.raise_()
-
     def _fetch_ahead(self) -> None:
         """Read the neighbours in the list and have their maths drawn."""
-        wanted = [trace_id for trace_id in self.traces.neighbours() if trace_id not in self._held]
-        for trace_id in wanted:
-            read = partial(_read, trace_id, self.context.annotator.id)
-            self.context.background.read(self, read, self._on_fetched, lambda _error: None)
+        self.reader.read_ahead(self.traces.neighbours(), self._on_fetched)
 
     def _on_fetched(self, opened: Opened) -> None:
-        self._held.put(opened)
         self.steps.prepare(tuple(opened.trace.step_text(n) for n in range(min(opened.count, AHEAD))))
         self.problem.prepare(opened.trace.problem.prompt, opened.trace.problem.reference_answer)
 
     def _read_alternatives(self, token: int) -> None:
-        if self._shown is None or self._shown.trace.id <= 0:
-            return
-        read = partial(_alternatives, self._shown.trace.id, token)
-        self.context.background.read(self, read, partial(self.steps.set_alternatives, token))
+        if self._shown is not None and self._shown.trace.id > 0:
+            told = partial(self.steps.tips.set_alternatives, token)
+            self.reader.read_alternatives(self._shown.trace.id, token, told)
 
     # -- news ---------------------------------------------------------------------------------------------------------
 
     def _on_changed(self, changes: Changes) -> None:
         if not changes.touches(*SHOWN_TOPICS):
             return
-        self._held.clear()
+        self.reader.held.clear()
         if not self.isVisible():
             self._stale = True
             return
@@ -396,7 +364,7 @@ class InspectPage(QWidget):
             self.show_trace(self._shown.trace.id)
 
     def _forget(self) -> None:
-        self._held.clear()
+        self.reader.held.clear()
         self._read_again()
 
     # -- scoring ------------------------------------------------------------------------------------------------------
@@ -413,16 +381,7 @@ class InspectPage(QWidget):
         if self._shown is not None and scoring.trace_id == self._shown.trace.id:
             self.strip.show_scoring(scoring)
         if not scoring.running:
-            self._held.drop(scoring.trace_id)
-
-
-def _read(trace_id: int, annotator_id: int, c: Connection) -> Opened:
-    return read_trace(c, trace_id, annotator_id)
-
-
-def _alternatives(trace_id: int, token: int, c: Connection) -> tuple[tuple[str, float], ...]:
-    found = token_values.read(c, trace_id, token, token + 1)
-    return () if found is None or not found.alternatives else found.alternatives[0]
+            self.reader.held.drop(scoring.trace_id)
 
 
 def _first_hit(opened: Opened) -> int:

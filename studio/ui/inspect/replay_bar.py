@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QWidget
 
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
@@ -96,15 +95,3 @@ class ReplayBar(QWidget):
             return
         self.step.set_text(f"step {position.step + 1:,}/{self._opened.count:,}")
         self.scrubber.set_second(self._player.second)
-
-
-class Chip(QPushButton):
-    """A word over the transcript that can be pressed: new steps below."""
-
-    def __init__(self, name: str, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.setAccessibleName(name)
-        self.setProperty("primary", True)
-        self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.hide()

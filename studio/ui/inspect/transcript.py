@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QGuiApplication,
     QHelpEvent,
@@ -22,11 +22,13 @@ from studio.render import prose
 from studio.render.formula import Formula
 from studio.render.maths import MathsRenderer
 from studio.ui.inspect.cursor import Position
-from studio.ui.inspect.heat import Heat, words_of
+from studio.ui.inspect.heat import Heat
 from studio.ui.inspect.opened import Opened
 from studio.ui.inspect.structure import LineKind
+from studio.ui.inspect.transcript_lines import ShownLines
 from studio.ui.inspect.transcript_painter import TranscriptPainter, line_words
 from studio.ui.inspect.transcript_text import Layout, TranscriptText
+from studio.ui.inspect.transcript_tips import TranscriptTips
 from studio.ui.theme import Theme
 from studio.ui.widgets.lazy_rows import LazyRows
 from studio.ui.widgets.raw_layout import RawLayout
@@ -39,7 +41,7 @@ class Transcript(LazyRows):
     Signals:
         stepActivated(int): a step was clicked or reached with the arrow keys.
         pointActivated(int): text outside a step, or a token, was clicked: a code point of the trace.
-        tokenHovered(int): somebody wants to know the alternatives of a token: see `set_alternatives`.
+        tokenHovered(int): somebody wants to know the alternatives of a token: see `TranscriptTips`.
         firstPainted(): the first paint since `set_trace`, text readable.
         widened(): it is no longer narrowed to a stretch, as something outside was asked for.
         paintedReady(): the first paint since `set_trace` with all maths in sight. Sent from within the paint event:
@@ -59,12 +61,7 @@ class Transcript(LazyRows):
         self.opened: Opened | None = None
         self.position = Position()
         self.plays = False
-        self.as_user = False
-        self._only: tuple[int, int] | None = None
-        self._lines = np.zeros(0, np.int64)
-        self._folded_blocks: frozenset[int] = frozenset()
-        self._folded_turns: frozenset[int] = frozenset()
-        self._alternatives: dict[int, tuple[tuple[str, float], ...]] = {}
+        self.shown = ShownLines()
         self._texts_in_sight: dict[int, str] = {}  # of the rows that were measured
         self._selected: tuple[int, int] | None = None
         self._told_first = self._told_ready = True
@@ -72,6 +69,7 @@ class Transcript(LazyRows):
         self._ahead: list[str] = []
         self.text = TranscriptText(maths, theme, self.devicePixelRatioF)
         self._painter = TranscriptPainter(self)
+        self.tips = TranscriptTips(self)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName(self.tr("Steps"))
         self.verticalScrollBar().setSingleStep(theme.px(28))
@@ -85,14 +83,11 @@ class Transcript(LazyRows):
     def set_trace(self, opened: Opened | None, *, keep: bool = False) -> None:
         """Show a trace from its top; `keep`: it is the same one with other content, and the place stays."""
         place = self._place() if keep else None
-        known = 0 if self.opened is None or not keep else len(self.opened.structure.blocks)
         self.opened = opened
-        folded = frozenset() if opened is None else opened.structure.folded_at_first()
-        if keep:
-            self._folded_blocks |= {number for number in folded if number >= known}
-        else:
-            self._folded_turns, self._folded_blocks = frozenset(), folded
-            self._alternatives, self._selected, self._only, self.text.marks = {}, None, None, ()
+        self.shown.open(None if opened is None else opened.structure, keep=keep)
+        if not keep:
+            self._selected, self.text.marks = None, ()
+            self.tips.forget()
         self._told_first = self._told_ready = opened is None
         self.text.open(opened)
         line = 0 if place is None or opened is None else opened.structure.line_at(place[0])
@@ -120,19 +115,19 @@ class Transcript(LazyRows):
     def set_as_user(self, on: bool) -> None:
         """Show what the user saw, and no thinking, tool or markup."""
         anchor = self._anchor_line()
-        self.as_user = on
+        self.shown.as_user = on
         self._relay(anchor)
 
     @property
     def only(self) -> tuple[int, int] | None:
         """The code points to which it is narrowed."""
-        return self._only
+        return self.shown.only
 
     def set_only(self, span: tuple[int, int] | None) -> None:
         """Show the lines of these code points alone, with the titles above them; None: all."""
-        if span != self._only:
+        if span != self.only:
             anchor = self._anchor_line()
-            self._only = span
+            self.shown.only = span
             self._relay(anchor)
 
     def set_show_source(self, on: bool) -> None:
@@ -146,46 +141,27 @@ class Transcript(LazyRows):
             self.text.marks = spans
             self._renew()
 
-    def set_alternatives(self, token: int, alternatives: tuple[tuple[str, float], ...]) -> None:
-        """What else could have stood there."""
-        self._alternatives[token] = alternatives
-        if QToolTip.isVisible() and self.opened is not None and self.opened.tokens is not None:
-            words = words_of(self.opened.tokens, token, self.opened.trace.text, alternatives)
-            QToolTip.showText(self.cursor().pos(), words, self)
-
     def reveal(self, point: int) -> None:
         """Unfold what hides a code point; where it is outside of what is shown alone, all is shown again."""
         assert self.opened is not None
-        if self._only is not None and not self._only[0] <= point < self._only[1]:
+        if self.only is not None and not self.only[0] <= point < self.only[1]:
             self.set_only(None)
             self.widened.emit()
-        shape = self.opened.structure
-        block, turn = shape.block_at(point), shape.turn_at(point)
-        if block in self._folded_blocks or turn in self._folded_turns:
+        if self.shown.hides(point):
             anchor = self._anchor_line()
-            self._folded_blocks -= {block}
-            self._folded_turns -= {turn}
+            self.shown.unfold(point)
             self._relay(anchor)
 
     def toggle(self, line: int) -> None:
         """Fold or unfold the turn or block that a line heads."""
-        assert self.opened is not None
-        shape = self.opened.structure
-        row = int(np.searchsorted(self._lines, line))
+        row = self.shown.row_of(line)
         anchor = (line, -int(self.rect_of(row).top())) if row in self.rows_in_sight() else self._anchor_line()
-        if shape.kind[line] == LineKind.TURN:
-            self._folded_turns ^= {int(shape.turn[line])}
-        elif shape.kind[line] == LineKind.BLOCK:
-            self._folded_blocks ^= {int(shape.block[line])}
+        self.shown.toggle(line)
         self._relay(anchor)
 
     def is_folded(self, line: int) -> bool:
         """Whether what a line heads is folded."""
-        assert self.opened is not None
-        shape = self.opened.structure
-        if shape.kind[line] == LineKind.TURN:
-            return int(shape.turn[line]) in self._folded_turns
-        return int(shape.block[line]) in self._folded_blocks
+        return self.shown.is_folded(line)
 
     def prepare(self, texts: tuple[str, ...]) -> None:
         """Lay out the beginning of the next trace, and have its maths drawn, when there is nothing else to do."""
@@ -199,7 +175,7 @@ class Transcript(LazyRows):
         shape, step = self.opened.structure, self.position.step
         if self._selected is not None:
             first, last = sorted(self._selected)
-            text = shape.text[int(shape.start[self._lines[first]]) : int(shape.end[self._lines[last]])]
+            text = shape.text[int(shape.start[self.shown.line(first)]) : int(shape.end[self.shown.line(last)])]
         else:
             text = self.opened.trace.step_text(step) if step >= 0 else ""
         if text:
@@ -230,17 +206,11 @@ class Transcript(LazyRows):
     @property
     def lines(self) -> tuple[str, ...]:
         """The lines that are shown, in words."""
-        return () if self.opened is None else tuple(line_words(self.opened, int(line)) for line in self._lines)
+        return () if self.opened is None else tuple(line_words(self.opened, int(line)) for line in self.shown.numbers)
 
     def row_of(self, position: Position) -> int | None:
         """The row a position is in; that of its block's title where it is folded away."""
-        if self.opened is None or not len(self._lines):
-            return None
-        shape = self.opened.structure
-        line = shape.line_at(position.point)
-        if position.step >= 0 and position.point <= shape.step_starts[position.step]:
-            line = int(shape.step_lines[position.step])
-        return max(0, int(np.searchsorted(self._lines, line, side="right")) - 1)
+        return self.shown.row_at(position)
 
     def is_selected(self, row: int) -> bool:
         """Whether a row would be copied."""
@@ -255,7 +225,7 @@ class Transcript(LazyRows):
     def measured(self, row: int) -> int:
         """The exact height of a row."""
         assert self.opened is not None
-        line, shape = int(self._lines[row]), self.opened.structure
+        line, shape = self.shown.line(row), self.opened.structure
         if shape.kind[line] <= LineKind.BLOCK:
             return self._painter.title_height()
         self._texts_in_sight[row] = shape.text[int(shape.start[line]) : int(shape.end[line])]
@@ -263,7 +233,7 @@ class Transcript(LazyRows):
 
     def paint_row(self, painter: QPainter, rect: QRectF, row: int) -> None:
         """Draw a row."""
-        self._whole &= self._painter.paint(painter, rect, row, int(self._lines[row]))
+        self._whole &= self._painter.paint(painter, rect, row, self.shown.line(row))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint what is in sight, then say how far it is."""
@@ -280,7 +250,7 @@ class Transcript(LazyRows):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Lay out anew when the width is another one."""
-        if event.size().width() != event.oldSize().width() and len(self._lines):
+        if event.size().width() != event.oldSize().width() and len(self.shown):
             self._renew()
         super().resizeEvent(event)
 
@@ -292,7 +262,7 @@ class Transcript(LazyRows):
         if row is None or self.opened is None or event.button() != Qt.MouseButton.LeftButton:
             super().mousePressEvent(event)
             return
-        line, shape = int(self._lines[row]), self.opened.structure
+        line, shape = self.shown.line(row), self.opened.structure
         if shape.kind[line] <= LineKind.BLOCK:
             self.toggle(line)
             return
@@ -302,7 +272,7 @@ class Transcript(LazyRows):
             self.viewport().update()
             return
         self._selected = None
-        point = self._point_under(row, event.position())
+        point = self.point_under(row, event.position())
         if shape.step[line] >= 0 and (point is None or self.text.heat_map is None):
             self.stepActivated.emit(int(shape.step[line]))
         else:
@@ -333,29 +303,17 @@ class Transcript(LazyRows):
     def viewportEvent(self, event: QEvent) -> bool:
         """A tool tip for the token, or for the note of a step."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
-            QToolTip.showText(event.globalPos(), self.tip_at(event.pos()), self)
+            QToolTip.showText(event.globalPos(), self.tips.at(event.pos()), self)
             return True
         return super().viewportEvent(event)
 
-    def tip_at(self, place: QPoint) -> str:
-        """What is to be said of the token, or of the step, at a place of the viewport."""
-        row = self.row_at(place.y())
-        if row is None or self.opened is None:
-            return ""
-        point = self._point_under(row, QPointF(place))
-        tokens, starts = self.opened.tokens, self.opened.token_starts
-        if self.text.heat_map is not None and tokens is not None and starts is not None and point is not None:
-            token = int(np.searchsorted(starts, point, side="right")) - 1
-            if token >= 0:
-                if token not in self._alternatives:
-                    self.tokenHovered.emit(token)
-                forced = bool(self.text.heat_map.forced[token])
-                known = self._alternatives.get(token)
-                return words_of(tokens, token, self.opened.trace.text, known, forced=forced)
-        return self._painter.tip(int(self._lines[row]))
+    def tip_of(self, row: int) -> str:
+        """What is to be said of a row."""
+        return self._painter.tip(self.shown.line(row))
 
-    def _point_under(self, row: int, place: QPointF) -> int | None:
-        line = int(self._lines[row])
+    def point_under(self, row: int, place: QPointF) -> int | None:
+        """The code point at a place of the viewport, where the row's text is shown as it was written."""
+        line = self.shown.line(row)
         assert self.opened is not None
         if self.opened.structure.kind[line] <= LineKind.BLOCK:
             return None
@@ -377,25 +335,18 @@ class Transcript(LazyRows):
 
     def _anchor_line(self, *, top: bool = False) -> tuple[int, int] | None:
         """The line that is to stay where it is, and how far above the view's top it begins."""
-        if not len(self._lines):
+        if not len(self.shown):
             return None
         row, seen = self.row_of(self.position), self.rows_in_sight()
         if top or row is None or row not in seen:
             row = seen.start
-        return int(self._lines[row]), -int(self.rect_of(row).top())
+        return self.shown.line(row), -int(self.rect_of(row).top())
 
     def _relay(self, anchor: tuple[int, int] | None) -> None:
         """Show the lines that are not folded away, with the anchor's line where it was."""
-        shape = None if self.opened is None else self.opened.structure
-        if shape is None:
-            self._lines = np.zeros(0, np.int64)
-        else:
-            folded = (self._folded_turns, self._folded_blocks)
-            self._lines = shape.shown(*folded, as_user=self.as_user, only=self._only)
+        self.shown.renew()
         self._selected = None
-        row, offset = 0, 0
-        if anchor is not None:
-            row, offset = max(0, int(np.searchsorted(self._lines, anchor[0], side="right")) - 1), anchor[1]
+        row, offset = (0, 0) if anchor is None else (self.shown.row_of(anchor[0]), anchor[1])
         self._guess(row, offset)
 
     def _renew(self) -> None:
@@ -404,14 +355,14 @@ class Transcript(LazyRows):
         self.text.renew()
         self._told_ready = self.opened is None
         if anchor is not None:
-            self._guess(int(np.searchsorted(self._lines, anchor[0])), anchor[1])
+            self._guess(self.shown.row_of(anchor[0]), anchor[1])
 
     def _guess(self, row: int, offset: int) -> None:
         self._texts_in_sight.clear()
         heights = np.zeros(0, np.int64)
-        if self.opened is not None and len(self._lines):
-            title = self.opened.structure.kind[self._lines] <= LineKind.BLOCK
-            text = self.text.guesses(self._lines, self._painter.widest()) + 2 * self._painter.padding(None)
+        if self.opened is not None and len(self.shown):
+            title = self.opened.structure.kind[self.shown.numbers] <= LineKind.BLOCK
+            text = self.text.guesses(self.shown.numbers, self._painter.widest()) + 2 * self._painter.padding(None)
             heights = np.where(title, self._painter.title_height(), text)
         self.set_guesses(heights, row=row, offset=max(0, offset))
         if offset < 0:
@@ -422,7 +373,7 @@ class Transcript(LazyRows):
         if self.opened is None or row is None:
             self.setAccessibleDescription("")
         else:
-            words = line_words(self.opened, int(self._lines[row]))
+            words = line_words(self.opened, self.shown.line(row))
             self.setAccessibleDescription(f"{self.opened.count} steps. {words}")
 
     # -- news ---------------------------------------------------------------------------------------------------------
