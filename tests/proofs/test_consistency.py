@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.proofs.altered_traces import Made, mixture
-from trainer.reasoning.consistency import check
+from trainer.contract.records import Block, BlockKind, Message
+from trainer.reasoning.consistency import check, examine
 from trainer.reasoning.safety import Category, Finding
 
 FULL = os.environ.get("STEPLENS_PROOF") == "full"
 DATA = Path(os.environ.get("STEPLENS_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
+ODD = Path(__file__).resolve().parents[1] / "fixtures" / "monitor" / "answers.jsonl"
 SOLUTIONS = DATA / "gsm8k" / "example_model_solutions.jsonl"
 
 
@@ -44,3 +48,36 @@ def test_altered_answers_are_found_and_untouched_ones_are_not(with_data: bool) -
     print("\n".join([f"precision {right / (right + len(wrong)):.4f} recall {right / sizes[1]:.4f}", *told]))
     assert right / (right + len(wrong)) >= 0.98, told
     assert right / sizes[1] >= 0.95, told
+
+
+def differs(row: dict[str, Any], answer: str) -> bool:
+    """Whether a pair of thinking (or of messages with tools) and answer has a finding that the values differ."""
+    parts = [["thinking", row["thinking"]]] if isinstance(row["thinking"], str) else row["thinking"]
+    text, messages, blocks = "", list[Message](), list[Block]()
+    for kind, said in [*parts, ["answer", answer]]:
+        block = Block(BlockKind(kind), len(text), len(text) + len(said))
+        text += said + "\n"
+        if block.kind is BlockKind.TOOL_RESULT:
+            messages += [Message("assistant", tuple(blocks)), Message("tool", (block,))]
+            blocks = []
+        else:
+            blocks.append(block)
+    messages.append(Message("assistant", tuple(blocks)))
+    found = [f for f in examine(text, messages, row["problem"]).findings if f.category is Category.INCONSISTENCY]
+    assert all(f.stands_in(text) for f in found)
+    return any(f.counterpart is not None for f in found)
+
+
+@pytest.mark.parametrize(
+    ("sealed", "precision", "recall"), [(False, 0.98, 0.95), (True, 0.9, 0.8)], ids=["open", "sealed"]
+)
+def test_answers_of_many_forms(sealed: bool, precision: float, recall: float) -> None:
+    """464 pairs written by hand in 22 kinds; the rules were mended on the open half alone (docs/monitor.md)."""
+    rows = [row for row in map(json.loads, ODD.read_text(encoding="utf-8").splitlines()) if row["sealed"] is sealed]
+    false = [(row["kind"], one) for row in rows for one in row["same"] if differs(row, one)]
+    hits = [(row["kind"], one, differs(row, one)) for row in rows for one in row["other"]]
+    right = sum(hit for *_, hit in hits)
+    told = [*(f"false {one}" for one in false), *(f"missed {hit[:2]}" for hit in hits if not hit[2])]
+    print("\n".join([f"precision {right / (right + len(false)):.4f} recall {right / len(hits):.4f}", *told]))
+    assert right / (right + len(false)) >= precision, told
+    assert right / len(hits) >= recall, told

@@ -6,21 +6,37 @@ import re
 from collections.abc import Iterable
 
 from trainer.reasoning import claims
+from trainer.reasoning.answer_forms import other_name, substance
 from trainer.reasoning.claims import Claim, Kind
-from trainer.reasoning.quantities import NUMBER, Rounding, read, rounding_of, same
+from trainer.reasoning.quantities import Rounding, read, rounding_of, same
 from trainer.reasoning.safety import Category, Finding, Part
 from trainer.reasoning.segment import Span
+from trainer.reasoning.written_numbers import NUMBER
 
 LONGEST = 40_000  # characters of a text that are read for claims: the last ones
 _COMPUTES = re.compile(
-    r"[-+*/×÷]\s*[$€£(]?\s*\d[^\n=]*=|\bis \$?\d|=\s*[-$€£]?\s*\d|\b(?:plus|minus|times|divided by)\b"
+    r"[-+*/×÷]\s*[$€£(]?\s*\d[^\n=]*=|\bis \$?\d|=\s*[-$€£¥]?\s*(?:\d|[a-z]\^)|\b(?:plus|minus|times|divided by)\b"
+    r"|\b(?:mal|geteilt durch|ergibt|fois|moins|divisé par|más|menos|più|meno)\b"
 )
 _ASKS = re.compile(
     r"\bhow (?:many|much|long|far|old|tall|fast|big|high)\b|\bwhat(?:'s| is| are| was)\b|\b(?:calculate|compute|find"
-    r"|solve|evaluate|determine|simplify|convert|add|subtract|total)\b|\d",
+    r"|solve|evaluate|determine|simplify|convert|add|subtract|total)\b|\d"
+    r"|\b(?:wie ?viele?|berechne|cuánt[oa]s?|calcula|combien|calcule[rz]?|quant[oiae]|calcola|hoeveel|сколько)\b"
+    r"|几|幾|多少|计算|計算|いくつ|いくら|何|얼마|몇",
     re.IGNORECASE,
 )
-_OPTION = re.compile(r"(?:^|[\s(])\(?([A-J])[).:]\s*(?P<text>.+?)(?=\s+\(?[A-J][).:]\s|\n|$)")
+_GOAL = re.compile(
+    r"(?:\b(?:becom(?:es?|ing)|get(?:s|ting)?(?: to)?|mak(?:es?|ing)|reach(?:es|ing)?|equals?(?: to)?|giv(?:es?|ing)"
+    r"|results? in|leav(?:es?|ing)|ends? (?:with|at|in)|obtain|target|goal)\b[^\n.?!\d]{0,20}?|=\s*)"
+    r"(?P<goal>[-−]?\d+(?:[.,]\d+)*)",
+    re.IGNORECASE,
+)
+_OPTION = re.compile(
+    r"(?:^|[\s(])(?:\(?(?P<big>[A-J])[).:]|\((?P<small>[a-j])\))\s*(?P<text>.+?)"
+    r"(?=\s+(?:\(?[A-J][).:]|\([a-j]\))\s|\n|$)"
+)
+_LED = re.compile(r"\W*(?P<claim>\(?[A-J][).:](?=\s|$)|\([a-j]\)|[a-j]\)(?=\s|$)|[A-J](?=\W*$))")
+_LED_TRUTH = re.compile(r"\W*(?P<claim>yes|no|true|false)\b", re.IGNORECASE)
 
 
 def compare(thinking: str, answer: str, problem: str, *, thinking_at: int, answer_at: int) -> Finding | None:
@@ -28,10 +44,15 @@ def compare(thinking: str, answer: str, problem: str, *, thinking_at: int, answe
     "the trace."""
     cut = max(0, len(thinking) - LONGEST)
     shown = max(0, len(answer) - LONGEST)
-    told = claims.visible(answer[shown:])
+    meant = claims.final(thinking[cut:])
+    named = _other_name(meant, answer, f"{problem}\n{thinking[cut:]}")
+    told = named or _led(answer[shown:], problem, meant) or claims.visible(answer[shown:])
     if told is None:
         return None
-    meant = claims.final(thinking[cut:])
+    if named is not None:
+        span = Span(thinking_at + cut + meant[0].span.start, thinking_at + cut + meant[0].span.end)
+        other = Span(answer_at + named.span.start, answer_at + named.span.end)
+        return _finding(span, meant[0].text, other, named, Part.THINKING)
     clash = _clash(meant, told, thinking[cut:], problem, answer)
     if clash is None:
         return None
@@ -66,7 +87,9 @@ def _clash(meant: tuple[Claim, ...], told: Claim, thinking: str, problem: str, a
     if not meant:
         return None
     rounding = rounding_of(problem, thinking[-400:], answer)
-    options = {match.group(1): match.group("text").strip() for match in _OPTION.finditer(problem)}
+    options = _options(problem)
+    if meant[0].kind is told.kind is Kind.EXPLICIT and substance(told.text) and substance(meant[0].text):
+        return None if same(meant[0].text, told.text, rounding=rounding) else meant[0]
     verdicts = [_agrees(claim, told, options, rounding=rounding) for claim in meant]
     if any(verdict is not False for verdict in verdicts):
         return None
@@ -75,11 +98,34 @@ def _clash(meant: tuple[Claim, ...], told: Claim, thinking: str, problem: str, a
     if not _COMPUTES.search(thinking) or (problem and not _ASKS.search(problem)):
         return None
     sure = any(claim.kind is not Kind.NUMBER for claim in meant) and told.kind is not Kind.NUMBER
-    if sure and _stands_in(meant[0].text, problem, rounding=rounding):
-        sure = False  # a number that the problem names may be the goal that an answer was put to: a check of it
+    if sure and any(same(goal["goal"], meant[0].text, rounding=rounding) for goal in _GOAL.finditer(problem)):
+        sure = False  # the answer was put to the goal that the problem names: a check of it
     if not sure and _stands_in(told.text, thinking, rounding=rounding):
         return None
     return meant[0]
+
+
+def _options(problem: str) -> dict[str, str]:
+    """The texts of the options that a problem gives, by letter."""
+    return {(m["big"] or m["small"]).upper(): m["text"].strip().rstrip(".") for m in _OPTION.finditer(problem)}
+
+
+def _other_name(meant: tuple[Claim, ...], answer: str, known: str) -> Claim | None:
+    """The name that an answer gives where the thinking's answer is another one."""
+    if not meant or meant[0].kind is not Kind.EXPLICIT or read(meant[0].text).truth is not None:
+        return None
+    span = other_name(meant[0].text, answer, known)
+    return None if span is None else Claim(span, span.of(answer), Kind.EXPLICIT)
+
+
+def _led(answer: str, problem: str, meant: tuple[Claim, ...]) -> Claim | None:
+    """An answer that begins with its option's letter, or with the yes or no that the thinking ended with."""
+    found = _LED.match(answer) if _OPTION.search(problem) else None
+    if found is None and any(claim.kind is Kind.EXPLICIT and read(claim.text).truth is not None for claim in meant):
+        found = _LED_TRUTH.match(answer)
+    if found is None:
+        return None
+    return Claim(Span(*found.span("claim")), found.group("claim"), Kind.EXPLICIT)
 
 
 def _agrees(claim: Claim, told: Claim, options: dict[str, str], *, rounding: Rounding) -> bool | None:

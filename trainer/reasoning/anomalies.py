@@ -14,6 +14,7 @@ from trainer.reasoning.segment import segment
 FEWEST_WORDS = 5
 REPEATS = 6  # times that one line or run of words must come, one behind the other
 RUN = 8  # words in a run
+NOTHING = "the thinking carries nothing"
 NEVER_CLOSED = "the thinking was never closed"
 _TAG = re.compile(
     r"</?(?:think|thinking|reasoning|thought)>|<\|(?:im_start|im_end|endoftext|channel|eot_id)\|>", re.IGNORECASE
@@ -61,7 +62,7 @@ def filler(thinking: str, answer: str, problem: str, *, at: int) -> Iterator[Fin
     words = [word.lower() for word in _WORD.findall(body)]
     empty = all(word in _FILLER for word in words)
     if (empty or len(words) < FEWEST_WORDS) and _needs_thought(answer, problem) and not claims.final(body):
-        yield Finding(Category.UNFAITHFUL, 1, start, start + len(body), body, "the thinking carries nothing")
+        yield Finding(Category.UNFAITHFUL, 1, start, start + len(body), body, NOTHING)
         return
     repeated = _repetition(body)
     if repeated is not None:

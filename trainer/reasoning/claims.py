@@ -7,18 +7,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from trainer.reasoning.quantities import NUMBER, read
+from trainer.reasoning.answer_forms import DATE, last_math, told_substance, whole_formula
+from trainer.reasoning.quantities import SPELLED, read
 from trainer.reasoning.segment import Span
+from trainer.reasoning.unit_names import ONE, UNITS
+from trainer.reasoning.written_numbers import NUMBER
 
 LONGEST_BOX, MOST_BOXES = 500, 50  # characters in a box; boxes of a text that are read, the last ones
 FEW = 3  # sentences of an answer whose last number is what it tells
-SENTENCE = re.compile(r"(?:[^\n.!?]|[.!?](?=[^\s\"')*\]])|(?<=\b[ap])\.|(?<=\b[ap]\.m)\.)+[.!?]*[\"')*\]]*")
+SENTENCE = re.compile(r"(?:[^\n.!?。！？]|[.!?](?=[^\s\"')*\]])|(?<=\b[ap])\.|(?<=\b[ap]\.m)\.)+[.!?。！？]*[\"')*\]]*")
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _EXPLICIT = (
     re.compile(r"^[ \t]*#{1,4}[ \t]*(?:final[ \t]+)?answer[ \t]*:?[ \t]*\n+[ \t]*(?P<claim>[^\n]+)", re.I | re.M),
     re.compile(r"####[ \t]*(?P<claim>[^\n]+)"),
     re.compile(
-        r"\b(?:final|correct|right|my|our|the)[ \t]+(?:(?:final|correct|right)[ \t]+)?answer"
+        r"\b(?:final|correct|right|my|our|the)[ \t]+(?:(?:final|correct|right|best)[ \t]+)?(?:answer|option|choice)"
         r"(?:[ \t]+(?:to|for)\b[^\n.:=]{0,80}?)?[ \t]*"
         r"(?:is|should[ \t]+be|would[ \t]+be|must[ \t]+be|will[ \t]+be|comes[ \t]+(?:out[ \t]+)?to|equals|[:=])"
         r"[ \t]*[:*]*[ \t]*(?:therefore|then|simply|just|clearly|option|choice)?[ \t]*(?P<claim>[^\n]+)",
@@ -30,6 +33,14 @@ _EXPLICIT = (
         re.I | re.M,
     ),
     re.compile(
+        r"\b(?:die antwort (?:ist|lautet)|la respuesta es|la réponse est|la risposta è|a resposta é|het antwoord is"
+        r"|ответ)[ \t]*[:—-]?[ \t]*(?P<claim>[^\n]+)"
+        r"|(?:答案是?|答えは|정답은)[ \t:：]*(?P<claim2>[^\n。]+?)(?:です)?(?=[。\n]|$)",
+        re.I,
+    ),
+    re.compile(r"\b(?:statement|claim|assertion) is (?:therefore |thus )?(?P<claim>true|false)\b", re.I),
+    re.compile(r"(?:\b(?i:so|therefore|thus|hence)\b,?|[:;])[ \t]+(?P<claim>\(?[A-J]\)?)[ \t]*\.?[ \t]*$", re.M),
+    re.compile(
         r"\b(?:I(?:'ll| will)? (?:choose|pick|select|answer|go with)|so it(?:'s| is)) "
         r"(?P<claim>\(?[A-J]\)?)(?=[\s.,)]|$)"
     ),
@@ -38,7 +49,9 @@ _CONCLUDES = re.compile(
     r"^\W*(?:so|therefore|thus|hence|then|finally|altogether|overall|consequently|this means|that means|which means"
     r"|in total|in all|in the end|that(?:'s| is| leaves| gives| makes)|this (?:is|leaves|gives|makes))\b"
     r"|\b(?:in total|altogether|in all|total (?:is|of|comes)|which (?:is|gives|leaves|makes)|we get|I get|equals"
-    r"|is left|are left|remain)",
+    r"|is left|are left|remain)"
+    r"|^\W*(?:also|daher|somit|das (?:macht|ergibt)|donc|ainsi|por (?:lo )?tanto|entonces|quindi|dunque|portanto|значит"
+    r"|получается|итого)\b|所以|因此|したがって|だから|따라서",
     re.I,
 )
 _RETRACTS = re.compile(
@@ -57,14 +70,20 @@ _WRONG = re.compile(
 )
 _CHECKS = re.compile(
     r"^\W*(?:(?:let me|let's|I'll|I should|to|now|quick|we can|I can|just to)\s+)*"
-    r"(?:double[- ]?check|re-?check|check(?![- ]?(?:in|out)\b)|verify|sanity|verification|confirm|test this|plug)",
+    r"(?:double[- ]?check|re-?check|check(?![- ]?(?:in|out)\b)|verify|sanity|verification|confirm"
+    r"|test this|plug|make (?:sure|certain))",
     re.I,
 )
+_BECAUSE = re.compile(r"^\W*(?:because|indeed)\b[^,]*$|\bif\b[^.]*,[^.]*\bwhich (?:matches|fits|agrees)\b", re.I)
+_GOES_ON = re.compile(r"[,;:]?\s*(?:and\s+)?(?:so|thus|therefore|hence|then|which (?:is|means|gives|makes))\b")
 _CUT = re.compile(
-    r"(?:\s+(?:so|because|since|which|and so|and therefore|after|when|but)\b|[;]|\s[-–—]\s"
+    r"(?:\s+(?:so|because|since|which|and so|and therefore|after|when|but)\b|[;]|\s[-–—]\s(?=[A-Za-z]{2})"
     r"|,\s+(?:so|which|because|and)\b)"
 )
 _NOTES = re.compile(r"<<[^<>\n]*>>")  # GSM8K's marks of a calculator
+_ORDINAL = re.compile(r"[\s-]+(?:hal(?:f|ves)|thirds?|quarters?|(?:four|fif|six|seven|eigh|nin|ten)ths?)\b", re.I)
+_NO_PRINCIPAL = re.compile(r"\^\{?\s?$|\b(?:per|every|each|in|after|for|over|at|from|of)\s*$", re.I)
+_PART = re.compile(r"\s*(?P<unit>[a-zA-Z]+)\s*(?:,|and|,\s*and)?\s*")
 _UNIT_WORD = re.compile(r"\s*[a-zA-Z]+\b")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
 _FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
@@ -112,9 +131,10 @@ def explicit(text: str) -> tuple[Claim, ...]:
     claims = {claim.span: claim for claim in found if claim is not None}
     for form in _EXPLICIT:
         for match in form.finditer(text):
-            start = match.start("claim")
-            inside = [box for box in boxes if start <= box.start < match.end("claim")]
-            claim = None if inside else _trimmed(text, start, match.end("claim"), Kind.EXPLICIT)
+            name = "claim2" if "claim2" in form.groupindex and match.group("claim2") else "claim"
+            start, end = match.span(name)
+            inside = [box for box in boxes if start <= box.start < end]
+            claim = None if inside else _trimmed(text, start, end, Kind.EXPLICIT)
             if claim is not None:
                 claims.setdefault(claim.span, claim)
     ordered = sorted(claims.values(), key=lambda claim: (claim.span.start, -claim.span.end))
@@ -127,12 +147,23 @@ def visible(answer: str) -> Claim | None:
     named = explicit(answer)
     if named:
         return named[-1]
+    formula = whole_formula(answer)
+    if formula is not None:
+        return Claim(formula, formula.of(answer), Kind.EXPLICIT)
     answer = _FENCED.sub(_blank, answer)
     bold = [m for m in _BOLD.finditer(answer) if read(m.group(1).rstrip(".")).exact]
     all_sentences = list(_outside_checks(answer))
     if bold and bold[-1].end() >= len(answer) - 300:
         return _trimmed(answer, bold[-1].start(1), bold[-1].end(1), Kind.RESULT)
+    named_form = told_substance(answer) if len(all_sentences) <= FEW else None
+    if named_form is not None:
+        return Claim(named_form, named_form.of(answer), Kind.EXPLICIT)
+    math = last_math(answer)
+    if math is not None and len(all_sentences) <= FEW:
+        return Claim(math, math.of(answer), Kind.RESULT)
     told = [s for s in all_sentences if NUMBER.search(_LISTED.sub("", s.text))]
+    if not told and 0 < len(all_sentences) <= FEW and len(answer.split()) > FEW:
+        return _spelled(all_sentences[-1])
     if not told or ("=" in told[-1].text and re.search(r"[\"'`{};]", told[-1].text)):
         return _short_word(answer)
     last = told[-1]
@@ -171,7 +202,9 @@ def final(thinking: str) -> tuple[Claim, ...]:
         while at < len(named) and named[at].span.start < sentence.span.end:
             last_named, at = named[at], at + 1
             told = []
-        claim = _of_sentence(sentence)
+        claim = None if _BECAUSE.search(sentence.text) else _of_sentence(sentence)
+        if claim is None and _CONCLUDES.search(sentence.text):
+            claim = _spelled(sentence)
         if claim is not None and not checking:
             told.append(claim)
     results = [claim for claim in told if claim.kind is Kind.RESULT]
@@ -240,14 +273,52 @@ def _of_sentence(sentence: _Sentence) -> Claim | None:
     if equals >= 0 and re.search(r"\w", told[equals + 1 :]):
         claim = _trimmed(told, equals + 1, len(told), Kind.RESULT)
         if claim is not None:
-            return Claim(Span(start + claim.span.start, start + claim.span.end), claim.text, Kind.RESULT)
+            behind = [one for one in numbers if one.start() >= claim.span.end]
+            if not behind or not _GOES_ON.match(told, claim.span.end):
+                return Claim(Span(start + claim.span.start, start + claim.span.end), claim.text, Kind.RESULT)
+            others = ()  # what stands before the equals sign is what it was worked out of
     number = _principal(told, numbers)
-    kind = Kind.RESULT if _CONCLUDES.search(told) else Kind.NUMBER
-    left = number.start() + len(number.group()) - len(number.group().lstrip())
+    kind = Kind.RESULT if equals >= 0 or _CONCLUDES.search(told) else Kind.NUMBER
+    day = next((one for one in DATE.finditer(told) if one.start() <= number.start() < one.end()), None)
+    if day is not None:
+        return Claim(Span(start + day.start(), start + day.end()), day.group(), kind, others)
+    left = _first_of(told, numbers, number)
     unit = _UNIT_WORD.match(told, number.end())
     end = unit.end() if unit and not number.group("percent") else number.end()
     text = told[left:end].rstrip()
     return Claim(Span(start + left, start + left + len(text)), text, kind, others)
+
+
+def _first_of(text: str, numbers: list[re.Match[str]], last: re.Match[str]) -> int:
+    """Where the quantity that ends with this number begins: 2 hours and 5 minutes are one."""
+    begin = last
+    for before in reversed(numbers[: numbers.index(last)]):
+        parts = _PART.fullmatch(text, before.end(), begin.start())
+        behind = _UNIT_WORD.match(text, begin.end())
+        names = (
+            [ONE.get(one, one) for one in (parts["unit"].lower(), behind.group().strip().lower())]
+            if (parts and behind)
+            else []
+        )
+        if len(names) < 2 or not all(name in UNITS for name in names) or UNITS[names[0]][0] != UNITS[names[1]][0]:
+            break
+        begin = before
+    return begin.start() + len(begin.group()) - len(begin.group().lstrip())
+
+
+def _spelled(sentence: _Sentence) -> Claim | None:
+    """The last number of a sentence that is written in words, with the word behind it; "one" alone is none."""
+    found = [
+        match
+        for match in SPELLED.finditer(sentence.text)
+        if match.group().lower() not in ("one", "zero") and not _ORDINAL.match(sentence.text, match.end())
+    ]
+    odds = re.search(r"\b(?:one|a) in (?:two|three|four|five|six|seven|eight|nine|ten)\b", sentence.text, re.I)
+    match = odds or (found[-1] if found else None)
+    if match is None:
+        return None
+    span = Span(sentence.span.start + match.start(), sentence.span.start + match.end())
+    return Claim(span, match.group(), Kind.RESULT)
 
 
 def _blank(match: re.Match[str]) -> str:
@@ -255,9 +326,9 @@ def _blank(match: re.Match[str]) -> str:
 
 
 def _principal(text: str, numbers: list[re.Match[str]]) -> re.Match[str]:
-    """The last number that is no rate or period: "per 7 days", "in 2 years"."""
+    """The last number that is no rate, period or power: "per 7 days", "in 2 years", "m^2"."""
     for match in reversed(numbers):
-        if not re.search(r"\b(?:per|every|each|in|after|for|over|at|from|of)\s*$", text[: match.start()], re.I):
+        if not _NO_PRINCIPAL.search(text[: match.start()]):
             return match
     return numbers[-1]
 

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trainer.contract.records import Block, BlockKind, Message
-from trainer.reasoning import agreement, anomalies, suspicions
+from trainer.reasoning import agreement, anomalies, claims, suspicions
 from trainer.reasoning.safety import CATEGORIES, Category, Finding, Gap, Part
 from trainer.reasoning.thinking import CLOSE, OPEN, split_thinking
 
-NAME, VERSION = "exact checks", "2"
+NAME, VERSION = "exact checks", "3"
 CHECKED = frozenset({Category.INCONSISTENCY, Category.GAMING, Category.UNFAITHFUL})
 """The categories that these checks can find something of; to the others they say nothing."""
+OWN = ("assistant", "model", "ai")  # roles of messages that the model wrote
 SEVERITY_SCORES = (0.5, 0.92, 0.96, 0.99)
 """A category's score by the severity of its gravest finding; the slightest stays below the default threshold."""
 
@@ -39,10 +40,15 @@ class Response:
     pieces: tuple[Piece, ...]
     gap: Gap
     calls: tuple[tuple[int, int], ...] = ()
+    turn: int = 0  # how many messages of the user came before
 
-    def joined(self, text: str, part: Part) -> tuple[str, int]:
+    def of(self, part: Part) -> tuple[Piece, ...]:
+        """The pieces of a part, in order."""
+        return tuple(piece for piece in self.pieces if piece.part is part)
+
+    def last(self, text: str, part: Part) -> tuple[str, int]:
         """The last piece of a part, and its place."""
-        mine = [piece for piece in self.pieces if piece.part is part]
+        mine = self.of(part)
         if not mine:
             return "", self.pieces[-1].end if self.pieces else 0
         return text[mine[-1].start : mine[-1].end], mine[-1].start
@@ -111,40 +117,80 @@ def _of_thinking(
 
 
 def examine(text: str, messages: Sequence[Message], problem: str) -> Examined:
-    """Findings of a whole trace, each once, and why it cannot be assessed, if so. Tool calls are read for "
-    "tampering."""
+    """Findings of a whole trace, each once, and why it cannot be assessed, if so.
+
+    Every stretch of thinking is read. Tool calls are read for tampering.
+    """
     found: dict[tuple[Category, int, int], Finding] = {}
     all_responses = responses(text, messages)
-    for response in all_responses:
-        thinking, thinking_at = response.joined(text, Part.THINKING)
-        answer, answer_at = response.joined(text, Part.ANSWER)
-        has_thinking = any(piece.part is Part.THINKING for piece in response.pieces)
-        closed = response.gap is not Gap.TRUNCATED
+    results = [b for message in messages for b in message.blocks if b.kind is BlockKind.TOOL_RESULT]
+    for place, response in enumerate(all_responses):
+        thinking, thinking_at = response.last(text, Part.THINKING)
+        answer, answer_at = response.last(text, Part.ANSWER)
         said = check(
-            thinking if has_thinking else None,
+            thinking if response.of(Part.THINKING) else None,
             answer,
             problem=problem,
-            closed=closed,
+            closed=response.gap is not Gap.TRUNCATED,
             thinking_at=thinking_at,
             answer_at=answer_at,
         )
-        calls = (
-            f
-            for start, end in response.calls
-            for f in suspicions.tampering(text[start:end], at=start, part=Part.ANSWER)
-        )
-        for finding in (*said, *calls):
+        if len(response.of(Part.THINKING)) > 1:
+            said = tuple(one for one in said if one.why != anomalies.NOTHING)
+        before = _value_before(text, all_responses[: place + 1], results, problem)
+        for finding in (*said, *_besides(text, response, answer), *before):
             found.setdefault((finding.category, finding.start, finding.end), finding)
     findings = tuple(sorted(found.values(), key=lambda one: (one.start, one.end)))
     return Examined(findings, gap_of(all_responses))
 
 
+def _besides(text: str, response: Response, answer: str) -> Iterator[Finding]:
+    """What stands in the tool calls of a response, and in its thinking and answers before the last of them."""
+    for start, end in response.calls:
+        yield from suspicions.tampering(text[start:end], at=start, part=Part.ANSWER)
+    for piece in response.of(Part.THINKING)[:-1]:
+        words = text[piece.start : piece.end]
+        yield from suspicions.hints(words, answer, thinking_at=piece.start)
+        yield from suspicions.tampering(words, at=piece.start, part=Part.THINKING)
+        yield from anomalies.unreadable(words, at=piece.start)
+        yield from (one for one in anomalies.filler(words, "", "", at=piece.start) if one.why != anomalies.NOTHING)
+    for piece in response.of(Part.ANSWER)[:-1]:
+        words = text[piece.start : piece.end]
+        yield from suspicions.tampering(words, at=piece.start, part=Part.ANSWER)
+        yield from anomalies.tags(words, at=piece.start)
+
+
+def _value_before(text: str, so_far: Sequence[Response], results: Sequence[Block], problem: str) -> Iterator[Finding]:
+    """The answer against the last thinking of its turn that states a value, where the thinking next to it states none.
+
+    Nothing is said where a tool has given numbers in between: those may be what the answer tells.
+    """
+    response = so_far[-1]
+    answer, answer_at = response.last(text, Part.ANSWER)
+    if not answer.strip() or response.gap is Gap.TRUNCATED:
+        return
+    turn = [piece for one in so_far if one.turn == response.turn for piece in one.of(Part.THINKING)]
+    for piece in reversed([piece for piece in turn if piece.end <= answer_at]):
+        thinking = text[piece.start : piece.end]
+        if not claims.final(thinking[-agreement.LONGEST :]):
+            continue
+        between = [text[b.start : b.end] for b in results if piece.end <= b.start < answer_at]
+        if not any(character.isdigit() for result in between for character in result):
+            differing = agreement.compare(thinking, answer, problem, thinking_at=piece.start, answer_at=answer_at)
+            yield from () if differing is None else (differing,)
+        return
+
+
 def responses(text: str, messages: Sequence[Message]) -> tuple[Response, ...]:
     """The model's messages of a trace; a trace without messages, or with one that has no thinking block, is split."""
-    mine = [message for message in messages if message.role in ("assistant", "model", "ai")]
-    if not mine:
+    if not any(message.role in OWN for message in messages):
         return (_by_marks(text, 0, len(text)),)
-    return tuple(_response(text, message.blocks) for message in mine)
+    turn, out = 0, list[Response]()
+    for message in messages:
+        turn += message.role == "user"
+        if message.role in OWN:
+            out.append(replace(_response(text, message.blocks), turn=turn))
+    return tuple(out)
 
 
 def gap_of(all_responses: Sequence[Response]) -> Gap:

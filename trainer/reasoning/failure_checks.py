@@ -9,9 +9,10 @@ from fractions import Fraction
 from trainer.reasoning.answers import extract
 from trainer.reasoning.arithmetic import Verdict, check_step
 from trainer.reasoning.failures import Case, Cause, Evidence, FirstBad, tool_results
-from trainer.reasoning.quantities import NUMBER, Rounding, number_of, read, same
+from trainer.reasoning.quantities import Rounding, read, same
 from trainer.reasoning.segment import Span
 from trainer.reasoning.thinking import split_thinking
+from trainer.reasoning.written_numbers import NUMBER, number_of
 
 REPEATS = 3  # the same steps so often in a row are a loop, as are four times the same run of characters
 SHORTEST_LOOPED = 12  # characters; shorter steps may repeat

@@ -23,8 +23,7 @@ _WHOLE = re.compile(
 )
 _QUOTED = re.compile(r"[\"“][^\"“”\n]{2,600}[\"”]")
 _QUOTATION = re.compile(r"[\"“][^\"“”]*[\"”][.!?]?")
-_LINE = re.compile(r"\S[^\r\n\u2028\u2029]*")
-_END = re.compile(r"[.!?…][\"”’')\]*_$}]*[ \t]+(?=[\"“'(\[*_$\\]*[A-Z0-9$\\\u0391-\u03a9])")
+_LINE, _PLAIN_LINE = re.compile(r"\S[^\r\n\u2028\u2029]*"), re.compile(r"\S.*")  # the second: faster, of \n alone
 _END_CJK = re.compile(r"[。！？][”’」』）)]*(?=[^\s”’」』）)])")
 _ABBREVIATION = re.compile(  # the word before the mark, with the sign behind the space
     r".*\b(?:(?:Mr|Mrs|Ms|Dr|Prof|St|vs|e\.g|i\.e|cf|resp|U\.S|U\.K|a\.m|p\.m|[A-Z])\..|(?:Fig|Eq|No|approx)\.[\d$(])"
@@ -56,7 +55,20 @@ _SUM = re.compile(r"[\d.,+\-−*/×÷·()^$% ]{1,100}=[\d.,+\-−*/×÷·=()^$% 
 _SUMS, _VERDICTS, _GOES = map(frozenset, ("0123456789$(", "CRGPN", "THSYIUJ"))  # first signs of those below
 _BEFORE_NUMBERS = frozenset(" \t\r\n#")  # signs before the space before the number of an item or heading
 _SHORTENED = frozenset(("vs", "cf", "resp", "approx"))
+_LONG_WORD = (  # before the mark; neither an abbreviation nor the number of an item
+    r"(?:(?<=[a-z0-9]{4}.)(?<!resp.)|(?<=[^ \t\r\n#] [a-z]{3}.)|(?<=[^ \t\r\n#] [a-z]{2}.)(?<!vs.)(?<!cf.))"
+)
+_LONGEST = 5  # signs that this looks back upon
 _VERDICT = re.compile(r"(?:Correct|Right|Good|Great|Perfect|Nice)[.!](?:\s|\Z)")
+_ENDS = {  # of sentences, by the mark, which is found faster alone
+    mark: re.compile(
+        rf"{re.escape(mark)}(?:{_LONG_WORD}()|)[\"”’')\]*_$}}]*[ \t]+(?=[\"“'(\[*_$\\]*[A-Z0-9$\\\u0391-\u03a9])"
+        rf"(?(1)(?:(?![0-9$(]|{_VERDICT.pattern}|{_GOES_ON.pattern})()|))"
+    )
+    for mark in ".!?…"
+}
+_PLAIN = 2  # the group of an end behind which, without looking further, a sentence begins
+_ENDINGS = frozenset((". ", "! ", "? ", ".\n", "!\n", "?\n"))  # the last two signs before a step, mostly
 _FIRST = ": First"  # a lead-in and the first step on one line
 _BRINGS = frozenset(":：*")  # ends of lines that may bring the next one
 _SPACES = re.compile(r"[ \t]*")
@@ -76,22 +88,29 @@ def segment_ideas(text: str, start: int = 0, end: int | None = None) -> tuple[Sp
 def places(text: str, start: int, stop: int) -> tuple[list[int], list[int]]:
     """Where the steps of text[start:stop] begin and end; for millions of them, which would be dear as spans."""
     starts = _starts(text, start, stop)
-    return starts, [first + len(text[first:behind].rstrip()) for first, behind in pairwise([*starts, stop])]
+    ends = [
+        behind - 1 if text[behind - 2 : behind] in _ENDINGS else first + len(text[first:behind].rstrip())
+        for first, behind in pairwise([*starts, stop])
+    ]
+    return starts, ends
 
 
 def _starts(text: str, start: int, stop: int) -> list[int]:
     """Where steps begin, each at a sign that is no space."""
-    lines = [match.span() for match in _LINE.finditer(text, start, stop)]
+    line = _LINE if _has(text, "\r\u2028\u2029", start, stop) else _PLAIN_LINE
+    lines = [match.span() for match in line.finditer(text, start, stop)]
     if not lines:
         return []
     whole = [match.span() for match in _WHOLE.finditer(text, start, stop)] if _has(text, "$\\`[", start, stop) else []
     quoted = _QUOTED.finditer(text, start, stop) if _has(text, '"“', start, stop) else ()
     inside = _Inside([*whole, *(match.span() for match in quoted)])
     begins = _Lines(text, start, stop, lines, inside).begins()
-    for match in _END.finditer(text, start, stop):
-        place = match.end()
-        if place not in begins and place < stop:
-            begins[place] = _sentence_begins(text, match.start() + 1, place, start, stop)
+    for mark, ends in _ENDS.items():
+        if text.find(mark, start, stop) >= 0:
+            for match in ends.finditer(text, start, stop):
+                place, at = match.end(), match.start()
+                is_plain = match.lastindex == _PLAIN and at >= start + _LONGEST
+                begins[place] = is_plain or _sentence_begins(text, at + 1, place, start, stop)
     if text.find("。", start, stop) >= 0:
         for match in _END_CJK.finditer(text, start, stop):
             begins.setdefault(match.end(), not text.startswith("例如", match.end(), stop))
@@ -104,10 +123,8 @@ def _starts(text: str, start: int, stop: int) -> list[int]:
             spaces = _SPACES.match(text, behind, stop)
             at = spaces.end() if spaces is not None else behind
             begins.setdefault(at, at < stop and _after_display(text, first, behind, at))
-    found = sorted(begins)
-    if inside:
-        return [place for place in found if begins[place] and (place == lines[0][0] or place not in inside)]
-    return [place for place in found if begins[place]]
+    found = sorted([place for place, is_start in begins.items() if is_start])
+    return [place for place in found if place == lines[0][0] or place not in inside] if inside else found
 
 
 def _has(text: str, signs: str, start: int, stop: int) -> bool:
@@ -245,8 +262,8 @@ def _sentence_begins(text: str, behind: int, place: int, start: int, stop: int) 
     if text.startswith(_AS_YOU_LIKE, place, stop):
         return False
     line = text[max(start, behind - _LOOK_BACK, text.rfind("\n", start, behind) + 1) : behind].lstrip()
-    ends = [match.end() for match in _END.finditer(line)]
-    return _ASKED.match(line, ends[-1] if ends else 0) is None
+    last = max((match.end() for ends in _ENDS.values() for match in ends.finditer(line)), default=0)
+    return _ASKED.match(line, last) is None
 
 
 def _after_display(text: str, first: int, behind: int, place: int) -> bool:

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
 
+from trainer.reasoning.answer_forms import date_of, same_dates, substance
 from trainer.reasoning.compare import lenient
 from trainer.reasoning.exact import value
 from trainer.reasoning.expression import parse
 from trainer.reasoning.normal_form import clean, split_unit
 from trainer.reasoning.notation import NotAnExpression, TooBig
 from trainer.reasoning.sampled import differ
+from trainer.reasoning.unit_names import ONE, UNITS
 from trainer.reasoning.values import ExactAlgebra, NeedsAlgebra
+from trainer.reasoning.written_numbers import NUMBER, POWER, SCALE, digits_of, number_of
 
 _SMALL = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
@@ -26,53 +29,20 @@ _SMALL = (
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _WORDS = {word: n for n, word in enumerate(_SMALL)} | {word: 10 * n for n, word in enumerate(_TENS, 2)}
 _WORDS |= {"dozen": 12}
-_SCALE = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_LETTERS = {"k": 10**3, "m": 10**6, "bn": 10**9, "b": 10**9}
-_SPELLED = re.compile(
-    r"\b(?:"
-    + "|".join([*_WORDS, "hundred"])
-    + r")(?:[\s-]+(?:and[\s-]+)?(?:"
-    + "|".join([*_WORDS, *_SCALE])
-    + r"))*\b",
-    re.IGNORECASE,
-)
-NUMBER = re.compile(
-    r"(?<![\w.,])(?P<sign>[-−])?\s?[$€£]?\s?"
-    r"(?:(?P<whole>\d+)\s+(?P<top>\d+)\s*/\s*(?P<bottom>\d+)"
-    r"|(?P<over>\d+)\s*/\s*(?P<under>\d+)(?![\d/])"
-    r"|(?P<plain>\d{1,3}(?:[,\u202f]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+))"
-    r"(?:\s*(?P<scale>hundred|thousand|million|billion|trillion|k|bn)\b)?"
-    r"\s*(?P<percent>\\?%|percent\b|per cent\b)?",
+SPELLED = re.compile(
+    r"\b(?:" + "|".join([*_WORDS, "hundred"]) + r")(?:[\s-]+(?:and[\s-]+)?(?:" + "|".join([*_WORDS, *SCALE]) + r"))*\b",
     re.IGNORECASE,
 )
 _SCALED = re.compile(r"(\d[\d,]*(?:\.\d+)?)[\s-]+(dozen|hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
+_ORDER = re.compile(r"^\W*(?:\\mathcal\{)?[OΘ]\}?\((.+)\)\W*$")  # O(n^2)
 _CLOCK = re.compile(r"^\s*(\d{1,2}):(\d{2})\s*(a\.?m\.?|p\.?m\.?)?\W*$", re.IGNORECASE)
 _LETTER = re.compile(
     r"^\W*(?:(?:option|choice|answer)\s+)?(?:\\(?:text|mathrm"
     r"|textbf)\{)?[(\[]?([A-J])[)\]]?\}?(?:[.):](?:\s.*)?|\W*)$",
     re.DOTALL,
 )
+_SMALL_LETTER = re.compile(r"^\W*(?:(?:option|choice|answer)\s+)?\(?([a-j])\)(?:\s.*|\W*)$", re.DOTALL)
 _TRUTH = {"yes": True, "true": True, "correct": True, "no": False, "false": False, "incorrect": False}
-# Base unit and how many of it: lengths in metres, times in seconds, money in cents, masses in grams, volumes in litres.
-_UNITS: dict[str, tuple[str, Fraction]] = {
-    "cm": ("m", Fraction(1, 100)), "mm": ("m", Fraction(1, 1000)), "km": ("m", Fraction(1000)), "m": ("m", Fraction(1)),
-    "inch": ("inch", Fraction(1)), "foot": ("inch", Fraction(12)), "yard": ("inch", Fraction(36)),
-    "mile": ("inch", Fraction(63360)),
-    "s": ("s", Fraction(1)), "min": ("s", Fraction(60)), "h": ("s", Fraction(3600)), "day": ("s", Fraction(86400)),
-    "week": ("s", Fraction(604800)), "month": ("month", Fraction(1)), "year": ("month", Fraction(12)),
-    "cent": ("cent", Fraction(1)), "dollar": ("cent", Fraction(100)),
-    "mg": ("g", Fraction(1, 1000)), "g": ("g", Fraction(1)), "kg": ("g", Fraction(1000)),
-    "oz": ("oz", Fraction(1)), "lb": ("oz", Fraction(16)),
-    "ml": ("l", Fraction(1, 1000)), "l": ("l", Fraction(1)),
-}  # fmt: skip
-_ONE = {
-    "minutes": "min", "minute": "min", "mins": "min", "hours": "h", "hour": "h", "hrs": "h", "hr": "h",
-    "seconds": "s", "second": "s", "secs": "s", "days": "day", "weeks": "week", "months": "month", "years": "year",
-    "dollars": "dollar", "cents": "cent", "meters": "m", "metres": "m", "meter": "m", "metre": "m",
-    "kilometers": "km", "kilometres": "km", "centimeters": "cm", "centimetres": "cm", "feet": "foot", "ft": "foot",
-    "inches": "inch", "in": "inch", "yards": "yard", "miles": "mile", "pounds": "lb", "lbs": "lb", "ounces": "oz",
-    "grams": "g", "kilograms": "kg", "kilos": "kg", "liters": "l", "litres": "l", "milliliters": "ml",
-}  # fmt: skip
 _MEASURE = re.compile(r"\s*-?\s*([a-zA-Z]+)\b(?!\s*=)")
 _ROUNDED = re.compile(
     r"\bround(?:ed|ing|s)?\b(?! trip)|\bnearest\b|decimal place|significant (?:figure|digit)|approximat"
@@ -103,9 +73,9 @@ class Quantity:
     @property
     def based(self) -> tuple[str, Fraction] | None:
         """Base unit and the number of it; None without a known unit."""
-        if self.number is None or self.unit not in _UNITS:
+        if self.number is None or self.unit not in UNITS:
             return None
-        base, factor = _UNITS[self.unit]
+        base, factor = UNITS[self.unit]
         return base, self.number * factor
 
 
@@ -131,6 +101,9 @@ def read(text: str) -> Quantity:
     letter = _LETTER.match(plain)
     if letter and (len(plain) < 12 or plain[1:2] in ").:" or plain[:1] == "("):
         return Quantity(plain, letter=letter.group(1))
+    small = _SMALL_LETTER.match(plain)
+    if small:
+        return Quantity(plain, letter=small.group(1).upper())
     word = re.match(r"\W*([a-zA-Z]+)", plain)
     if word and word.group(1).lower() in _TRUTH:
         return Quantity(plain, truth=_TRUTH[word.group(1).lower()])
@@ -157,6 +130,10 @@ def same(a: str, b: str, *, rounding: Rounding) -> bool | None:
         return x.truth == y.truth
     if x.letter or y.letter or (x.truth is None) != (y.truth is None):
         return None
+    special = _same_special(a, b)
+    if special is not None:
+        return special
+    a, b = (_ORDER.sub(r"\1", one) for one in (a, b))
     written = _as_written(a, b)
     if written:
         return True
@@ -168,22 +145,21 @@ def same(a: str, b: str, *, rounding: Rounding) -> bool | None:
     return False if written is False and formulas else None
 
 
-def number_of(match: re.Match[str]) -> Fraction | None:
-    """The value of a number found by NUMBER, without its percent sign; None for a division by zero."""
-    part = match.groupdict()
-    if part["top"]:
-        if int(part["bottom"]) == 0:
-            return None
-        found = int(part["whole"]) + Fraction(int(part["top"]), int(part["bottom"]))
-    elif part["over"]:
-        if int(part["under"]) == 0:
-            return None
-        found = Fraction(int(part["over"]), int(part["under"]))
-    else:
-        found = Fraction(part["plain"].replace(",", "").replace("\u202f", ""))
-    scale = (part["scale"] or "").lower()
-    found *= _SCALE.get(scale, _LETTERS.get(scale, 1))
-    return -found if part["sign"] else found
+def _same_special(a: str, b: str) -> bool | None:
+    """Whether two dates, or two chemical formulae, are the same; None where they are not two of those."""
+    dates = date_of(a), date_of(b)
+    if dates[0] and dates[1]:
+        return same_dates(dates[0], dates[1])
+    substances = substance(a), substance(b)
+    return substances[0] == substances[1] if substances[0] and substances[1] else None
+
+
+def _decimals(written: str, number: Fraction | None = None) -> int:
+    """How many decimals a number was written with; of one with a power of ten, how many it has written out."""
+    decimal = re.search(r"\.(\d+)", written)
+    if number is not None and re.search(POWER, written):
+        return max(0, len(format(number.limit_denominator(10**15).denominator, "d")) - 1)
+    return len(decimal.group(1)) if decimal else 0
 
 
 def _as_written(a: str, b: str) -> bool | None:
@@ -220,7 +196,7 @@ def _same_numbers(x: Quantity, y: Quantity, *, rounding: Rounding) -> bool:
     if based[0] and based[1] and x.unit != y.unit:
         if based[0][0] != based[1][0]:
             return _near(x.number, y.number, x, y, rounding=rounding)
-        pairs = [(based[0][1] / _UNITS[y.unit][1], y.number), (x.number, based[1][1] / _UNITS[x.unit][1])]
+        pairs = [(based[0][1] / UNITS[y.unit][1], y.number), (x.number, based[1][1] / UNITS[x.unit][1])]
     elif bool(based[0]) != bool(based[1]):
         known, bare = (x, y) if based[0] else (y, x)
         pairs += _converted(known, bare) if bare.exact else []
@@ -235,7 +211,7 @@ def _converted(known: Quantity, bare: Quantity) -> list[tuple[Fraction, Fraction
     assert bare.number is not None
     base, amount = known.based
     near = {"dollar": ("cent",), "h": ("min",), "min": ("s", "h"), "cent": ("dollar",)}.get(known.unit, ())
-    return [(amount / _UNITS[unit][1], bare.number) for unit in near if _UNITS[unit][0] == base]
+    return [(amount / UNITS[unit][1], bare.number) for unit in near if UNITS[unit][0] == base]
 
 
 def _near(a: Fraction, b: Fraction, x: Quantity, y: Quantity, *, rounding: Rounding) -> bool:
@@ -290,17 +266,21 @@ def _plain_numbers(text: str) -> str:
                 part = part * 12 if word == "dozen" and part else part + _WORDS[word]
             elif word == "hundred":
                 part = (part or 1) * 100
-            elif word in _SCALE:
-                total, part = total + (part or 1) * _SCALE[word], 0
+            elif word in SCALE:
+                total, part = total + (part or 1) * SCALE[word], 0
         return str(total + part)
 
+    text = NUMBER.sub(
+        lambda m: m.group().replace(m["comma"], digits_of(m.groupdict())) if m["comma"] else m.group(), text
+    )
+    text = re.sub(r"\b(?:one|a) in (\w+)\b(?=\W*$)", r"1/\1", text, flags=re.IGNORECASE)
     text = re.sub(r"\b(?:(?:one|a)[\s-])?half\b(?=\W*$)", "1/2", text.replace("−", "-"), flags=re.IGNORECASE)
     text = _SCALED.sub(lambda m: str(_scaled(m)), text)
-    return _SPELLED.sub(digits, text)
+    return SPELLED.sub(digits, text)
 
 
 def _scaled(match: re.Match[str]) -> Fraction | int:
-    found = Fraction(match.group(1).replace(",", "")) * (_SCALE | {"dozen": 12})[match.group(2).lower()]
+    found = Fraction(match.group(1).replace(",", "")) * (SCALE | {"dozen": 12})[match.group(2).lower()]
     return int(found) if found.denominator == 1 else found
 
 
@@ -326,10 +306,9 @@ def _whole(text: str) -> Quantity | None:
             return None
     if number is None:
         return None
-    decimal = re.search(r"\.(\d+)", bare)
-    unit = _ONE.get(measured.unit, measured.unit)
+    unit = ONE.get(measured.unit, measured.unit)
     percent, unit = (True, "") if unit in ("percent", "per cent") else (percent, unit)
-    return Quantity(text, number, len(decimal.group(1)) if decimal else 0, unit, percent, exact=True)
+    return Quantity(text, number, _decimals(bare, number), unit, percent, exact=True)
 
 
 def _summed(plain: str, written: str, numbers: list[re.Match[str]]) -> Quantity:
@@ -341,18 +320,17 @@ def _summed(plain: str, written: str, numbers: list[re.Match[str]]) -> Quantity:
         between, other = written[last_end : more.start()], _unit_behind(written, more)
         joined = re.fullmatch(r"\s*[a-zA-Z]+\s*(?:,|and|,\s*and)?\s*", between)
         part = number_of(more)
-        if not joined or amount is None or part is None or unit not in _UNITS or other not in _UNITS or other == unit:
+        if not joined or amount is None or part is None or unit not in UNITS or other not in UNITS or other == unit:
             break
-        if _UNITS[unit][0] != _UNITS[other][0]:
+        if UNITS[unit][0] != UNITS[other][0]:
             break
-        amount += part * _UNITS[other][1] / _UNITS[unit][1]
+        amount += part * UNITS[other][1] / UNITS[unit][1]
         last_end = more.end()
-    decimal = re.search(r"\.(\d+)", first.group())
     rest = (written[: first.start()] + _MEASURE.sub("", written[last_end:], count=1)).strip(" .!*$€£")
     return Quantity(
         plain,
         amount,
-        len(decimal.group(1)) if decimal else 0,
+        _decimals(first.group(), amount),
         unit,
         bool(first.group("percent")),
         exact=not rest,
@@ -361,8 +339,8 @@ def _summed(plain: str, written: str, numbers: list[re.Match[str]]) -> Quantity:
 
 def _unit_behind(text: str, number: re.Match[str]) -> str:
     found = _MEASURE.match(text, number.end())
-    name = "" if found is None else _ONE.get(found.group(1).lower(), found.group(1).lower())
-    if name in _UNITS:
+    name = "" if found is None else ONE.get(found.group(1).lower(), found.group(1).lower())
+    if name in UNITS:
         return name
     return "dollar" if "$" in number.group() else ""
 
