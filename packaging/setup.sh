@@ -47,9 +47,14 @@ install_packages() {
     }
 }
 
+# works: whether .venv is there, from a Python that is still there and new enough.
+works() {
+    .venv/bin/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
 # missing_packages: what is still needed before anything can be installed by pip, and before Qt can be loaded.
 missing_packages() {
-    if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
+    if ! works; then
         "$python" -c 'import ensurepip, venv' 2>/dev/null || "$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'
     fi
     "$python" packaging/system_libraries.py
@@ -72,8 +77,11 @@ if [ -n "$missing" ]; then
     [ -z "$left" ] || { say "Still missing after the installation:" $left; exit 1; }
 fi
 
-# A virtual environment that works: here, from a Python that is still there.
-if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
+if ! works; then
+    [ -w . ] || {
+        say "Nothing can be written into $PWD, where .venv goes. Copy the checkout to a folder of your own and try there."
+        exit 1
+    }
     rm -rf .venv
     say "Making .venv with $("$python" -V 2>&1)"
     "$python" -m venv .venv

@@ -39,7 +39,7 @@ def tour(args: argparse.Namespace, plan: Plan | None = None) -> int:
     Keeps a workspace only where --workspace says. `plan`: other sizes for the long form.
     """
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    pictures = args.screenshots or Path("tour")
+    pictures = _folder_for(args.screenshots or Path("tour"))
     with tempfile.TemporaryDirectory(prefix="steplens-tour-") as folder:
         # the visitor's own settings stay as they are
         os.environ["XDG_CONFIG_HOME"] = folder
@@ -48,6 +48,19 @@ def tour(args: argparse.Namespace, plan: Plan | None = None) -> int:
         with cancellable() as stop:
             visit = Visit(args.workspace or Path(folder) / "workspace", Path(folder), pictures, stop)
             return _walk(visit, plan if args.long else None)
+
+
+def _folder_for(pictures: Path) -> Path:
+    """The folder, made where there is none, before anything else takes its time. Raises SteplensError."""
+    try:
+        pictures.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=pictures):
+            return pictures
+    except OSError as error:
+        where = f"{pictures.absolute()}: {error.strerror}"
+        raise SteplensError(
+            f"no picture can be written into {where}; name another folder with --screenshots"
+        ) from error
 
 
 def _on_qt_message(_kind: object, _where: object, text: str | None) -> None:

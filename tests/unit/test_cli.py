@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -36,6 +37,12 @@ def test_reading_the_command_line_imports_nothing_heavy() -> None:
 def test_without_a_verb_the_window_opens() -> None:
     args = cli.parser().parse_args(["--workspace", "here"])
     assert (args.handler, args.workspace) == ("studio.start:window", Path("here"))
+
+
+def test_a_tour_that_cannot_leave_pictures_says_so_before_it_begins(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert cli.main(["tour", "--screenshots", str(tmp_path / "file" / "tour")]) == 1
+    assert "name another folder with --screenshots" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
