@@ -21,7 +21,10 @@ def add(verb: Verb) -> None:
 
 
 def _find(verb: Verb) -> None:
-    about = "Find words or an expression in all traces, and where; exit code 1 when nothing is found."
+    about = (
+        "Find words or an expression in all traces, and where; exit code 1 when nothing is found, 2 when it cannot be "
+        "asked, 3 when an expression takes too long in some traces, which are left out and named."
+    )
     made = verb("find", "studio.exchange.finding:find_", about)
     made.add_argument("text", metavar="TEXT", nargs="?", default="", help="without it --filter lists traces")
     about = "only traces of which this holds, as in the window: 'tokens used from 4000'; repeatable"

@@ -7,6 +7,7 @@ SteplensError                 what went wrong, where, and what to do
 │   ├── NotFoundError         no such project, trace, annotation, run
 │   ├── ConflictError         somebody else's work, or the present state, forbids it
 │   └── FindError             what was looked for cannot be looked for
+│       └── TooSlowError      an expression takes too long on one text
 ├── ImportFormatError         a row of a foreign file; carries file and line
 ├── CancelledError            a person cancelled
 ├── KeyringError              a key cannot be kept, read or forgotten
@@ -44,6 +45,10 @@ class ConflictError(StoreError):
 
 class FindError(StoreError):
     """What a person looks for is no pattern, or costs too much."""
+
+
+class TooSlowError(FindError):
+    """An expression takes too long on one text; on others it may do."""
 
 
 class ImportFormatError(SteplensError):

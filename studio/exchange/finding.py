@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from studio.errors import FindError, NotFoundError
 from studio.store import find, find_spans, projects, saved_filters, trace_diff, trace_list
-from studio.store.find_pattern import Mode
+from studio.store.find_pattern import SLOW, Mode
 from studio.store.find_spans import EVERYWHERE, Place, Query, Results
 from studio.store.trace_diff import Group, GroupDiff, TraceDiff
 from studio.store.trace_filter import Filter, parsed
@@ -21,15 +21,22 @@ from studio.store.trace_list import OutcomeFilter, TraceQuery
 from studio.workspace import Workspace
 from trainer.reasoning.alignment import Change
 
+NONSENSE, INCOMPLETE = 2, 3  # exit codes of find: it cannot be asked; in some texts the expression took too long
+MOST_NAMED = 10
 MARKS = {Change.SAME: " ", Change.CHANGED: "~", Change.LEFT: "<", Change.RIGHT: ">"}
 
 
 def find_(args: argparse.Namespace) -> int:
-    """`steplens find`: 0 when something was found, 1 when not."""
-    with Workspace.open(args.workspace) as workspace, workspace.database.read() as c:
-        if not args.text:
-            return _list(c, args)
-        results = find_spans.search(c, _query(c, args), limit=args.limit)
+    """`steplens find`: 0 when something was found, 1 when not, 2 for what cannot be asked, 3 when some texts were left
+    out, in which the expression takes too long."""
+    try:
+        with Workspace.open(args.workspace) as workspace, workspace.database.read() as c:
+            if not args.text:
+                return _list(c, args)
+            results = find_spans.search(c, _query(c, args), limit=args.limit)
+    except FindError as error:
+        sys.stderr.write(f"steplens: {error}\n")
+        return NONSENSE
     if args.json:
         _write(_found(results))
     else:
@@ -39,6 +46,11 @@ def find_(args: argparse.Namespace) -> int:
             sys.stdout.write(f"{hit.trace_id:>8}  {hit.spans[0].place:<8}  {count:>4}  {text}\n")
         if results.after is not None:
             sys.stderr.write(f"the first {len(results.hits)} traces; --limit asks for more\n")
+    if results.left_out:
+        shown = ", ".join(map(str, results.left_out[:MOST_NAMED])) + (", …" * (len(results.left_out) > MOST_NAMED))
+        many = f"{len(results.left_out):,} trace{'' if len(results.left_out) == 1 else 's'}"
+        sys.stderr.write(f"steplens: “{args.text}” takes too long in {many}, left out: {shown}. {SLOW}\n")
+        return INCOMPLETE
     return 0 if results.hits else 1
 
 
@@ -129,6 +141,7 @@ def _found(results: Results) -> dict[str, Any]:
         "read": results.read,
         "candidates": results.candidates,
         "after": results.after,
+        "left_out": results.left_out,
     }
 
 

@@ -12,18 +12,19 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
 import regex
 
-from studio.errors import FindError
+from studio.errors import FindError, TooSlowError
 from studio.store import find
 from studio.store.find_runs import Run, runs
 
 SHORT_S = 0.02  # nearly every text takes less, and costs more where other threads may run meanwhile
 LONGEST_TEXT_S = 2.0  # one text of a search: an expression that explodes is stopped, not waited for
+SLOW = "Repetitions within repetitions, such as (a+)+, cost most: write it without them."
 _SIGNS = r"[\W_]+"
 
 
@@ -70,14 +71,16 @@ class Words:
                     yield Found(start, end)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Expression:
-    """A regular expression."""
+    """A regular expression. Every text that takes too long halves the time that the following ones get, so that a
+    search of many such texts comes to its end."""
 
     pattern: Any
+    patience: float = field(default_factory=lambda: LONGEST_TEXT_S)  # seconds
 
     def spans(self, text: str, within: Sequence[Found]) -> Iterator[Found]:
-        """Matches that take room. Raises FindError when one stretch takes over two seconds."""
+        """Matches that take room. Raises TooSlowError when one stretch takes over two seconds, or the time left."""
         for place in within:
             try:
                 found = self._matches(text, place, SHORT_S, concurrent=False)
@@ -88,12 +91,11 @@ class Expression:
     def _patient(self, text: str, place: Found) -> list[Found]:
         """Once more with time, letting other threads run meanwhile."""
         try:
-            return self._matches(text, place, LONGEST_TEXT_S, concurrent=True)
+            if self.patience > SHORT_S:
+                return self._matches(text, place, self.patience, concurrent=True)
         except TimeoutError:
-            raise FindError(
-                f"“{self.pattern.pattern}” needed more than {LONGEST_TEXT_S:.0f} s for one text. "
-                "Repetitions within repetitions, such as (a+)+, cost most: write it without them."
-            ) from None
+            self.patience /= 2
+        raise TooSlowError(f"“{self.pattern.pattern}” takes too long. {SLOW}") from None
 
     def _matches(self, text: str, place: Found, seconds: float, *, concurrent: bool) -> list[Found]:
         matches = self.pattern.finditer(text, place.start, place.end, timeout=seconds, concurrent=concurrent)

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, literal_column, select
 
+from studio.errors import TooSlowError
 from studio.store import batches, find, flags, trace_conditions
 from studio.store.find_pattern import Found, Mode, Pattern, compiled
 from studio.store.find_words import Vocabulary
@@ -24,8 +25,7 @@ from studio.store.trace_filter import Filter
 from trainer.contract.records import BlockKind
 from trainer.reasoning.thinking import split_thinking
 
-MOST_SPANS = 30  # of one trace in a list; `spans_in` gives many more
-MOST_IN_ONE = 10_000
+MOST_SPANS = 30  # of one trace
 ASKED = (64, 2_048, None)  # ids asked of the index at once
 READ_AT_ONCE = (1_024, 16_384, None)  # ids where all texts must be read
 FIRST_READ, LARGEST_READ = 8, 128  # traces read at once
@@ -94,13 +94,13 @@ class Hits:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One page of hits. `after` continues it, None at the end; `read` traces of `candidates` (at most
-    XX"""
+    """One page of hits. `after` continues it, None at the end; `read` traces of `candidates` known so far."""
 
     hits: tuple[Hits, ...]
     after: int | None
     read: int
     candidates: int
+    left_out: tuple[int, ...] = ()  # traces in which the expression takes too long: whether they have it is not known
 
 
 def _nothing_told(_read: int, _candidates: int, _hits: Sequence[Hits]) -> None:
@@ -118,11 +118,12 @@ def search(
     told: Callable[[int, int, Sequence[Hits]], None] = _nothing_told,
 ) -> Results:
     """The next traces with a hit, by id. `check` is asked often and may raise; `told` hears of progress with the hits
-    so far. Raises FindError for a wrong or exploding expression."""
+    so far. Raises FindError for a wrong expression."""
     pattern = compiled(query.text, query.mode, match_case=query.match_case)
     if pattern is None:
         return Results((), None, 0, 0)
     hits: list[Hits] = []
+    slow: list[int] = []
     read, known, size = 0, 0, FIRST_READ
     for ids in _candidates(c, query, pattern, vocabulary, after):
         known += len(ids.found)
@@ -130,23 +131,17 @@ def search(
         while begin < len(ids.found):
             for found in _read(c, ids.found[begin : begin + size], query, pattern, check):
                 read += 1
+                if found.too_slow:
+                    slow.append(found.trace_id)
                 if found.hits is not None:
                     hits.append(found.hits)
                     if len(hits) == limit:
-                        return Results(tuple(hits), found.trace_id if read < known or ids.more else None, read, known)
+                        after_it = found.trace_id if read < known or ids.more else None
+                        return Results(tuple(hits), after_it, read, known, tuple(slow))
             begin += size
             told(read, known, hits)
             size = min(size * 2, LARGEST_READ)
-    return Results(tuple(hits), None, read, known)
-
-
-def spans_in(c: Connection, trace_id: int, query: Query) -> tuple[Span, ...]:
-    """Every span of one trace, for an opened transcript; () when it has none."""
-    pattern = compiled(query.text, query.mode, match_case=query.match_case)
-    if pattern is None:
-        return ()
-    found = next(iter(_read(c, [trace_id], query, pattern, lambda: None)), None)
-    return found.hits.spans if found is not None and found.hits is not None else ()
+    return Results(tuple(hits), None, read, known, tuple(slow))
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +226,11 @@ def _filters(query: Query) -> Iterator[ColumnElement[bool]]:
 class _Read:
     trace_id: int
     hits: Hits | None
+    too_slow: bool = False
 
 
 def _read(
-    c: Connection, ids: Sequence[int], query: Query, pattern: Pattern, check: Callable[[], None], most: int = MOST_SPANS
+    c: Connection, ids: Sequence[int], query: Query, pattern: Pattern, check: Callable[[], None]
 ) -> Iterator[_Read]:
     texts = (
         select(trace.c.id, trace.c.text, problem.c.prompt)
@@ -244,29 +240,41 @@ def _read(
     )
     rows = c.execute(texts).all()
     for at in range(0, len(rows), TOGETHER):
-        yield from _read_some(c, rows[at : at + TOGETHER], query, pattern, check, most)
+        yield from _read_some(c, rows[at : at + TOGETHER], query, pattern, check)
 
 
 def _read_some(
-    c: Connection, rows: Sequence[Any], query: Query, pattern: Pattern, check: Callable[[], None], most: int
+    c: Connection, rows: Sequence[Any], query: Query, pattern: Pattern, check: Callable[[], None]
 ) -> Iterator[_Read]:
     """Where all of a text is asked for, most have no span and need not be taken apart to know it."""
-    found: dict[int, list[list[Found]]] = {}
+    found: dict[int, list[list[Found]] | None] = {}  # None: it takes too long
     asked = [row.id for row in rows]
     if _everywhere(query):
         for row in rows:
             check()
             everything = ((row.prompt, (Found(0, len(row.prompt)),)), (row.text, (Found(0, len(row.text)),)))
-            found[row.id] = pattern.spans_of(everything, most=most + 1)
-        asked = [row.id for row in rows if any(found[row.id])]
+            found[row.id] = _in_time(pattern, everything)
+        asked = [row.id for row in rows if any(found[row.id] or ())]
     turns = _turns(c, asked) if asked else {}
     for row in rows:
         check()
-        if row.id in found and not any(found[row.id]):
-            yield _Read(row.id, None)
-            continue
-        stretches = _within(row.text, row.prompt, turns.get(row.id, ()), query)
-        yield _Read(row.id, _hits(row.id, row.text, row.prompt, stretches, pattern, most, found.get(row.id)))
+        stretches: Sequence[_Stretch] = ()
+        if row.id not in found or any(found[row.id] or ()):
+            stretches = _within(row.text, row.prompt, turns.get(row.id, ()), query)
+        if row.id not in found:
+            asked_for = tuple(Found(s.start, s.end) for s in stretches if s.place is Place.PROBLEM)
+            said = tuple(Found(s.start, s.end) for s in stretches if s.place is not Place.PROBLEM)
+            found[row.id] = _in_time(pattern, ((row.prompt, asked_for), (row.text, said)))
+        spans = found[row.id]
+        yield _Read(row.id, _hits(row.id, row.text, row.prompt, stretches, spans or ((), ())), spans is None)
+
+
+def _in_time(pattern: Pattern, texts: Sequence[tuple[str, Sequence[Found]]]) -> list[list[Found]] | None:
+    """The spans in the texts of a trace; None where the expression takes too long."""
+    try:
+        return pattern.spans_of(texts, most=MOST_SPANS + 1)
+    except TooSlowError:
+        return None
 
 
 def _everywhere(query: Query) -> bool:
@@ -324,25 +332,15 @@ def _places(text: str, kind: str, start: int, end: int, *, alone: bool) -> Itera
 
 
 def _hits(
-    trace_id: int,
-    text: str,
-    prompt: str,
-    stretches: Sequence[_Stretch],
-    pattern: Pattern,
-    most: int,
-    found: Sequence[Sequence[Found]] | None,
+    trace_id: int, text: str, prompt: str, stretches: Sequence[_Stretch], found: Sequence[Sequence[Found]]
 ) -> Hits | None:
-    """What one trace has within the stretches; or `found` in all of it, where spans go over the ends of its blocks."""
-    said = [s for s in stretches if s.place is not Place.PROBLEM]
-    if found is None:
-        asked = tuple(Found(s.start, s.end) for s in stretches if s.place is Place.PROBLEM)
-        within = tuple(Found(s.start, s.end) for s in said)
-        found = pattern.spans_of(((prompt, asked), (text, within)), most=most + 1)
+    """What was found in one trace; where all of it was asked for, spans may go over the ends of its blocks."""
     in_prompt, in_text = found
     if not in_prompt and not in_text:
         return None
-    shown = [Span(Place.PROBLEM, s.start, s.end) for s in in_prompt[:most]]
-    shown += [Span(_place(said, s), s.start, s.end) for s in in_text[: most - len(shown)]]
+    said = [s for s in stretches if s.place is not Place.PROBLEM]
+    shown = [Span(Place.PROBLEM, s.start, s.end) for s in in_prompt[:MOST_SPANS]]
+    shown += [Span(_place(said, s), s.start, s.end) for s in in_text[: MOST_SPANS - len(shown)]]
     return Hits(trace_id, tuple(shown), len(in_prompt) + len(in_text) > len(shown), _snippet(text, prompt, shown[0]))
 
 

@@ -14,11 +14,11 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
 
 from studio.domain import Changes, Topic, changed, new_uid, now
-from studio.errors import ConflictError, NotFoundError
+from studio.errors import ConflictError, NotFoundError, TooSlowError
 from studio.store import batches, find_spans
 from studio.store import schema as s
 from studio.store import schema_inspect as i
-from studio.store.find_pattern import Found, Mode, compiled
+from studio.store.find_pattern import SLOW, Found, Mode, compiled
 from studio.store.find_spans import Place, Query
 from trainer.contract.rubrics import RubricCard, RubricExample
 from trainer.reasoning import likeness
@@ -162,9 +162,11 @@ def failing_examples(draft: Draft) -> tuple[Example, ...]:
 def find(
     c: Connection, draft: Draft, *, project: int | None = None, after: int = 0
 ) -> tuple[list[RubricHit], int | None]:
-    """What the rule finds in the next traces, and where to go on (None: at the end)."""
+    """What the rule finds in the next traces, and where to go on (None: at the end). Raises TooSlowError."""
     query = Query(draft.text, draft.mode, places=draft.places or find_spans.EVERYWHERE, project=project)
     results = find_spans.search(c, query, limit=TRACES_AT_ONCE, after=after)
+    if results.left_out:  # a count without them would be wrong, and nobody would know
+        raise TooSlowError(f"“{draft.text}” takes too long in trace {results.left_out[0]}. {SLOW}")
     ids = [hit.trace_id for hit in results.hits]
     texts = {row.id: row.text for row in c.execute(select(s.trace.c.id, s.trace.c.text).where(s.trace.c.id.in_(ids)))}
     hits = [

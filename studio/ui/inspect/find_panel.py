@@ -24,7 +24,7 @@ from sqlalchemy import Connection
 from studio.domain import Changes, Topic
 from studio.errors import CancelledError, FindError
 from studio.store import find, find_spans, saved_filters
-from studio.store.find_pattern import Mode
+from studio.store.find_pattern import SLOW, Mode
 from studio.store.find_spans import Hits, Place, Query, Results, Span
 from studio.store.find_words import Vocabulary
 from studio.ui.actions import Page
@@ -212,7 +212,8 @@ class FindPanel(QWidget):
         self._more = results.after
         self.next_page.setVisible(results.after is not None)
         found = _traces(results.hits)
-        self._say(f"the first {found}" if results.after is not None else found if results.hits else "Nothing found.")
+        said = f"the first {found}" if results.after is not None else found if results.hits else "Nothing found."
+        self._say(f"{said} {_left_out(results)}".strip())
 
     def _on_failed(self, number: int, error: Exception) -> None:
         if number != self._number:
@@ -327,7 +328,15 @@ def _find(
         tell(_Progress(number, read, candidates, (*before, *hits)))
 
     found = find_spans.search(c, query, vocabulary=words, limit=PAGE, after=after, check=check, told=told)
-    return Results((*before, *found.hits), found.after, found.read, found.candidates)
+    return replace(found, hits=(*before, *found.hits))
+
+
+def _left_out(results: Results) -> str:
+    """In how many of the traces that were read for this page the expression took too long."""
+    if not results.left_out:
+        return ""
+    first = ", ".join(map(str, results.left_out[:5])) + (", …" if len(results.left_out) > 5 else "")
+    return f"Left out, as it takes too long there: {plural(len(results.left_out), 'trace')} ({first}). {SLOW}"
 
 
 def _count(row: Hits) -> str:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from studio.cli import main
-from studio.store import batches, bookmarks, projects, saved_filters, traces
+from studio.store import batches, bookmarks, find_pattern, projects, saved_filters, traces
 from studio.store import schema as s
 from studio.store.trace_filter import OPS, Condition, Field, Filter, Op, kind_of, parsed
 from studio.workspace import Workspace
@@ -66,10 +66,28 @@ def test_find_prints_traces_and_spans(workspace: Path, capsys: pytest.CaptureFix
 
 
 def test_find_says_what_is_wrong(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["find", "--workspace", str(workspace), "--regex", "("]) == 1
+    assert main(["find", "--workspace", str(workspace), "--regex", "("]) == 2
     assert "Not a regular expression" in capsys.readouterr().err
     assert main(["find", "--workspace", str(workspace), "x", "--project", "Nowhere"]) == 1
     assert "there is no project 'Nowhere'" in capsys.readouterr().err
+
+
+def test_find_goes_on_behind_a_text_that_takes_too_long(
+    workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find_pattern, "LONGEST_TEXT_S", 0.05)
+    with Workspace.open(workspace) as opened, opened.database.write() as c:
+        batch = batches.begin(c, "sample", None)
+        for step in ("a" * 60 + "!", "aab"):
+            traces.add(c, traces.from_steps("p", [step]), batch_id=batch, project_id=None)
+        batches.publish(c, batch, {})
+    ask = ["find", "--workspace", str(workspace), "--regex", "(a|aa)+$|(a+)+b"]
+    assert main(ask) == 3
+    said = capsys.readouterr()
+    assert [line.split()[0] for line in said.out.splitlines()] == ["29"]
+    assert "takes too long in 1 trace, left out: 28. Repetitions within repetitions" in said.err
+    assert main([*ask, "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["left_out"] == [28]
 
 
 def test_diff_aligns_two_traces(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +142,7 @@ def test_filters_of_the_window_list_and_narrow(workspace: Path, capsys: pytest.C
     assert json.loads(out)["count"] == sum(k % 3 == 1 for k in range(12))
     for wrong, said in (("colour is red", "begin with a field"), ("model near x", "comes one of"), ("", "say what")):
         asked = (*at, "--filter", wrong) if wrong else at
-        assert main([str(word) for word in asked]) == 1
+        assert main([str(word) for word in asked]) == 2
         assert said in capsys.readouterr().err
 
 
