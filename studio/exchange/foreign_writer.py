@@ -6,16 +6,15 @@ import hashlib
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from studio.exchange.foreign import ForeignTrace, StepsBy, cut
-from studio.exchange.put_rows import put_rows
+from studio.exchange.put_rows import put_rows, put_steps
 from studio.store import segmentations, token_values
 from studio.store.token_values import TokenArrays
 from studio.store.traces import problem_uid
@@ -85,8 +84,8 @@ class _Rows:
     trace: list[Row] = field(default_factory=list)
     message: list[Row] = field(default_factory=list)
     segmentation: list[Row] = field(default_factory=list)
-    step: list[Iterable[Row]] = field(default_factory=list)  # of each trace
     source_record: list[Row] = field(default_factory=list)
+    cuts: list[tuple[int, Sequence[int], Sequence[int]]] = field(default_factory=list)  # segmentation, starts, ends
 
 
 _COLUMNS = {
@@ -95,7 +94,6 @@ _COLUMNS = {
     "created_at",
     "message": "trace_id, ordinal, role, blocks, extra",
     "segmentation": "id, trace_id, version, method, created_at, steps",
-    "step": 'segmentation_id, ordinal, step_id, start, "end"',
     "source_record": "batch_id, ordinal, member, start, length, sha256, skeleton",
 }
 _NEXT = (
@@ -152,8 +150,8 @@ class ForeignWriter:
                     trace_id, segmentation_id = trace_id + 1, segmentation_id + 1
                 self.stored.known += len(record.traces) - len(new)
             for table, columns in _COLUMNS.items():
-                said = getattr(rows, table)
-                put_rows(cursor, table, columns, chain.from_iterable(said) if table == "step" else said)
+                put_rows(cursor, table, columns, getattr(rows, table))
+            put_steps(cursor, rows.cuts)
             self._put_in_project(cursor, mine)
         finally:
             cursor.close()
@@ -198,8 +196,7 @@ class ForeignWriter:
         rows.trace.append((key, trace.uid, problem, self.batch_id, line, self.log_id, *trace.columns, self.moment))
         rows.message += [(key, *message) for message in trace.messages]
         rows.segmentation.append((segmentation, key, 1, trace.method, self.moment, len(trace.starts)))
-        numbers = range(len(trace.starts))
-        rows.step.append(zip(repeat(segmentation), numbers, numbers, trace.starts, trace.ends, strict=False))
+        rows.cuts.append((segmentation, trace.starts, trace.ends))
         self.stored.traces += 1
         self.stored.cut[segmentations.in_words(trace.method)] += 1
         self.stored.steps += len(trace.starts)
