@@ -233,12 +233,12 @@ class GrowingRun:
         self.folder, self.name = folder, name
         self._offset = 0
         self._stamps: dict[int, int] = {}
+        self._broken: dict[Path, str] = {}  # told until it can be read, not for one look
         self._decoder = msgspec.json.Decoder(Record)
 
     def read(self) -> News:
         """Records that have come, and updates that are new or written anew."""
         found: list[Grown] = []
-        remark = ""
         records = self.folder / "records.jsonl"
         lines, self._offset = complete_lines(records, self._offset, PIECE)
         for line in lines:
@@ -247,22 +247,32 @@ class GrowingRun:
             try:
                 record = self._decoder.decode(line)
             except msgspec.MsgspecError as error:
-                remark = f"{records}: {error}"
+                self._broken[records] = f"{records}: {error}"
                 continue
             if isinstance(record, TraceRecord):
                 found.append(of_record(record))
         for update in rollouts.updates(self.folder)[-UPDATES_HELD:]:
-            try:
-                path = rollouts.path_of(self.folder, update)
-                stamp = path.stat().st_mtime_ns
-                if self._stamps.get(update) == stamp:
-                    continue
-                batch = rollouts.load(path)
-            except (FileNotFoundError, RunFolderError):  # pruned between the two looks
-                continue
-            self._stamps[update] = stamp
-            found += [of_rollout(each, update, self.name) for each in batch.traces]
-        return News(tuple(found), remark)
+            found += self._of_update(update)
+        return News(tuple(found), "; ".join(self._broken.values()))
+
+    def _of_update(self, update: int) -> list[Grown]:
+        """Its traces if its file is new or written anew."""
+        path = rollouts.path_of(self.folder, update)
+        try:
+            stamp = path.stat().st_mtime_ns
+        except FileNotFoundError:  # pruned between the two looks
+            return []
+        if self._stamps.get(update) == stamp:
+            return []
+        try:
+            batch = rollouts.load(path)
+        except RunFolderError as error:
+            if path.exists():  # else pruned by now
+                self._stamps[update], self._broken[path] = stamp, str(error)
+            return []
+        self._stamps[update] = stamp
+        self._broken.pop(path, None)
+        return [of_rollout(each, update, self.name) for each in batch.traces]
 
 
 def of_foreign(said: ForeignTrace, name: str) -> Grown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -226,6 +227,23 @@ def test_only_the_newest_updates_of_a_run_are_read(tmp_path: Path) -> None:
         rollouts.save(tmp_path, batch_of(update))
     names = {grown.conversation.log for grown in GrowingRun(tmp_path, "rl").read().traces}
     assert names == {f"rl, update {update}" for update in (4, 5, 6, 7)}
+
+
+def test_what_a_run_wrote_broken_is_told_until_it_is_whole(tmp_path: Path) -> None:
+    path = rollouts.save(tmp_path, batch_of(1))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    os.utime(path, ns=(1, 1))
+    run = GrowingRun(tmp_path, "rl")
+    for _ in range(2):
+        news = run.read()
+        assert (news.traces, str(path) in news.remark) == ((), True)
+    path.write_bytes(whole)
+    news = run.read()
+    assert (len(news.traces), news.remark) == (len(batch_of(1).traces), "")
+    (tmp_path / "records.jsonl").write_bytes(b'{"a record": "of no kind"}\n')
+    for _ in range(2):
+        assert "records.jsonl" in run.read().remark
 
 
 @pytest.mark.parametrize("name", ["records.jsonl", "rollouts"])

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from trainer.reasoning.budget import (
     FLOOR,
     BudgetReward,
+    Grant,
+    allocate,
+    both_budgets_text,
     budget_figures,
     budget_text,
     length_reward,
@@ -87,21 +90,59 @@ def test_the_printed_additive_form_would_not_keep_that():
 def test_a_floor_too_low_for_the_weights_warns():
     assert length_warning(FLOOR, 0.3, 0.7) == ""
     assert "raise the floor" in length_warning(0.4, 0.3, 0.7)
+    assert length_warning(0.5, 0.25, 0.5) != "", "level is not above"
     assert length_warning(0.0, 0.0, 1.0) == ""
 
 
-@pytest.mark.parametrize("bad", [{"floor": 1.0}, {"floor": -0.1}, {"rate": -1.0}, {"rate": math.nan}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"floor": 1.0},
+        {"floor": -0.1},
+        {"rate": -1.0},
+        {"rate": math.nan},
+        {"rate": math.inf},
+        {"tokens": -1},
+        {"budget": 0},
+    ],
+)
 def test_numbers_that_cannot_be_are_refused(bad):
-    with pytest.raises(ValueError, match=r"floor of|rate of"):
-        length_reward(True, 5, 10, EXACT, **bad)
+    with pytest.raises(ValueError, match=r"floor of|rate of|budget of 0"):
+        length_reward(True, **{"tokens": 5, "budget": 10, "form": EXACT, **bad})
 
 
 def test_figures():
-    figures = budget_figures([50, 110, 200, 100], [100, 100, 100, 100], [False, False, True, False])
-    assert figures.deviation == pytest.approx((0.5 + 0.1 + 1.0 + 0) / 4)
-    assert (figures.traces, figures.overrun, figures.forced) == (4, 0.5, 0.25)
+    figures = budget_figures([50, 110, 200, 100, 90], [100, 100, 100, 100, 100], [False, False, True, False, False])
+    assert figures.deviation == pytest.approx((0.5 + 0.1 + 1.0 + 0 + 0.1) / 5)
+    assert (figures.traces, figures.overrun, figures.forced) == (5, 0.4, 0.2)
+    assert budget_figures([], [], []).traces == 0
     assert math.isnan(budget_figures([], [], []).deviation)
     with pytest.raises(ValueError, match="one number a trace"):
         budget_figures([1, 2], [1], [False])
+    with pytest.raises(ValueError, match="one number a trace"):
+        budget_figures([[1]], [[1]], [[False]])
     with pytest.raises(ValueError, match="budget of 0"):
-        budget_figures([1], [0], [False])
+        budget_figures([1, 1], [0, 1], [False, False])
+
+
+@pytest.mark.parametrize("difficulty", [0.0, 0.25, 0.5, 1.0])
+def test_difficulty_shares_the_tokens_out(difficulty):
+    granted = allocate(1000, difficulty, "policy")
+    assert granted == Grant(round(300 + 600 * difficulty), round(700 - 600 * difficulty), difficulty, "policy")
+    assert granted.total == 1000
+
+
+def test_an_answer_always_gets_a_token():
+    assert [(g.thinking, g.answer) for g in (allocate(1, 1.0), allocate(2, 1.0))] == [(0, 1), (1, 1)]
+    assert Grant(0, 1).total == 1
+    for thinking, answer in ((-1, 5), (5, 0)):
+        with pytest.raises(ValueError, match="at least 0 and 1 needed"):
+            Grant(thinking, answer)
+    for total, difficulty in ((0, 0.5), (10, 1.01), (10, -0.01), (10, math.nan)):
+        with pytest.raises(ValueError, match=r"at least 1, and in \[0, 1\]"):
+            allocate(total, difficulty)
+
+
+def test_both_budgets_are_said_in_one_sentence():
+    assert both_budgets_text(Grant(64, 32)) == "Think for at most 64 tokens, then answer in at most 32 tokens."
+    assert both_budgets_text(Grant(0, 1)) == "Answer at once, in at most 1 token."

@@ -11,13 +11,14 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from tests.unit.search.toys import exactly
 from trainer.contract.forms import Aggregation, Pick
 from trainer.reasoning.answers import extract
-from trainer.reasoning.grader import Grader
+from trainer.reasoning.grader import Grade, GradeForm, Grader, Pair
 from trainer.reasoning.votes import Candidate, aggregate, equal_by, grouped, pick
 
 DATA = Path(os.environ.get("STEPLENS_DATA", Path(__file__).resolve().parents[3].parent / "shared" / "data"))
@@ -79,6 +80,26 @@ def test_what_cannot_be_decided_stands_apart() -> None:
         return [None for _ in pairs]
 
     assert len(grouped([Candidate("a"), Candidate("b"), Candidate("a")], undecided)) == 2
+
+
+class OneWay:
+    """A grader that knows what it says of each order of a pair."""
+
+    def __init__(self, said: dict[tuple[str, str], bool | None]) -> None:
+        self.said = said
+
+    def grade(self, pairs: Sequence[Pair], *, form: GradeForm) -> tuple[Grade, ...]:
+        assert form is GradeForm.LENIENT
+        return tuple(Grade(self.said[pair.predicted, pair.reference], "") for pair in pairs)
+
+
+def test_equal_in_either_order_is_equal_and_what_neither_decides_is_open() -> None:
+    order = {False: 0, None: 1, True: 2}  # Kleene's "or" is the greater of the two
+    pairs = [(f"{one}", f"then {other}") for one in order for other in order]
+    said = {pair: one for pair, one in zip(pairs, [one for one in order for _ in order], strict=True)}
+    said |= {(b, a): other for (a, b), other in zip(pairs, [other for _ in order for other in order], strict=True)}
+    equal = equal_by(cast(Grader, OneWay(said)))
+    assert list(equal(pairs)) == [max(said[a, b], said[b, a], key=order.__getitem__) for a, b in pairs]
 
 
 # -- what four models answered to GSM8K, counted in another way -------------------------------------------------------
