@@ -220,12 +220,20 @@ def this_annotator(database: Database, settings: Settings) -> Annotator:
         for person in projects.annotators(c):
             if person.uid == settings.annotator_uid:
                 return person
-    name = settings.annotator_name or getpass.getuser()
+    name = settings.annotator_name or _login_name()
     uid = settings.annotator_uid or None
     person = database.run(lambda c: projects.ensure_annotator(c, name, uid=uid))
     if (settings.annotator_uid, settings.annotator_name) != (person.uid, person.name):
         settings.update(annotator_uid=person.uid, annotator_name=person.name)  # writing loads much: only when it must
     return person
+
+
+def _login_name() -> str:
+    """The user's name on this machine; a container may run us as a user whom it has no name for."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "Annotator"
 
 
 def _make_jobs(workspace: Workspace, settings: Settings) -> Jobs:

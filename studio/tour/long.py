@@ -161,7 +161,7 @@ class LongJourney(Journey):
         guide.picture(f"{picture}-form")
         guide.tab_to("Start", whole=True)
         guide.press("Space")
-        guide.wait(lambda: any(run.id > last for run in self.context.jobs.runs()), "the run")
+        guide.wait(lambda: any(run.id > last for run in self.context.jobs.runs()), "the run", TRAINING_PATIENCE)
         guide.face(self.window)
         run = self._taken_in(self._watch(max(run.id for run in self.context.jobs.runs())))
         guide.rest(0.5)

@@ -99,6 +99,19 @@ def test_a_known_person_opens_a_new_workspace_without_writing_the_settings(
     assert written == []
 
 
+@pytest.mark.parametrize("error", [KeyError("uid not found"), OSError("no name")])
+def test_a_user_without_a_name_on_this_machine_is_an_annotator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def nameless() -> str:
+        raise error
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    monkeypatch.setattr(Settings, "update", lambda *_args, **_changes: None)
+    with Workspace.create(tmp_path / "workspace") as workspace:
+        assert this_annotator(workspace.database, Settings()).name == "Annotator"
+
+
 def test_without_the_cache_the_same_window_draws(
     qtbot: QtBot, tmp_path: Path, rows: Path, drawn: list[tuple[str, bool]]
 ) -> None:
