@@ -108,7 +108,7 @@ def test_a_user_without_a_name_on_this_machine_is_an_annotator(
 
     monkeypatch.setattr("getpass.getuser", nameless)
     monkeypatch.setattr(Settings, "update", lambda *_args, **_changes: None)
-    with Workspace.create(tmp_path / "workspace") as workspace:
+    with Workspace.open(tmp_path / "workspace", create=True) as workspace:
         assert this_annotator(workspace.database, Settings()).name == "Annotator"
 
 
