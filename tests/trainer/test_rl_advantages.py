@@ -41,6 +41,8 @@ def test_nothing_known_gives_nothing():
     for scale in GroupScale:
         got = group_advantages(torch.tensor([math.nan, math.nan]), torch.tensor([0, 0]), scale)
         assert got.tolist() == [0, 0]
+        alone = group_advantages(torch.tensor([math.nan, 3.0, math.nan]), torch.tensor([0, 0, 1]), scale)
+        assert alone.tolist() == [0, 0, 0]
         assert group_advantages(torch.zeros(0), torch.zeros(0, dtype=torch.long), scale).shape == (0,)
 
 
@@ -112,6 +114,7 @@ def test_whitening_of_equal_values_is_nought_and_finite():
 
 def test_rows_are_padded_on_the_right():
     assert padded([np.array([1.0, 2.0]), [], [3.0]], 3).tolist() == [[1, 2, 0], [0, 0, 0], [3, 0, 0]]
+    assert padded([[1.0], [2.0, 3.0]]).tolist() == padded([[1.0], [2.0, 3.0]], 2).tolist() == [[1, 0], [2, 3]]
     assert padded([]).shape == (0, 0)
     with pytest.raises(ValueError, match="a row of 2 numbers does not fit into 1"):
         padded([[1.0, 2.0]], 1)

@@ -145,6 +145,8 @@ def test_padding_has_no_part_even_where_it_is_no_number():
 
 def test_clipped_tokens_are_counted_on_the_side_where_clipping_acts():
     new, old, scores, mask = batch()
+    scores[0] = 0  # where nothing is at stake nothing is clipped
+    assert abs(new - old)[0].max() > 0.3
     result, _ = ours(new, old, scores, mask, Algorithm.DAPO, Clip(0.2, 0.28))
     ratio = np.exp(new - old)
     assert result.clipped_low == ((ratio < 0.8) & (scores < 0) & (mask > 0)).sum() > 0
@@ -160,6 +162,41 @@ def test_a_wild_token_does_not_make_the_loss_infinite():
         result, slope = ours(new, old, -np.abs(scores), mask, algorithm, Clip())
         assert math.isfinite(result.loss.item())
         assert np.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+def test_one_token_is_its_own_mean_and_none_at_all_are_nought(algorithm):
+    one, none = np.ones((1, 1)), np.zeros((1, 1))
+    for mask, expected in ((one, -0.5), (none, 0.0)):
+        counts = Counts(int(mask.sum()), int(mask.sum()), 1)
+        result, slope = ours(-one, -one, one / 2, mask, algorithm, Clip(), counts)
+        assert result.loss.item() == pytest.approx(-expected if algorithm is Algorithm.CISPO else expected)
+        assert slope.item() == expected
+        mask, counts = torch.as_tensor(mask), Counts.of(torch.as_tensor(mask), 1)
+        plain = torch.as_tensor(one)
+        assert float(value_loss(plain * 3, plain * 3, plain, mask, counts=counts)) == (2.0 if mask.any() else 0)
+        assert float(mean_entropy(plain / 4, mask, counts=counts)) == (0.25 if mask.any() else 0)
+
+
+def test_parts_count_as_the_whole_does():
+    mask = torch.as_tensor(batch()[3])
+    assert Counts.of(mask[:3], 5) + Counts.of(mask[3:], LONGEST) == Counts.of(mask, LONGEST)
+    assert Counts.of(mask[:3], LONGEST) + Counts.of(mask[3:], 5) == Counts.of(mask, LONGEST)
+
+
+def test_only_the_policy_and_the_value_head_learn():
+    new, old, scores, mask = (torch.as_tensor(x) for x in batch())
+    fixed = [x.clone().requires_grad_() for x in (old, scores)]
+    counts = Counts.of(mask, LONGEST)
+    for algorithm in Algorithm:
+        policy_loss(
+            new.requires_grad_(), fixed[0], scores, mask, algorithm=algorithm, counts=counts, clip=Clip()
+        ).loss.backward()
+    value_loss(new, *fixed, mask, counts=counts).backward()
+    for form in KlForm:
+        kl_by_token(new, *fixed, form).sum().backward()
+    assert new.grad.abs().sum() > 0
+    assert [one.grad for one in fixed] == [None, None]
 
 
 # --- KL -------------------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def group_advantages(rewards: Tensor, groups: Tensor, scale: GroupScale = GroupS
         return centred
     if scale is GroupScale.BATCH:
         batch = rewards[known]
-        return centred / ((batch.std() if len(batch) > 1 else torch.zeros_like(values[:1].sum())) + TINY)
+        return centred / ((batch.std() if len(batch) > 1 else 0.0) + TINY)
     spread = (summed(centred.square()) / (count - 1).clamp(min=1)).sqrt()
     return centred / (spread[index] + TINY)
 
