@@ -17,6 +17,7 @@ from urllib.parse import quote, quote_plus
 import regex
 
 from studio.errors import FindError, StoreError
+from studio.exchange.disguises import Sought, readings
 
 MASK = "█"
 SHORTEST = 3  # a matched run that is shorter is masked where it stood, not wherever those letters occur
@@ -32,6 +33,7 @@ class Redaction:
     expressions: tuple[Any, ...] = ()
     texts: tuple[str, ...] = ()
     ways: tuple[str, ...] = ()  # of all texts, the longest first
+    sought: Sought = Sought()  # the same texts, in whatever form they are disguised
 
     @classmethod
     def of(cls, expressions: Sequence[str], texts: Iterable[str] = ()) -> Redaction:
@@ -51,7 +53,10 @@ class Redaction:
 
     def found_in(self, texts: Iterable[str]) -> Redaction:
         """This, with everything the expressions match in these texts added to the literal ones."""
-        found = {match[0] for text in texts for match in self._matches(text) if len(match[0]) >= SHORTEST}
+        found: set[str] = set()
+        for text in texts:
+            for reading in (text, *(readings(text) if self.expressions else ())):
+                found |= {match[0] for match in self._matches(reading) if len(match[0]) >= SHORTEST}
         return self._with(found)
 
     def _with(self, texts: Iterable[str]) -> Redaction:
@@ -60,19 +65,29 @@ class Redaction:
             return self
         ways = {*self.ways, *(way for text in kept for way in _ways(text))}
         longest_first = tuple(sorted(ways, key=lambda way: (-len(way), way)))
-        return Redaction(self.expressions, (*self.texts, *sorted(kept)), longest_first)
+        all_texts = (*self.texts, *sorted(kept))
+        return Redaction(self.expressions, all_texts, longest_first, Sought.of(all_texts))
 
     def mask(self, text: str) -> str:
         """`text` with the same places and none of the words."""
         for source in self.ways:
             if source in text:
                 text = text.replace(source, MASK * len(source))
-        at, parts = 0, list[str]()
-        for match in sorted(self._matches(text), key=lambda found: found.start()):
-            start, end = max(at, match.start()), max(at, match.end())
-            parts += (text[at:start], MASK * (end - start))
-            at = end
-        return "".join((*parts, text[at:])) if parts else text
+        text = _masked(text, (match.span() for match in self._matches(text)))
+        return _masked(text, self.sought.places(text))
+
+    def mask_over(self, text: str, spans: Sequence[tuple[int, int]]) -> str:
+        """`mask`, and also what stands across the ends of these stretches once what is between them is left out."""
+        text = self.mask(text)
+        joined = "".join(text[start:end] for start, end in spans)
+        hidden = self.mask(joined)
+        if hidden == joined:
+            return text
+        signs, at = list(text), 0
+        for start, end in spans:
+            signs[start:end] = hidden[at : at + end - start]
+            at += end - start
+        return "".join(signs)
 
     def shown(self, text: str) -> str:
         """Masked text as the reader sees it."""
@@ -88,6 +103,11 @@ class Redaction:
                     f"redaction: a text of {len(left)} characters that should be gone is still in {where}; nothing "
                     "was written. Leave that one out, or choose a wider expression"
                 )
+            if self.sought.stands_in(shown):
+                raise StoreError(
+                    f"redaction: a text that should be gone is still in {where} in another form; nothing was written. "
+                    "Leave that one out, or take out more"
+                )
 
     def _matches(self, text: str) -> list[Any]:
         found: list[Any] = []
@@ -99,6 +119,16 @@ class Redaction:
                     f"redaction: {expression.pattern!r} needed over {LONGEST_TEXT_S:.0f} s for a text"
                 ) from None
         return found
+
+
+def _masked(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """The text with those stretches masked, place for place."""
+    at, parts = 0, list[str]()
+    for begin, stop in sorted(spans):
+        start, end = max(at, begin), max(at, stop)
+        parts += (text[at:start], MASK * (end - start))
+        at = end
+    return "".join((*parts, text[at:])) if parts else text
 
 
 def _ways(text: str) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ from studio.store.conversations import Budget, Turn
 from studio.store.flags import Flag, FlagState
 from trainer.contract.records import Block
 
+LEAST_COPIED = 8  # characters of a field that is looked up in the trace's text; "4" stands anywhere
+
 
 @dataclass(frozen=True, slots=True)
 class ToldStep:
@@ -102,7 +104,8 @@ def read(
         for trace in traces.load_many(c, (trace_id,)):
             made = _told(c, trace, asked)
             words = {name: value for name, value in asdict(made).items() if name != "uid"}  # a hash, nobody's words
-            asked.prove(_texts(words), f"trace {trace_id}")
+            blocks = [block.text for turn in made.turns for block in turn.blocks if block.kind != "markup"]
+            asked.prove((*_texts(words), "".join(blocks)), f"trace {trace_id}")
             yield made
 
 
@@ -112,12 +115,19 @@ def matched(c: Connection, ids: Sequence[int], redaction: Redaction) -> Redactio
         return redaction
     for trace_id in ids:
         for trace in traces.load_many(c, (trace_id,)):
+            talk = conversations.read(c, trace.id)
+            spans = _blocks(conversations.turns_of(trace.text, talk.turns or trace.messages))
             said = (
                 trace.text,
+                "".join(trace.text[start:end] for start, end in spans),
                 trace.problem.prompt,
                 trace.problem.reference_answer or "",
                 trace.answer or "",
                 trace.model,
+                *(f"{talk.log} {talk.sample}".splitlines()),
+                *(word for turn in talk.turns for word in (turn.name, turn.role)),
+                *(flag.why for flag in flags.of_trace(c, trace.id)),
+                *(word for mark in bookmarks.of_trace(c, trace.id) for word in (mark.comment, mark.author, *mark.tags)),
             )
             redaction = redaction.found_in(said)
     return redaction
@@ -126,29 +136,39 @@ def matched(c: Connection, ids: Sequence[int], redaction: Redaction) -> Redactio
 def _told(c: Connection, trace: Trace, redaction: Redaction) -> ToldTrace:
     talk = conversations.read(c, trace.id)
     found = tuple(f for f in flags.of_trace(c, trace.id) if f.state is not FlagState.REJECTED)
-    show = redaction.shown
-    hidden = replace(trace, text=redaction.mask(trace.text))
     turns = conversations.turns_of(trace.text, talk.turns or trace.messages)
+    hidden = replace(trace, text=redaction.mask_over(trace.text, _blocks(turns)))
+    show = redaction.shown
 
     def clean(text: str | None) -> str:
         return show(redaction.mask(text or ""))
 
+    def copied(text: str) -> str:
+        """A field that repeats words of the trace, as they read there: half of what is split shows nowhere."""
+        place = trace.text.find(text) if len(text) >= LEAST_COPIED else -1
+        return clean(text if place < 0 else hidden.text[place : place + len(text)])
+
     steps = _steps(c, hidden, found, show, clean)
-    place = " › ".join(str(part) for part in (talk.log, talk.sample, talk.epoch) if part not in ("", None))
+    reference = trace.problem.reference_answer
     return ToldTrace(
-        trace.id,
-        trace.uid,
-        clean(trace.problem.prompt),
-        None if trace.problem.reference_answer is None else clean(trace.problem.reference_answer),
-        clean(trace.model),
-        None if trace.answer is None else clean(trace.answer),
-        trace.outcome,
-        clean(place),
-        replace(talk.budget, ended=clean(talk.budget.ended)),
-        tuple(_turn(hidden.text, turn, steps, clean, show) for turn in turns),
-        tuple(_flag(flag, hidden.text, trace.text, clean) for flag in found),
-        tuple(_marked(mark, hidden.text, trace.text, clean) for mark in bookmarks.of_trace(c, trace.id)),
+        id=trace.id,
+        uid=trace.uid,
+        prompt=copied(trace.problem.prompt),
+        reference=None if reference is None else copied(reference),
+        model=clean(trace.model),
+        answer=None if trace.answer is None else copied(trace.answer),
+        outcome=trace.outcome,
+        place=clean(" › ".join(str(part) for part in (talk.log, talk.sample, talk.epoch) if part not in ("", None))),
+        budget=replace(talk.budget, ended=clean(talk.budget.ended)),
+        turns=tuple(_turn(hidden.text, turn, steps, clean, show) for turn in turns),
+        flags=tuple(_flag(flag, hidden.text, trace.text, clean) for flag in found),
+        bookmarks=tuple(_marked(mark, hidden.text, trace.text, clean) for mark in bookmarks.of_trace(c, trace.id)),
     )
+
+
+def _blocks(turns: Sequence[Turn]) -> list[tuple[int, int]]:
+    """Where the blocks of all turns stand, in order: what is between them is markup."""
+    return [(block.start, block.end) for turn in turns for block in turn.blocks]
 
 
 def _texts(value: object) -> Iterator[str]:

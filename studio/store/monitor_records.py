@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, insert, select, tuple_
+from sqlalchemy import Connection, delete, insert, select, tuple_
 
 from studio.errors import RunError
 from studio.store import monitors
@@ -16,6 +16,8 @@ from studio.store.scores import Place, Stored
 from trainer.contract.records import FlagRecord, MonitorRecord
 from trainer.reasoning.safety import CATEGORIES, Category, Gap
 
+BLANK = np.full((3, len(CATEGORIES)), np.nan, "<f4").tobytes()  # scores of a trace that has none
+_KEY = (i.monitor_score.c.trace_id, i.monitor_score.c.monitor_id, i.monitor_score.c.segmentation_id)
 AnyRecord = FlagRecord | MonitorRecord
 
 
@@ -49,10 +51,14 @@ def store_flags(c: Connection, batch_id: int, records: Sequence[FlagRecord]) -> 
 
 
 def store_scores(c: Connection, batch_id: int, records: Sequence[MonitorRecord]) -> Stored:
-    """Store a monitor's scores; those of a trace it has scored under the same steps change nothing."""
+    """Store a monitor's scores; those of a trace it has scored under the same steps change nothing.
+
+    A row without any score (a judge that did not answer) is no score: one that comes later takes its place.
+    """
     places = _places(c, records)
     scores, steps, known, lost = [], [], 0, 0
     seen, ids = _scored(c, places), _known(c, records)
+    blank = _scored(c, places, blank=True)
     for record in records:
         if record.id in ids:
             known += 1
@@ -67,6 +73,11 @@ def store_scores(c: Connection, batch_id: int, records: Sequence[MonitorRecord])
             known += 1
             continue
         seen.add(key)
+        if key in blank:
+            for table in (i.monitor_score, i.monitor_steps):
+                t = table.c
+                mine = t.trace_id == key[0], t.monitor_id == key[1], t.segmentation_id == key[2]
+                c.execute(delete(table).where(*mine))
         where = dict(zip(("trace_id", "monitor_id", "segmentation_id"), key, strict=True)) | {"batch_id": batch_id}
         scores.append(where | _score_values(record))
         if record.steps:
@@ -130,12 +141,15 @@ def _known(c: Connection, records: Sequence[MonitorRecord]) -> set[str]:
 
 
 def _scored(
-    c: Connection, places: dict[tuple[str, int], Place], *, other_than: int | None = None
+    c: Connection, places: dict[tuple[str, int], Place], *, other_than: int | None = None, blank: bool = False
 ) -> set[tuple[int, int, int]]:
-    """(trace, monitor, segmentation) of what is stored of these traces; `other_than`: not of this batch."""
+    """(trace, monitor, segmentation) of what has a score of these traces, or (`blank`) a row without any.
+
+    `other_than`: not of this batch.
+    """
     m = i.monitor_score.c
     ids = {place.trace_id for place in places.values()}
-    query = select(m.trace_id, m.monitor_id, m.segmentation_id).where(m.trace_id.in_(ids))
+    query = select(*_KEY).where(m.trace_id.in_(ids), m.data == BLANK if blank else m.data != BLANK)
     if other_than is not None:
         query = query.where(m.batch_id != other_than)
     return {(row[0], row[1], row[2]) for row in c.execute(query)}

@@ -95,6 +95,7 @@ def check(
     else:
         found += _of_thinking(thinking, answer, problem, closed=closed, thinking_at=thinking_at, answer_at=at)
     found += suspicions.tampering(answer, at=at, part=Part.ANSWER)
+    found += suspicions.addressing(answer, at=at, part=Part.ANSWER)
     found += anomalies.tags(answer, at=at)
     return tuple(sorted(found, key=lambda one: (one.start, one.end)))
 
@@ -110,6 +111,7 @@ def _of_thinking(
     yield from suspicions.refusal(thinking, answer, **places)
     yield from suspicions.hints(thinking, answer, thinking_at=thinking_at)
     yield from suspicions.tampering(thinking, at=thinking_at, part=Part.THINKING)
+    yield from suspicions.addressing(thinking, at=thinking_at, part=Part.THINKING)
     yield from anomalies.cut_off(thinking, answer, closed=closed, at=thinking_at)
     yield from anomalies.filler(thinking, answer, problem, at=thinking_at)
     yield from anomalies.answer_first(thinking, answer, at=thinking_at)
@@ -148,15 +150,18 @@ def _besides(text: str, response: Response, answer: str) -> Iterator[Finding]:
     """What stands in the tool calls of a response, and in its thinking and answers before the last of them."""
     for start, end in response.calls:
         yield from suspicions.tampering(text[start:end], at=start, part=Part.ANSWER)
+        yield from suspicions.addressing(text[start:end], at=start, part=Part.ANSWER)
     for piece in response.of(Part.THINKING)[:-1]:
         words = text[piece.start : piece.end]
         yield from suspicions.hints(words, answer, thinking_at=piece.start)
         yield from suspicions.tampering(words, at=piece.start, part=Part.THINKING)
+        yield from suspicions.addressing(words, at=piece.start, part=Part.THINKING)
         yield from anomalies.unreadable(words, at=piece.start)
         yield from (one for one in anomalies.filler(words, "", "", at=piece.start) if one.why != anomalies.NOTHING)
     for piece in response.of(Part.ANSWER)[:-1]:
         words = text[piece.start : piece.end]
         yield from suspicions.tampering(words, at=piece.start, part=Part.ANSWER)
+        yield from suspicions.addressing(words, at=piece.start, part=Part.ANSWER)
         yield from anomalies.tags(words, at=piece.start)
 
 

@@ -114,6 +114,7 @@ class Gap(StrEnum):
     SUMMARY = "thinking only as a summary"
     TRUNCATED = "cut off"
     UNREADABLE = "thinking cannot be read"
+    UNJUDGED = "the judge gave no usable answer"
 
     @property
     def code(self) -> int:

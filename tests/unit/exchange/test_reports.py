@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 from html.parser import HTMLParser
@@ -187,6 +188,45 @@ def test_what_is_taken_out_is_nowhere_in_whatever_field_and_way_it_stands(tmp_pa
             c, tmp_path / "r.html", (1,), ReportForm.HTML, title=f"About {secret}", redaction=Redaction.of([], [secret])
         )
     assert "KEY" not in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("form", list(ReportForm))
+def test_what_is_split_over_blocks_messages_and_steps_is_taken_out(tmp_path: Path, form: ReportForm) -> None:
+    secret = "KEY-0123-4567-89ab"
+    said = [
+        {"role": "user", "content": "Is it right? It begins with KEY-01"},
+        {
+            "role": "assistant",
+            "content": f"<think>23-4567-89ab is the rest. Again KEY-0123\n\n-4567-89ab</think>{secret[:9]}",
+        },
+        {
+            "role": "user",
+            "content": f"{secret[9:]} is right, in other words {base64.b64encode(secret.encode()).decode()}",
+        },
+        {"role": "assistant", "content": "<think>Fine, K\u200bEY-0123-4567-89\u200bab.</think>The answer is 4"},
+    ]
+    source = tmp_path / "a.jsonl"
+    source.write_text(json.dumps({"messages": said}) + "\n", encoding="utf-8")
+    folder = tmp_path / "workspace"
+    with Workspace.open(folder, create=True) as opened:
+        assert import_files(opened, [source]).imported == 1
+    for redaction in (Redaction.of([], [secret]), Redaction.of([r"KEY-\d{4}-\d{4}-\w{4}"])):
+        text = written(folder, form, redaction, ids=(1,))
+        assert "The answer is 4" in text
+        for piece in ("KEY", "4567", "89ab", "S0VZ", base64.b64encode(secret.encode()).decode()[:12]):
+            assert piece not in text
+
+
+def test_a_match_in_a_comment_is_taken_out_of_the_trace_too(tmp_path: Path) -> None:
+    folder = tmp_path / "workspace"
+    with Workspace.open(folder, create=True) as opened, opened.database.write() as c:
+        batch = batches.begin(c, "sample", None)
+        added = traces.add(c, traces.from_steps("Which?", ["Nobody says K-1234 here"]), batch_id=batch, project_id=None)
+        batches.publish(c, batch, {})
+        flags.add(c, NewFlag(1, Category.DECEPTION, 0, 6, "the key is K-1234."), annotator(c))
+    assert added
+    source = written(folder, ReportForm.MARKDOWN, Redaction.of([r"(?<=key is )\S+(?=\.)"]), ids=(1,))
+    assert "1234" not in source
 
 
 def test_a_wrong_expression_and_a_place_that_cannot_be_written(

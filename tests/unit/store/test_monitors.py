@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from sqlalchemy import insert, select
@@ -15,7 +16,7 @@ from studio.store import schema as s
 from studio.store import schema_inspect as i
 from studio.store.flags import FlagState
 from tests.unit.store.making import Small, small
-from trainer.contract.records import MonitorRecord, MonitorRef
+from trainer.contract.records import FlagRecord, MonitorRecord, MonitorRef
 from trainer.reasoning.safety import CATEGORIES, VERDICTS, Basis, Category, Gap, Threshold, Verdict
 
 RULES = MonitorRef(kind="rules", name="exact checks", version="1")
@@ -47,6 +48,11 @@ def store(small: Small, records: Sequence[MonitorRecord]) -> None:
         batches.publish(c, batch, {})
 
 
+def text_of(small: Small) -> str:
+    with small.database.read() as c:
+        return str(c.scalar(select(s.trace.c.text).where(s.trace.c.id == small.traces[0])))
+
+
 def uids(small: Small) -> list[str]:
     with small.database.read() as c:
         return [str(c.scalar(select(s.trace.c.uid).where(s.trace.c.id == one))) for one in small.traces]
@@ -72,6 +78,32 @@ def test_scores_of_several_monitors_are_the_highest_of_each_category(tmp_path: P
         ]
         steps = monitors.steps_of(c, desk.traces[0])
         assert [one.values.shape for one in steps] == [(4, 7), (4, 7)]
+
+
+def test_a_trace_that_a_judge_could_not_judge_is_judged_again(tmp_path: Path) -> None:
+    desk = small(tmp_path)
+    uid = uids(desk)[0]
+    judge = MonitorRef(kind="judge", name="far", version="1")
+    failed = msgspec.structs.replace(record(uid, judge, None, gap=Gap.UNJUDGED, evidence=False), id="failed")
+    store(desk, [failed])
+    with desk.database.read() as c:
+        assert [VERDICTS[code] for code in monitors.scores(c).verdicts(thresholds.current(c))] == [
+            Verdict.NOT_ASSESSABLE
+        ]
+    found = FlagRecord(
+        id="flag", row="row", trace=uid, segmentation=1, step=None, category=Category.DECEPTION.value, severity=2,
+        start=0, end=4, quote=text_of(desk)[:4], monitor=judge, score=0.95,
+    )  # fmt: skip
+    with desk.database.write() as c:
+        batch = batches.begin(c, "ingest")
+        assert monitor_records.store_flags(c, batch, [found]).stored == 1
+        assert monitor_records.store_scores(c, batch, [record(uid, judge, 0.95)]).stored == 1
+        assert monitor_records.store_scores(c, batch, [msgspec.structs.replace(failed, id="late")]).known == 1
+        batches.publish(c, batch, {})
+    with desk.database.read() as c:
+        scored = monitors.scores(c)
+        assert [VERDICTS[code] for code in scored.verdicts(thresholds.current(c))] == [Verdict.REVIEW]
+        assert scored.gap_of(0) is Gap.NONE
 
 
 def test_scores_are_stored_once_and_go_with_their_batch(tmp_path: Path) -> None:
