@@ -9,9 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import accuracy_score, f1_score
 
-from trainer.reasoning.benchmarks import prm_bench, process_bench
+from trainer.reasoning.benchmarks import (
+    ALL_RIGHT,
+    PRM_BENCH,
+    category_score,
+    prm_bench,
+    prm_bench_columns,
+    process_bench,
+)
 
 
 def official_process_bench(predictions: list[int], labels: list[int]) -> float:
@@ -117,8 +124,32 @@ def test_prm_bench_is_that_of_its_script_and_of_sklearn():
         called = [s >= 0.5 for i in inside for s in scores[i]]
         assert figures.f1 == pytest.approx(f1_score(truth, called))
         assert figures.f1_wrong == pytest.approx(f1_score(truth, called, pos_label=False))
+        assert figures.accuracy == pytest.approx(accuracy_score(truth, called))
         assert (figures.n_right, figures.n_wrong) == (sum(truth), len(truth) - sum(truth))
     assert found.categories["correct"].n_wrong == 0
+
+
+def test_a_step_at_the_threshold_is_called_right_and_wholly_wrong_calls_score_nought():
+    at, inverted = prm_bench([[0.5]], [[]], ["a"]).overall, prm_bench([[0.1, 0.9]], [[1]], ["a"]).overall
+    assert (at.f1, at.accuracy) == (1.0, 1.0)
+    assert (inverted.f1, inverted.f1_wrong, inverted.accuracy) == (0.0, 0.0, 0.0)
+
+
+def test_the_columns_are_those_of_the_table():
+    """A subject is the mean of its categories where all are there; where no step is wrong F1 stands for the score."""
+    names = [name for subject in PRM_BENCH.values() for name in subject]
+    scores = [[0.9, 0.2 + 0.1 * at, 0.8 - 0.1 * at] for at in range(len(names))]
+    wrong = [[] if name == ALL_RIGHT else [1] for name in names]
+    found = prm_bench([*scores, [0.9, 0.1]], [*wrong, [1]], [*names, "of another kind"]).categories
+    columns = prm_bench_columns(found)
+    assert columns["MS"] == category_score(ALL_RIGHT, found[ALL_RIGHT]) == found[ALL_RIGHT].f1
+    assert columns["NR"] == found["redundency"].prm_score
+    assert columns["of another kind"] == 1.0
+    assert len(columns) == 9 + 3 + 1
+    for subject, columns_of in {"simplicity": "NR NCL", "soundness": "ES SC DC CI", "sensitivity": "PS DR MS"}.items():
+        assert columns[subject] == pytest.approx(np.mean([columns[short] for short in columns_of.split()]))
+    del found["circular"]
+    assert set(columns) - set(prm_bench_columns(found)) == {"NCL", "simplicity"}
 
 
 def test_steps_without_a_score_are_counted_and_never_called_wrong():
@@ -133,6 +164,9 @@ def test_steps_without_a_score_are_counted_and_never_called_wrong():
 def test_what_cannot_be_is_refused_and_what_does_not_exist_is_nan():
     with pytest.raises(ValueError, match="equally many"):
         process_bench([[0.5]], [], ["a"])
+    with pytest.raises(ValueError, match="equally many"):
+        prm_bench([[0.5]], [[]], [])
+    assert math.isnan(prm_bench([], [], []).overall.accuracy)
     with pytest.raises(ValueError, match="count from 0"):
         prm_bench([[0.5, 0.5]], [[2]], ["a"])
     assert math.isnan(process_bench([], [], []).f1)

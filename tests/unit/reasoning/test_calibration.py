@@ -71,6 +71,9 @@ def test_rows_on_one_side_teach_no_temperature():
     p = two(np.full(50, 0.7))
     assert fit_temperature(p, two(np.ones(50))) == 1.0
     assert fit_temperature(np.empty((0, 2)), np.empty((0, 2))) == 1.0
+    sure = two(np.array([0.0, 1.0] * 20))  # none of ours, but a model's softmax may round to these
+    assert fit_temperature(sure, sure) == pytest.approx(0.05)
+    assert fit_temperature(sure, sure[::-1]) == pytest.approx(20.0)
     with pytest.raises(ValueError, match="for targets"):
         fit_temperature(p, two(np.ones(49)))
 
@@ -86,7 +89,9 @@ def rows_of(seed: int, count: int) -> tuple[list[list[float | None]], list[list[
         if wrong < steps:
             made[wrong] = round(float(draw.beta(2, 4)), 2)
         scores.append([None if draw.random() < 0.05 else float(s) for s in made])
-        targets.append([None if i > wrong else float(i != wrong) for i in range(steps)])
+        wish = draw.choice([0.5, 0.7, 1.0], steps)  # half of the continuations right is not wrong
+        wish[min(wrong, steps - 1)] = draw.choice([0.0, 0.3, 0.49]) if wrong < steps else 1.0
+        targets.append([None if i > wrong else float(wish[i]) for i in range(steps)])
     return scores, targets
 
 
@@ -109,11 +114,25 @@ def test_the_threshold_is_that_of_brute_force(seed: int):
     assert tuned.figures.f1 == pytest.approx(max(f1(x / 1000 + 0.0005) for x in range(1000)))
 
 
+def test_of_thresholds_that_are_alike_the_one_nearest_a_half_is_taken():
+    for low, high, expected in ((0.3, 0.9, 0.5), (0.6, 0.8, 0.7), (0.2, 0.4, 0.3)):
+        tuned = tune_threshold([[high, low], [high]], [[1.0, 0.0], [1.0]])
+        assert tuned is not None
+        assert (tuned.value, tuned.figures.f1) == (pytest.approx(expected), 1.0)
+
+
 def test_few_labels_are_not_learned_by_heart():
-    _, said, happened = planted(5, 29, 3.0)
-    found = calibrate([two(said)], [two(happened)])
+    """30 are learned from: right steps said to be 0.9, wrong ones 0.7, so that the threshold lies between."""
+    right, wrong = two(np.array([0.9, 0.9])), two(np.array([0.9, 0.7]))
+    probabilities, targets = [right, wrong] * 7, [two(np.ones(2)), two(np.array([1.0, 0.0]))] * 7
+    found = calibrate([*probabilities, right[:1]], [*targets, two(np.ones(1))])
     assert (found.temperature, found.threshold, found.labels) == (1.0, 0.5, 29)
     assert found.after == found.before
+    found = calibrate([*probabilities, right], [*targets, two(np.ones(2))])
+    assert found.labels == 30
+    assert found.temperature != 1.0
+    wrong_one, right_one = temper(two(np.array([0.7, 0.9])), found.temperature)[:, 1]
+    assert 0.5 < wrong_one < found.threshold <= right_one
 
 
 def test_no_threshold_without_both_kinds_of_rows():

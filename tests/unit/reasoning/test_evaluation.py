@@ -25,6 +25,7 @@ def test_pass_at_k_is_the_share_of_all_subsets_with_a_right_one(samples: int, co
         subsets = list(itertools.combinations(grades, k))
         assert ev.pass_at_k(samples, correct, k) == pytest.approx(sum(map(any, subsets)) / len(subsets), abs=1e-12)
     assert math.isnan(ev.pass_at_k(samples, correct, samples + 1))
+    assert math.isnan(ev.pass_at_k(samples, correct, 0))
 
 
 def test_what_could_not_be_decided_is_no_wrong_sample() -> None:
@@ -34,6 +35,36 @@ def test_what_could_not_be_decided_is_no_wrong_sample() -> None:
     assert np.isnan(ev.passes([[Tried(None, 0)]], 1)).all()
     undecided = [Tried(None, 0), Tried(None, 0), Tried(True, 1)]
     assert np.isnan(ev.majorities([undecided], 3)).all()
+    assert ev.majorities([[Tried(None, 0), Tried(True, 0), Tried(False, 1)]], 3).tolist() == [1.0], "its equal is right"
+
+
+def test_only_the_first_k_samples_count_and_fewer_have_no_figure() -> None:
+    samples = [Tried(True, 0, 0.3), Tried(True, 0, 0.2), Tried(False, 1, None), Tried(False, 1, 0.9)]
+    for k, share in ((1, 1.0), (2, 1.0), (3, 2 / 3), (4, 0.5)):
+        assert ev.averages([samples], k).tolist() == [share]
+    for figure in (ev.bests, ev.weighted):
+        assert figure([samples], 2).tolist() == [1.0]
+        assert np.isnan(figure([samples], 3)).all(), "one of them has no score"
+    for figure in (ev.passes, ev.averages, ev.majorities, ev.bests, ev.weighted):
+        assert np.isnan(figure([samples[:2]], 3)).all()
+    assert np.isnan(ev.averages([[Tried(None)]], 1)).all()
+
+
+def test_figures_are_those_of_the_least_number_of_samples() -> None:
+    three, two, open_ones = [Tried(True, 0)] * 3, [Tried(False, 1)] * 2, [Tried(None, 0)] * 2
+    found = ev.all_figures([three, two, open_ones])
+    assert set(found) == {"pass@1", "pass@2", "avg@2", "maj@2"}
+    assert all(np.array_equal(values, [1.0, 0.0, math.nan], equal_nan=True) for values in found.values())
+    assert ev.all_figures([three, []]) == {}
+
+
+def test_a_task_is_solved_where_all_that_belongs_to_it_is_right() -> None:
+    values = {"a": [1.0, 1.0], "b": [0.5, 0.25, 1.0], "c": [1.0], "d": [0.0, 1.0], "e": [1.0, math.nan]}
+    sizes = {"a": 2, "b": 3, "c": 2, "d": 2, "e": 2}  # one of c's is not there
+    pairs = [(task, value) for at in range(3) for task, some in values.items() for value in some[at : at + 1]]
+    found = ev.by_task([value for _, value in pairs], [task for task, _ in pairs], [sizes[task] for task, _ in pairs])
+    assert found.solved == pytest.approx([1.0, 0.125, math.nan, 0.0, math.nan], nan_ok=True)
+    assert found.share == pytest.approx([1.0, 1.75 / 3, math.nan, 0.5, math.nan], nan_ok=True)
 
 
 def test_majority_takes_the_first_of_equals_and_no_answer_never_votes() -> None:
@@ -120,7 +151,8 @@ def test_two_models_on_the_problems_of_both() -> None:
     assert found.table is not None
     assert (found.table.right_only, found.table.left_only) == (2, 0)
     assert found.table.p == mcnemar(0, 2)
-    assert ev.compare({"a": 0.5}, {"a": 1.0}).table is None
+    for one, other in (([0.5, 1.0], [1.0, 1.0]), ([1.0, 0.0], [0.0, 0.5])):
+        assert ev.compare(dict(zip("ab", one, strict=True)), dict(zip("ab", other, strict=True))).table is None
     with pytest.raises(ValueError, match="no problem in common"):
         ev.compare({"a": 1.0}, {"b": 1.0})
 
@@ -129,6 +161,8 @@ def test_a_point_of_the_budget_curve() -> None:
     point = ev.budget_point(64, [1.0, 0.0, 1.0, 1.0], [10.0, 64.0, 30.0, 40.0], [0.0, 1.0, 0.0, 0.0])
     assert (point.thinking_tokens, point.truncated, point.problems) == (36.0, 0.25, 4)
     assert point.accuracy.value == 0.75
+    empty = ev.budget_point(None, [], [], [])
+    assert (empty.problems, math.isnan(empty.thinking_tokens), math.isnan(empty.truncated)) == (0, True, True)
 
 
 def _bench(rows: int) -> tuple[list[int], list[int], list[str]]:
@@ -155,7 +189,10 @@ def test_the_process_bench_interval_is_around_its_f1_and_that_of_drawn_rows() ->
 
 def test_no_error_ever_named_is_an_f1_of_nought() -> None:
     assert ev.process_bench_interval([-1, -1], [-1, 0], ["a", "a"]).value == 0.0
+    assert ev.process_bench_interval([0, -1], [-1, 0], ["a", "a"]).value == 0.0
     assert math.isnan(ev.process_bench_interval([-1], [-1], ["a"]).value)
+    for empty in (ev.process_bench_interval([], [], []), ev.prm_score_interval([])):
+        assert (math.isnan(empty.value), empty.rounds, empty.groups) == (True, 0, 0)
 
 
 def test_the_prm_score_interval_is_around_the_score_of_all_steps() -> None:
