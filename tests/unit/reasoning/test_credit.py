@@ -77,7 +77,8 @@ def test_with_the_sum_it_does_and_the_form_warns():
     assert "1.92" in CreditForm.SUM.warning
     assert "1.27" in CreditForm.SUM.warning
     assert CreditSettings(form=CreditForm.SUM).warnings == (CreditForm.SUM.warning,)
-    assert CreditSettings().warnings == ()
+    assert CreditSettings(form=CreditForm.SUM, process_weight=0.0).warnings == (), "it pays nothing"
+    assert CreditSettings().warnings == CreditSettings(process_weight=0.5, outcome_weight=0.5).warnings == ()
 
 
 @given(right=scores, wrong=scores, weighed=weights, form=st.sampled_from([CreditForm.MIN, CreditForm.MEAN]))
@@ -127,7 +128,7 @@ def test_every_form_equals_its_formula_in_loops(form, count):
     assert got.outcome == pytest.approx(0.6)
 
 
-@given(marks=scores, temperature=st.floats(0.01, 2))
+@given(marks=scores, temperature=st.floats(0.0005, 2))
 def test_the_soft_minimum_lies_between_the_minimum_and_the_mean(marks, temperature):
     values = np.array(marks)
     weighed = soft_minimum(values, np.ones(len(values)), temperature)
@@ -189,13 +190,16 @@ def test_a_trace_without_steps_earns_what_one_step_scored_nought_does(form):
 
 def test_an_undecided_outcome_is_not_a_wrong_one():
     assert step_rewards([0.5], None).undecided
+    assert step_rewards([0.5], None).outcome == 0.0
     assert not step_rewards([0.5], 0.0).undecided
+    assert [step_rewards([0.5], outcome).outcome for outcome in (-1.0, 1.0)] == [-0.7, 0.7]
 
 
 def test_rewards_stand_at_step_ends_and_the_outcome_at_the_last_token():
     paid = token_rewards(step_rewards([0.2, 0.8], 1.0, CreditForm.SUM), [2, 5], 8)
     assert paid == pytest.approx([0, 0, 0.06, 0, 0, 0.24, 0, 0.7])
     assert returns(paid) == pytest.approx([1.0, 1.0, 1.0, 0.94, 0.94, 0.94, 0.7, 0.7])
+    assert token_rewards(step_rewards([], 1.0), [], 0).shape == (0,)
 
 
 @given(rewards=st.lists(st.floats(-2, 2), max_size=30), gamma=st.sampled_from([0.0, 0.5, 0.99, 1.0]))
@@ -215,10 +219,14 @@ def test_a_step_owns_the_tokens_after_the_one_before_without_separators():
     ("call", "says"),
     [
         (lambda: step_rewards([0.5, 1.2], 1.0), "step 1 is scored 1.2"),
+        (lambda: step_rewards([0.0, 1.0, -0.1], 1.0), "step 2 is scored -0.1"),
         (lambda: step_rewards([math.nan], 1.0), "step 0 is scored nan"),
+        (lambda: step_rewards([[0.5]], 1.0), "one number a step"),
         (lambda: step_rewards([0.5], 1.5), "outcome of 1.5"),
+        (lambda: step_rewards([0.5], -1.5), "outcome of -1.5"),
         (lambda: step_rewards([0.5], math.nan), "outcome of nan"),
         (lambda: step_rewards([0.5, 0.5], 1.0, tokens=[1, 0]), "one positive number"),
+        (lambda: step_rewards([0.5, 0.5], 1.0, tokens=[1]), "one positive number"),
         (lambda: step_rewards([0.5], 1.0, process_weight=-1), "weights of -1"),
         (lambda: CreditSettings(temperature=0), "temperature of 0"),
         (lambda: CreditTrace([0.5], 1.0, [4], 4), "must rise and lie in 0..3"),
