@@ -191,6 +191,8 @@ def _said(question: Question) -> dict[str, Value]:
 def _check(question: Question) -> None:
     if not question.problem.strip():
         raise RunError("the problem is empty")
+    if any("\ud800" <= sign <= "\udfff" for sign in question.problem + (question.reference or "")):
+        raise RunError("the problem or its reference answer holds bytes that are no UTF-8; write it in UTF-8")
     for name, value in question.settings.items():
         if name in OPTIONS:
             raise RunError(f"--set {name}={value}: write {OPTIONS[name]} {value}")

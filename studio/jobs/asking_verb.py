@@ -177,8 +177,12 @@ def _question(args: argparse.Namespace) -> Question:
         if not equals:
             raise RunError(f"--set {each}: write KEY=VALUE")
         settings[name.strip()] = value
+    try:
+        problem = sys.stdin.read() if args.problem == "-" else args.problem
+    except UnicodeDecodeError as error:
+        raise RunError(f"what stdin gives is no UTF-8 text ({error}); convert it, as with iconv") from error
     return Question(
-        problem=sys.stdin.read() if args.problem == "-" else args.problem,
+        problem=problem,
         model=args.model,
         way=Way(args.strategy),
         prm=args.prm,

@@ -166,6 +166,8 @@ def kind_of_folder(path: Path) -> str:
         said = msgspec.json.decode(config.read_bytes())
     except msgspec.DecodeError as error:
         raise RunError(f"{config} cannot be read: {error}; choose another folder") from error
+    if not isinstance(said, dict):
+        raise RunError(f"{config} holds no settings of a model; choose another folder")
     kept = said.get("steplens")
     if isinstance(kept, dict) and "judged" in kept:
         return "orm" if kept["judged"] == "outcome" else "prm"

@@ -100,6 +100,15 @@ def test_tokens_are_drawn_as_often_as_the_distribution_says(temperature, top_p):
     np.testing.assert_allclose(drawn.entropy[0], -(shares * np.log(shares)).sum(), atol=1e-5)
 
 
+@pytest.mark.parametrize("temperature", [1e-6, 1e-30, 1e-40, 5e-324])
+def test_the_coldest_draw_is_the_most_probable_token(temperature):
+    logits = torch.tensor([[0.5, 9.0, -70.0, 8.5]]) * 3
+    drawn = draw(logits.expand(5, -1), torch.linspace(0.0, 0.99, 5)[:, None], Sampling(temperature=temperature))
+    assert drawn.ids.tolist() == [1] * 5
+    assert torch.isfinite(drawn.logprobs).all()
+    assert torch.isfinite(drawn.entropy).all()
+
+
 def test_raw_logprobs_are_those_at_temperature_one():
     logits = torch.randn(4, 9, generator=torch.Generator().manual_seed(3))
     drawn = draw(logits, torch.full((4, 1), 0.4), Sampling(temperature=0.5, measured=Measured.RAW))

@@ -18,6 +18,8 @@ from trainer.contract.generated import SearchNode
 from trainer.contract.records import InputRow, Record, ScoreRecord, SearchRecord, TraceRecord, record_id
 from trainer.contract.requests import CANCELLED, CancelRequest, SearchRequest
 from trainer.contract.run_folder import RunFolder, read_records
+from trainer.contract.specs.evaluate import EvaluateSpec
+from trainer.contract.specs.generate import GenerateSpec
 from trainer.contract.specs.search import Compute, SearchSpec, Strategy
 from trainer.models.answering import Writer
 from trainer.models.judge import class_probabilities, p_correct
@@ -147,6 +149,9 @@ def test_copies_are_refused_with_what_to_do(rows: list[InputRow], models: dict[s
     assert here(folder) == 1
     assert "8 copies; set temperature above 0 (0.6 to 1 are usual), or n to 1" in ended(folder).message
     assert SearchSpec(temperature=0.0, n=1).objection() == ""
+    assert "set wait to one" in GenerateSpec(continuations=1, wait="").objection()
+    assert "no list of tokens" in EvaluateSpec(budgets="64,1e9").objection()
+    assert "no list of tokens" in EvaluateSpec(budgets="64,131073").objection()
     assert "n and width to 1" in SearchSpec(temperature=0.0, n=1, strategy=Strategy.BEAM).objection()
     assert "compute to by hand" in SearchSpec(temperature=0.0, compute=Compute.LOW).objection()
 

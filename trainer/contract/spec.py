@@ -158,6 +158,8 @@ def parameters(spec: RecipeSpec | RewardSpec) -> dict[str, Value]:
 
 def _convert(recipe: str, f: dataclasses.Field[typing.Any], kind: type, raw: object) -> Value:
     where = f"{recipe}.{f.name}"
+    if isinstance(raw, str) and not raw.isascii() and any("\ud800" <= sign <= "\udfff" for sign in raw):
+        raise SpecError(f"{where} = {raw!r} holds bytes that are no UTF-8; write it in UTF-8")
     try:
         value: Value = msgspec.convert(raw, kind, strict=False)
         if f.name == "eval_sets":

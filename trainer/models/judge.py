@@ -67,8 +67,8 @@ def _one_pass(prm: Prm, rows: Sequence[Encoded]) -> Floats | None:
 
 
 def p_correct(probabilities: Floats, steps: int) -> StepValues:
-    """P(correct) of every step, None for steps beyond the cut; P(correct) = 1 - P(negative)."""
-    values = [float(1.0 - p) for p in probabilities[:, 0]]
+    """P(correct) of every step, None for steps beyond the cut and what is no number; P(correct) = 1 - P(negative)."""
+    values = [float(1.0 - p) if np.isfinite(p) else None for p in probabilities[:, 0]]
     return (*values, *([None] * (steps - len(values))))
 
 

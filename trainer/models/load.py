@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForTokenClassification, AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
@@ -19,6 +20,7 @@ from trainer.models.tiny import make_tiny
 from trainer.placement import Encoder, PlacementError
 
 TINY = "tiny"
+_HEADS = ("score", "classifier")  # of token classifiers
 TWO_LAYERS = "ForProcessRewardModel"  # the end of an architecture's name: Qwen2.5-Math-PRM and those made like it
 
 
@@ -59,7 +61,9 @@ def load_for_training(
         raise ModelError(
             f"{source} cannot be trained in the {settings.convention.value} convention: {error}"
         ) from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # a damaged folder shows itself in many ways
         raise cannot_load(source, error) from error
     check_causal(loaded.prm, source)
     return loaded
@@ -74,12 +78,12 @@ def _fresh(source: str, settings: PrmSettings, texts: Iterable[str], seed: int, 
     config, tokenizer = AutoConfig.from_pretrained(source), AutoTokenizer.from_pretrained(source)
     if settings.convention.speaks or with_language_head:
         with _quiet():
-            causal = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+            causal = read_whole(AutoModelForCausalLM, source, dtype=torch.float32)
         return _from_causal(causal, tokenizer, settings, source, with_language_head)
     _need_token_classes(config, source)
     config.num_labels = settings.classes
     with _quiet():
-        model = _classifier(config).from_pretrained(source, config=config, dtype=torch.float32)
+        model = read_whole(_classifier(config), source, fresh=_HEADS, config=config, dtype=torch.float32)
     return Loaded(Prm(model, settings), tokenizer, source)
 
 
@@ -99,13 +103,17 @@ def load_prm(
         settings = _settings_of(config, kept, source, convention, separator)
         kind = AutoModelForCausalLM if settings.convention.speaks else _classifier(config)
         with _quiet():
-            model = kind.from_pretrained(source, dtype=dtype)
+            model = read_whole(kind, source, dtype=dtype)
         labels = settings.encoder(tokenizer, settings.max_length).label_ids
     except PlacementError as error:
         raise ModelError(f"{source} cannot be read in the {settings.convention.value} convention: {error}") from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # a damaged folder shows itself in many ways
         raise cannot_load(source, error) from error
     prm = Prm(model, settings, label_ids=labels).eval()
+    with torch.no_grad():
+        check_numbers(prm.head(prm.body_states(torch.arange(4)[None] % prm.vocabulary)), source)
     check_causal(prm, source)
     return Loaded(prm, tokenizer, source, settings_known=kept is not None)
 
@@ -204,7 +212,7 @@ def _from_causal(
 
 def step_head(model: nn.Module) -> tuple[str, nn.Linear]:
     """Name and layer of a token classifier's head."""
-    for name in ("score", "classifier"):
+    for name in _HEADS:
         head = getattr(model, name, None)
         if isinstance(head, nn.Linear):
             return name, head
@@ -239,9 +247,37 @@ def _need_token_classes(config: Any, source: str) -> None:  # noqa: ANN401 - any
 
 def cannot_load(source: str, error: Exception) -> ModelError:
     """The reason in one line, with what to do."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    said = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    first = f"{said[0]} {said[1]}" if said[0].endswith(":") and len(said) > 1 else said[0]
+    if isinstance(error, SafetensorError):
+        first = f"its weights are damaged or incomplete ({first}); copy or download it again"
     hint = "" if Path(source).exists() else " If it is a hub id, download it first or check the network."
     return ModelError(f"cannot load the model {source!r}: {first}{hint}")
+
+
+def read_whole(kind: Any, source: str, *, fresh: tuple[str, ...] = (), **given: Any) -> Any:  # noqa: ANN401
+    """`kind.from_pretrained`, which draws what a checkpoint lacks at random: refused but for names that begin `fresh`.
+
+    Raises ModelError and what transformers raises.
+    """
+    model, told = kind.from_pretrained(source, output_loading_info=True, **given)
+    lacking = sorted(name for name in told["missing_keys"] if not name.startswith(fresh or ("\0",)))
+    if lacking:
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise ModelError(
+            f"{source} is incomplete: it has no weights for {lacking[0]}{more}; copy or download it again, or choose "
+            "another model"
+        )
+    return model
+
+
+def check_numbers(states: torch.Tensor, source: str) -> None:
+    """Refuse a model that computes NaN or infinity. Raises ModelError."""
+    if not bool(torch.isfinite(states).all()):
+        raise ModelError(
+            f"{source} computes no numbers (NaN or infinity): its weights are damaged; copy it again, or choose an "
+            "earlier checkpoint"
+        )
 
 
 class _quiet:

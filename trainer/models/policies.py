@@ -16,7 +16,7 @@ from trainer.contract.records import InputRow
 from trainer.contract.spec import Adapt
 from trainer.models.adapt import add_lora, train_last_layers
 from trainer.models.language import SETTINGS_KEY, Language, collate
-from trainer.models.load import TINY, ModelError, cannot_load
+from trainer.models.load import TINY, ModelError, cannot_load, check_numbers, read_whole
 from trainer.models.tiny import make_tiny
 from trainer.prompts import Demonstration, Prompts, PromptSettings
 
@@ -52,11 +52,13 @@ def load_policy(
             model, tokenizer = _from_gguf(Path(source))
         else:
             tokenizer = AutoTokenizer.from_pretrained(source)
-            model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+            model = read_whole(AutoModelForCausalLM, source, dtype=torch.float32)
         said = getattr(model.config, SETTINGS_KEY, None)
         kept = PromptSettings.read(said)
         language = Language(model, settings or kept)
-    except (OSError, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # a damaged folder shows itself in many ways
         raise cannot_load(source, error) from error
     check_reads_left_to_right(language, source)
     return LoadedPolicy(language, tokenizer, source, taught=source == TINY or said is not None)
@@ -78,8 +80,9 @@ def _from_gguf(path: Path) -> tuple[Any, Any]:
 
 
 def check_reads_left_to_right(language: Language, source: str) -> None:
-    """Refuse a body in which a token's state depends on later text. Raises ModelError."""
+    """Refuse a body in which a token's state depends on later text, or that computes no numbers. Raises ModelError."""
     first, second = (_states(language, [ids]) for ids in ([1, 2, 3, 4, 5], [1, 2, 3, 5, 4]))
+    check_numbers(first, source)
     if not _close(first[0, :3], second[0, :3]):
         raise ModelError(f"{source} reads later text when it predicts a token; choose a causal language model")
 

@@ -17,6 +17,8 @@ from trainer.reasoning.thinking import CLOSE
 if TYPE_CHECKING:
     from trainer.models.prefixes import Prefix
 
+COLDEST = 1e-6  # temperature below which logits over it leave float32; the draw is greedy long before
+
 
 class Measured(StrEnum):
     """Whose log-prob and entropy are reported: the policy at the temperature (before top-p), or at temperature 1."""
@@ -184,7 +186,7 @@ def draw(
     `biased` are (row, token, logits more) for the draw alone, `forced` (row, token) are taken without a draw.
     """
     logits = logits.float()
-    warmth = sampling.temperature or 1.0
+    warmth = max(sampling.temperature, COLDEST) if sampling.temperature else 1.0
     tempered = logits if warmth == 1.0 else logits / warmth
     policy = tempered if sampling.measured is Measured.TEMPERED else logits
     shares = policy.softmax(-1)

@@ -59,6 +59,8 @@ def test_each_way_of_answering_is_a_recipe_with_settings_that_it_knows():
 
 @pytest.mark.parametrize(("given", "words"), [
     ({"problem": " "}, "the problem is empty"),
+    ({"problem": "2 + \udcff"}, "bytes that are no UTF-8"),
+    ({"reference": "\ud800"}, "bytes that are no UTF-8"),
     ({"model": ""}, "--model MODEL"),
     ({"n": 3}, "--strategy majority or best-of-n"),
     ({"way": Way.BEAM}, "add --prm MODEL"),
@@ -81,6 +83,7 @@ def test_what_does_not_go_together_is_said(given: dict[str, Any], words: str):
 @pytest.mark.parametrize(("given", "words"), [
     ({"routed": True, "settings": {"n": "abc"}}, "route.n"),
     ({"settings": {"foo": "1"}}, "generate has no parameter foo"),
+    ({"settings": {"wait": "\udcff"}}, "generate.wait = .* bytes that are no UTF-8"),
     ({"difficulty": 3.0}, "difficulty = 3.0 is outside"),
     ({"way": Way.MAJORITY, "n": 0}, "search.n = 0"),
 ])  # fmt: skip

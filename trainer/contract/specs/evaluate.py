@@ -102,6 +102,7 @@ class ComputePreset(StrEnum):
 Conditions = tuple[tuple[str, Value], ...]
 """Settings that a figure depends on, by name, in the order in which they are told."""
 
+MOST_TOKENS = 131_072
 _LOW, _HIGH = (4, 512, 256), (32, 8192, 1024)  # samples, tokens of thinking, tokens of answer
 
 
@@ -185,8 +186,10 @@ class EvaluateSpec:
             found = sorted({int(part) for part in self.budgets.split(",") if part.strip()})
         except ValueError:
             found = []
-        if not found or found[0] < 0:
-            raise SpecError(f"evaluate.budgets = {self.budgets!r} is no list of tokens such as 64,256,1024")
+        if not found or found[0] < 0 or found[-1] > MOST_TOKENS:
+            raise SpecError(
+                f"evaluate.budgets = {self.budgets!r} is no list of tokens such as 64,256,1024, each 0 to {MOST_TOKENS}"
+            )
         return tuple(found)
 
     def conditions(self) -> Conditions:
@@ -213,6 +216,10 @@ class EvaluateSpec:
         """What makes these settings meaningless, with what to do; empty where nothing does."""
         if self.suite.judges_prm:
             return ""
+        try:
+            self.caps()
+        except SpecError as error:
+            return str(error)
         n, chooses = self.with_preset().n, self.strategy is not Chosen.SINGLE
         if n > 1 and self.temperature == 0:
             what = f"{self.strategy} would choose among {n} copies" if chooses else f"{n} would be written for nothing"

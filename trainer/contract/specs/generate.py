@@ -129,6 +129,8 @@ class GenerateSpec:
 
     def objection(self) -> str:
         """What makes these settings meaningless, with what to do; empty where nothing does."""
+        if self.continuations and not self.wait:
+            return "thinking goes on (continuations) behind a text that is written in; set wait to one, such as Wait"
         if self.temperature > 0 or self.n == 1:
             return ""
         return (
