@@ -38,6 +38,7 @@ class Context(QObject):
         wanted(Page, int, int): show this trace (0 = none) at this step (-1 = where it was) on that page.
         filesGiven(tuple[str, ...]): files to import came by drag and drop.
         unsavedChanged(int): how many writes of a person have failed and are tried again.
+        closing(): the window leaves; whoever asked a worker for something that nobody will see takes it back now.
         childStarted(str, ChildProcess): long work of the window began; the status bar shows it with Cancel.
     """
 
@@ -48,6 +49,7 @@ class Context(QObject):
     filesGiven = Signal(object)
     unsavedChanged = Signal(int)
     childStarted = Signal(str, object)
+    closing = Signal()
 
     def __init__(
         self,
@@ -138,6 +140,7 @@ class Context(QObject):
 
     def close(self) -> None:
         """Stop following, rendering, receiving and delivering; workers of runs go on."""
+        self.closing.emit()
         self.receiving.close()
         if self._packages is not None:
             self._packages.cancel()

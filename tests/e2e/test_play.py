@@ -26,6 +26,7 @@ from studio.ui.play.page import PlayPage
 from studio.ui.play.values import Address
 from tests.e2e.playing import end_workers, go_to_play, lane_texts, played
 from tests.e2e.seat import Seat, fill_workspace
+from trainer.contract.run_folder import RunFolder
 
 pytest.importorskip("torch")
 
@@ -146,6 +147,21 @@ def test_escape_cancels_at_once_and_nothing_is_kept(seat: Seat, page: PlayPage) 
     played(seat, page)
     assert page.lanes[0].outcome is not None
     assert kept(seat) == before + 1
+
+
+def test_closing_the_window_takes_the_request_back(qtbot: QtBot, folder: Path) -> None:
+    with Seat(qtbot, folder) as seat:
+        page = go_to_play(seat)
+        page.form.choose("MCTS")
+        page.form.n.set_number(256)
+        page.ask()
+        seat.wait(lambda: bool(page.lanes[0].live.nodes))
+        (run,) = (view for view in seat.context.jobs.runs() if view.recipe == "search")
+        asked = RunFolder(folder / run.folder).requests
+        before = asked.read_bytes().splitlines()
+    *same, last = asked.read_bytes().splitlines()
+    assert same == before
+    assert b"cancel" in last, "the worker is told that nobody waits any more"
 
 
 def test_a_trace_goes_to_a_labelling_project(seat: Seat, page: PlayPage) -> None:

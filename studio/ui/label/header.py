@@ -9,6 +9,7 @@ from studio.ui.text_line import TextLine
 from studio.ui.theme import Theme
 
 BLINK_MS = 180
+WIDEST = 320  # of a project's name at 100 %
 
 
 class Header(QFrame):
@@ -24,6 +25,7 @@ class Header(QFrame):
         super().__init__(parent)
         self.setObjectName("labelHeader")
         self._theme = theme
+        self._named = ""
         self.project = QToolButton()
         self.project.setObjectName("projectButton")
         self.project.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
@@ -62,8 +64,9 @@ class Header(QFrame):
 
     def show_project(self, name: str) -> None:
         """Name the project."""
-        self.project.setText(name)
+        self._named = name
         self.project.setAccessibleName(f"Project {name}")
+        self._cut()
 
     def show_counts(self, left: int, today: int) -> None:
         """How many traces are left and how many were submitted today."""
@@ -94,6 +97,13 @@ class Header(QFrame):
         self.style().unpolish(self)
         self.style().polish(self)
 
+    def _cut(self) -> None:
+        """A name as long as a run's must not make the window wider."""
+        metrics, room = self.project.fontMetrics(), self._theme.px(WIDEST)
+        self.project.setText(metrics.elidedText(self._named, Qt.TextElideMode.ElideRight, room))
+        self.project.setToolTip("Choose a project" if self.project.text() == self._named else self._named)
+
     def _dress(self) -> None:
+        self._cut()
         self.project.setIcon(self._theme.icon("next", "secondary"))
         self.project.setIconSize(QSize(self._theme.px(16), self._theme.px(16)))

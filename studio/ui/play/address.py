@@ -47,6 +47,12 @@ class AddressFields(QWidget):
         url, model, key = (line.text().strip() for line in (self.url, self.model, self.key))
         return Address(url, model, key, str(self.speaks.currentData()))
 
+    def set_address(self, address: Address) -> None:
+        """Show this one."""
+        for line, text in ((self.url, address.url), (self.model, address.model), (self.key, address.key)):
+            line.setText(text)
+        self.speaks.setCurrentIndex(self.speaks.findData(address.speaks))
+
     def missing(self) -> str:
         """What must still be given, as a sentence; empty when it can be asked."""
         address = self.address

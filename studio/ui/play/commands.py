@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QPoint
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMenu
 
 from studio.domain import Changes, Project
@@ -37,6 +38,8 @@ class PlayCommands(QObject):
         on("play_take_away", page.take_away)
         on("play_inspect", self._inspect)
         on("play_label", self._send)
+        on("play_copy", self._copy)
+        on("play_refill", self._refill)
         on("play_heat", self._heat)
         on("play_fold", self._fold)
         on("play_contest", self._contest)
@@ -50,6 +53,9 @@ class PlayCommands(QObject):
             enable(id, not running and page.played is not None)
         for id in ("play_inspect", "play_label"):
             enable(id, self._trace() is not None or bool(page.ledger.entries))
+        lane = page.lane
+        enable("play_copy", lane is not None and bool(lane.said))
+        enable("play_refill", not running and bool(page.ledger.entries))
         enable("play_contest", not running and page.can_contest)
         for id in ("play_next_lane", "play_fold"):
             enable(id, bool(page.columns))
@@ -58,21 +64,32 @@ class PlayCommands(QObject):
 
     def open_entry(self, entry: Entry) -> None:
         """Show an answer of this session again, where it can be read."""
-        if entry.answered.trace is None:
-            self._context.say("no trace answered: there is nothing to open")
+        if (trace := entry.outcome.shown) is None:
+            self._context.say("no trace came of it: there is nothing to open")
         else:
-            self._context.open_trace(Page.INSPECT, entry.answered.trace)
+            self._context.open_trace(Page.INSPECT, trace)
 
     def _trace(self) -> int | None:
         lane = self._page.lane
         if lane is not None and lane.outcome is not None:
-            return lane.outcome.answered.trace
+            return lane.outcome.shown
         entry = self._page.ledger.current
-        return None if entry is None else entry.answered.trace
+        return None if entry is None else entry.outcome.shown
 
     def _inspect(self) -> None:
         if (trace := self._trace()) is not None:
             self._context.open_trace(Page.INSPECT, trace)
+
+    def _copy(self) -> None:
+        lane = self._page.lane
+        if lane is not None and lane.said:
+            QGuiApplication.clipboard().setText(lane.said)
+            self._context.say(f"the answer of {lane.entrant.title} is copied")
+
+    def _refill(self) -> None:
+        ledger = self._page.ledger
+        if ledger.entries:
+            self._page.refill(ledger.current or ledger.entries[0])
 
     def _next_lane(self) -> None:
         page = self._page
@@ -104,7 +121,7 @@ class PlayCommands(QObject):
         self.dialog = ContestDialog(
             self._context,
             Asked(
-                small=small.uid, prm=prm.uid, problems=form.graded, budgets=form.budgets(),
+                small=small.uid, prm=prm.uid, problems=form.examples.graded, budgets=form.budgets(),
                 temperature=float(temperature or 0.0), aggregation=str(form.aggregation.currentData()),
                 seed=int(seed or 0),
             ),

@@ -21,11 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.errors import RunError
-from studio.jobs import shipped
 from studio.jobs.shipped import Example
-from studio.store import models
-from studio.store.models import StoredModel
 from studio.ui.actions import Page
 from studio.ui.context import Context
 from studio.ui.evaluate import models_export
@@ -34,6 +30,7 @@ from studio.ui.play.contest_chart import ContestChart, amount
 from studio.ui.play.contest_form import Asked, ContestForm
 from studio.ui.play.contest_list import ProblemList
 from studio.ui.play.contest_store import Compared, table
+from studio.ui.play.known_models import Known, read_known
 from studio.ui.widgets.parts import GAP, MARGIN, Quiet, button
 from trainer.reasoning.cost_accuracy import CostPoint
 from trainer.reasoning.metrics import Interval
@@ -66,7 +63,7 @@ class ContestDialog(QDialog):
         self._busy(False)
         self.compare.setEnabled(False)
         self.state.setText("reading the models")
-        context.background.call(self, self._read_models, self._on_models)
+        context.background.call(self, lambda: read_known(context.workspace), self._on_models)
 
     # -- what is pressed ----------------------------------------------------------------------------------------------
 
@@ -129,22 +126,11 @@ class ContestDialog(QDialog):
 
     # -- what comes ---------------------------------------------------------------------------------------------------
 
-    def _read_models(self) -> tuple[tuple[StoredModel, ...], str]:
-        """In a background thread; besides, why the models that travel with the app are not among them."""
-        trouble = ""
-        try:
-            shipped.ensure(self._context.workspace)
-        except (RunError, OSError) as error:
-            trouble = str(error)
-        with self._context.workspace.database.read() as c:
-            return models.all_models(c), trouble
-
-    def _on_models(self, found: tuple[tuple[StoredModel, ...], str]) -> None:
-        known, trouble = found
-        self.form.show_models(known)
+    def _on_models(self, known: Known) -> None:
+        self.form.show_models(known.models)
         self._enable()
-        if trouble:
-            self._context.say(trouble)
+        if known.trouble:
+            self._context.say(known.trouble)
 
     def _enable(self) -> None:
         """What is missing, or odd."""

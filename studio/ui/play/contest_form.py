@@ -12,6 +12,7 @@ from studio.jobs.shipped import POLICY, PRM, Example
 from studio.store.models import StoredModel
 from studio.ui.play.contest_problems import Source, sources
 from studio.ui.play.contest_store import MOST_PROBLEMS, Wanted
+from studio.ui.play.model_choice import told_apart
 from studio.ui.play.values import Budgets
 from studio.ui.widgets.fields import ChoiceField, NumberField
 from studio.ui.widgets.parts import align_labels
@@ -161,7 +162,7 @@ def _offer(field: ChoiceField, known: list[StoredModel], first: str, otherwise: 
     """Fill a field; `first` is chosen, or the model called `otherwise`."""
     field.clear()
     for each in sorted(known, key=lambda each: -each.id):
-        field.addItem(each.name, each.uid)
+        field.addItem(told_apart(each, known), each.uid)
     place = field.findData(first) if first else -1
     place = place if place >= 0 else max(field.findText(otherwise), 0)
     field.setCurrentIndex(place if known else -1)

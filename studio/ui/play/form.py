@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from pathlib import Path
 
-from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import (
     QCheckBox,
-    QComboBox,
+    QFileDialog,
     QGridLayout,
     QHBoxLayout,
+    QLayout,
     QLineEdit,
-    QMenu,
     QPlainTextEdit,
     QScrollArea,
     QSlider,
@@ -24,6 +25,8 @@ from studio.jobs.shipped import EXAMPLES, POLICY, PRM, Example
 from studio.store.models import StoredModel
 from studio.ui.context import Context
 from studio.ui.play.address import AddressFields
+from studio.ui.play.model_choice import ModelChoice
+from studio.ui.play.problems_button import ProblemsButton
 from studio.ui.play.values import ENTRANTS, MOST_LANES, Budgets, Entrant, Models, Play
 from studio.ui.widgets.fields import ChoiceField, NumberField, mark_invalid
 from studio.ui.widgets.parts import Quiet, button, heading
@@ -33,7 +36,6 @@ from trainer.reasoning.budget import allocate
 
 TOTAL, TRACES, TEMPERATURE = 108, 8, 1.0
 MOST_TOKENS = 131_072
-RECENT = 12
 ELSEWHERE = "at an address"
 STEPS = 20  # of the slider
 Choices = Sequence[StoredModel]
@@ -51,13 +53,14 @@ class PlayForm(QScrollArea):
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._context = context
-        self._recent: list[Example] = []
         self._wanted = ""  # a policy's name, until models are shown
         self.by_hand = False
         self.problem, self.reference = QPlainTextEdit(), QLineEdit()
-        self.examples = button("Examples", self.offer_problems, tip="Problems that the tiny policy can try, and recent")
-        self.policy, self.prm = ChoiceField(), ChoiceField()
-        self.reasoning, self.router = ChoiceField(), ChoiceField()
+        self.examples = ProblemsButton()
+        self.policy, self.prm = ModelChoice(first=POLICY), ModelChoice(first=PRM, none="none")
+        self.folder = button("…", self._on_folder, tip="A model's folder on disk as the policy")
+        self.reasoning = ModelChoice(none="none", more=("at an address…", ELSEWHERE))
+        self.router = ModelChoice(none="none: not calibrated")
         self.address = AddressFields()
         self.address.hide()
         self.difficulty = QSlider(Qt.Orientation.Horizontal)
@@ -95,7 +98,7 @@ class PlayForm(QScrollArea):
         if not self.problem.toPlainText().strip():
             return "Write a problem, or take one of the examples."
         if not self.policy.currentData():
-            return "There is no policy here: teach one with the recipe sft on the Train page."
+            return "There is no policy here: teach one with sft on the Train page, or choose a folder on disk."
         if not self.entrants:
             return "Tick at least one strategy."
         if len(self.entrants) > MOST_LANES:
@@ -158,27 +161,42 @@ class PlayForm(QScrollArea):
             seed=_whole(self.seed),
         )  # fmt: skip
 
-    @property
-    def graded(self) -> tuple[Example, ...]:
-        """The problems of the menu that have a reference answer."""
-        known = {each.problem: each for each in (*EXAMPLES, *self._recent) if each.reference}
-        return tuple(known.values())
-
     def budgets(self) -> Budgets:
         """As they stand."""
         share = None if self.by_hand else self.difficulty.value() / STEPS
         return Budgets(_whole(self.thinking), _whole(self.answer), share)
 
     def show_play(self, play: Play) -> None:
-        """Fill it with what was played."""
+        """Fill it with what was played, but for models that are not here any more."""
         self.set_problem(Example(play.problem, play.reference or ""))
-        self.seed.set_number(play.seed)
+        if play.budgets.difficulty is None:
+            self.set_budgets(play.budgets.thinking, play.budgets.answer)
+        else:
+            self.total.set_number(play.budgets.thinking + play.budgets.answer)
+            self.difficulty.setValue(round(play.budgets.difficulty * STEPS))
+            self._split()
+        address = play.models.address
+        if address is not None:
+            self.address.set_address(address)
+        for field, value in (
+            (self.policy, play.models.policy), (self.prm, play.models.prm), (self.router, play.models.router),
+            (self.reasoning, play.models.reasoning if address is None else ELSEWHERE),
+        ):  # fmt: skip
+            field.choose(value)
+        self.compute.setCurrentIndex(self.compute.findData(play.compute))
+        self.aggregation.setCurrentIndex(self.aggregation.findData(play.aggregation))
+        for number, said in ((self.n, play.n), (self.seed, play.seed), (self.temperature, play.temperature)):
+            number.set_number(said)
         self.choose(*(each.title for each in play.entrants))
+        self._on_edited()
 
     def set_problem(self, example: Example) -> None:
-        """Put this problem in."""
-        self.problem.setPlainText(example.problem)
-        self.reference.setText(example.reference)
+        """Put this problem in the place of what stands there: Ctrl+Z brings that back."""
+        cursor = self.problem.textCursor()
+        cursor.select(QTextCursor.SelectionType.Document)
+        cursor.insertText(example.problem)
+        self.reference.selectAll()
+        self.reference.insert(example.reference)
 
     def set_budgets(self, thinking: int | None, answer: int | None) -> None:
         """Both by hand; as they stand where either is not known."""
@@ -189,50 +207,43 @@ class PlayForm(QScrollArea):
 
     def choose_policy(self, name: str) -> None:
         """Take the policy of this name, if it is here or comes in a moment."""
-        self._wanted = name
-        if (place := self.policy.findText(name)) >= 0:
-            self.policy.setCurrentIndex(place)
-
-    def remember(self, play: Play) -> None:
-        """Offer this problem among the recent ones."""
-        new = Example(play.problem, play.reference or "")
-        known = [each for each in self._recent if each.problem != new.problem]
-        self._recent = [new, *known][:RECENT]
-
-    def offer_problems(self) -> None:
-        """A menu of the examples and of what was asked before."""
-        menu = QMenu("Problems", self)
-        menu.setAccessibleName("Problems")
-        menu.aboutToHide.connect(menu.deleteLater)
-        known = {each.problem for each in EXAMPLES}
-        for title, given in (("Examples", EXAMPLES), ("Recent", [e for e in self._recent if e.problem not in known])):
-            if given:
-                menu.addSection(title)
-            for each in given:
-                text = " ".join(each.problem.split()).replace("&", "&&")
-                menu.addAction(text if len(text) < 90 else f"{text[:89]}…").triggered.connect(
-                    partial(self._on_example, each)
-                )
-        menu.popup(self.examples.mapToGlobal(self.examples.rect().bottomLeft()))
+        self._wanted = "" if self.policy.choose_name(name) else name
 
     def show_models(self, policies: Choices, prms: Choices, routers: Choices) -> None:
         """Offer these, the shipped ones first; what was chosen stays chosen."""
-        _fill(self.policy, policies, POLICY, "")
+        self.policy.show_models(policies)
         if self._wanted:
-            self.choose_policy(self._wanted)
+            self.policy.choose_name(self._wanted)
             self._wanted = ""
-        _fill(self.prm, prms, PRM, "none")
-        _fill(self.reasoning, policies, "", "none", ("at an address…", ELSEWHERE))
-        _fill(self.router, routers, "", "none: not calibrated")
+        self.prm.show_models(prms)
+        self.reasoning.show_models(policies)
+        self.router.show_models(routers)
         self.changed.emit()
+
+    def fit(self) -> None:
+        """Take lengths in the present size of text."""
+        px = self._context.theme.px
+        self.problem.setFixedHeight(px(74))
+        for combo in (self.compute, self.aggregation):
+            combo.setMinimumWidth(px(96))
+        for field in self._numbers():
+            field.setFixedWidth(px(66))
 
     # -- parts --------------------------------------------------------------------------------------------------------
 
     def _numbers(self) -> tuple[NumberField, ...]:
         return self.total, self.thinking, self.answer, self.n, self.temperature, self.seed
 
-    def _on_example(self, example: Example, _checked: bool = False) -> None:
-        self.set_problem(example)
+    def _on_folder(self) -> None:
+        """A model on disk: the policy, and offered as the router's reasoning model."""
+        folder = QFileDialog.getExistingDirectory(self, "A model's folder")
+        if not folder:
+            return
+        if not (Path(folder) / "config.json").is_file():
+            self._context.say(f"{folder} is no folder of a model: there is no config.json in it")
+            return
+        self.reasoning.offer_folder(folder)
+        self.policy.choose(folder)
 
     def _split(self) -> None:
         """Give the slider's share of all tokens to thinking."""
@@ -276,6 +287,7 @@ class PlayForm(QScrollArea):
         for combo in (self.policy, self.prm, self.reasoning, self.router, self.compute, self.aggregation):
             combo.currentIndexChanged.connect(lambda _index: self._on_edited())
         self.address.changed.connect(self._on_edited)
+        self.examples.chosen.connect(self.set_problem)
         self.problem.textChanged.connect(self._on_edited)
         self.reference.textChanged.connect(lambda _text: self._on_edited())
 
@@ -285,22 +297,15 @@ class PlayForm(QScrollArea):
             self.reasoning: "Reasoning model", self.router: "Learned router", self.difficulty: "Difficulty",
             self.total: "Tokens in all", self.thinking: "Tokens of thinking", self.answer: "Tokens of answer",
             self.n: "Traces", self.compute: "Compute", self.aggregation: "Score of a trace",
-            self.temperature: "Temperature", self.seed: "Seed",
+            self.temperature: "Temperature", self.seed: "Seed", self.folder: "Policy: a folder on disk",
         }  # fmt: skip
         for widget, name in names.items():
             widget.setAccessibleName(name)
         self.setAccessibleName("What to play")
         self.problem.setTabChangesFocus(True)
         self.problem.setPlaceholderText("A problem; LaTeX between dollars")
-        self.problem.setFixedHeight(self._context.theme.px(74))
         self.reference.setPlaceholderText("optional: says whether an answer is right")
         self.difficulty.setRange(0, STEPS)
-        for combo in (self.compute, self.aggregation):
-            combo.setMinimumWidth(self._context.theme.px(96))
-        for combo in (self.policy, self.prm, self.reasoning, self.router):
-            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        for field in (self.total, self.thinking, self.answer, self.n, self.temperature, self.seed):
-            field.setFixedWidth(self._context.theme.px(66))
         for compute in Compute:
             self.compute.addItem(compute.value, compute)
         for each in Aggregation:
@@ -317,13 +322,18 @@ class PlayForm(QScrollArea):
         head.addWidget(self.examples)
         column.addLayout(head)
         column.addWidget(self.problem)
-        column.addLayout(_pairs(("Reference", self.reference), ("Policy", self.policy), ("PRM", self.prm)))
+        policy = QHBoxLayout()
+        policy.addWidget(self.policy, 1)
+        policy.addWidget(self.folder)
+        column.addLayout(_pairs(("Reference", self.reference), ("Policy", policy), ("PRM", self.prm)))
         column.addWidget(heading("Budget"))
         column.addWidget(self.difficulty)
         column.addWidget(self.difficulty_words)
         numbers = QGridLayout()
+        numbers.setColumnStretch(3, 1)
+        numbers.setHorizontalSpacing(14)
         for place, (name, field) in enumerate(
-            (("all", self.total), ("thinking", self.thinking), ("answer", self.answer))
+            (("All", self.total), ("Thinking", self.thinking), ("Answer", self.answer))
         ):
             numbers.addWidget(Quiet(name), 0, place)
             numbers.addWidget(field, 1, place)
@@ -353,28 +363,17 @@ class PlayForm(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
 
-def _pairs(*pairs: tuple[str, QWidget]) -> QGridLayout:
+def _pairs(*pairs: tuple[str, QWidget | QLayout]) -> QGridLayout:
     grid = QGridLayout()
     grid.setVerticalSpacing(6)
     grid.setColumnStretch(1, 1)
-    for row, (name, widget) in enumerate(pairs):
+    for row, (name, part) in enumerate(pairs):
         grid.addWidget(Quiet(name), row, 0)
-        grid.addWidget(widget, row, 1)
+        if isinstance(part, QLayout):
+            grid.addLayout(part, row, 1)
+        else:
+            grid.addWidget(part, row, 1)
     return grid
-
-
-def _fill(combo: ChoiceField, known: Choices, first: str, none: str, more: tuple[str, str] | None = None) -> None:
-    chosen = combo.currentData()
-    with QSignalBlocker(combo):
-        combo.clear()
-        for model in sorted(known, key=lambda each: (each.name != first, -each.id)):
-            combo.addItem(model.name, model.uid)
-        if more is not None:
-            combo.addItem(*more)
-        if none:
-            combo.addItem(none, "")
-        place = combo.findData(chosen) if chosen is not None else -1
-        combo.setCurrentIndex(place if place >= 0 else combo.count() - 1 if none and not first else 0)
 
 
 def _whole(field: NumberField) -> int:

@@ -20,10 +20,11 @@ from studio.ui.inspect.opened import Opened
 from studio.ui.inspect.structure import LineKind
 from studio.ui.inspect.transcript import Transcript
 from studio.ui.inspect.tree_view import TreeView
+from studio.ui.play.ledger import seconds_text
 from studio.ui.play.live import Live
 from studio.ui.play.outcome import Judged, Outcome, judge
 from studio.ui.play.values import RECORDED, Entrant, Play
-from studio.ui.widgets.parts import Quiet, duration, heading, plural
+from studio.ui.widgets.parts import Quiet, heading, plural
 from studio.ui.widgets.problem_view import ProblemView
 from trainer.contract.events import Grew, Wrote
 from trainer.contract.records import BlockKind
@@ -62,6 +63,7 @@ class Lane(QFrame):
         self.text.stepActivated.connect(self.place.go_step)
         self.text.pointActivated.connect(self.place.go_point)
         self.tree.nodeOpened.connect(self._open)
+        context.theme.switched.connect(self._fit)
         self.begin(entrant, play, policy, alone=alone)
 
     def begin(self, entrant: Entrant, play: Play, policy: str, *, alone: bool) -> None:
@@ -143,9 +145,9 @@ class Lane(QFrame):
         self.judged = outcome.judged
         cached = " · from the cache" if answered.cached else ""
         ended = "" if outcome.opened is None else ended_words(outcome.opened.conversation.budget.ended)
-        said = (plural(answered.tokens, "token"), duration(answered.seconds) + self._late(), ended)
+        said = (plural(answered.tokens, "token"), seconds_text(answered.seconds) + self._late(), ended)
         self.say(outcome.state or " · ".join(part for part in said if part) + cached)
-        self.answer.set_problem(answered.text, answered.answer)
+        self.answer.set_problem(self.said, answered.answer)
         self.grade.setText(SIGNS[answered.outcome] if answered.answer is not None else "no answer")
         set_role(self.grade, {1: "good", 0: "error", None: "caption"}[answered.outcome])
         self.verdict.setText(outcome.verdict or ("" if self.judged is None else f"Checks: {self.judged.words}"))
@@ -164,6 +166,19 @@ class Lane(QFrame):
         tokens = self.live.tokens
         self.say(f"cancelled after {plural(tokens, 'token')}; nothing is kept" if tokens else "cancelled")
         self.grade.clear()
+
+    @property
+    def said(self) -> str:
+        """What the user sees, as text; empty before there is an answer.
+
+        A single trace that names no answer says what it says all the same; of a search that found none nothing is said.
+        """
+        if self.outcome is None:
+            return ""
+        answered, opened = self.outcome.answered, self.outcome.opened
+        if not answered.text and opened is not None and not self.entrant.has_tree and not self.entrant.routed:
+            return read_response(opened.trace.text).visible.of(opened.trace.text).strip()
+        return answered.text or answered.answer or ""
 
     # -- what a person does -------------------------------------------------------------------------------------------
 
@@ -219,7 +234,7 @@ class Lane(QFrame):
 
     def _late(self) -> str:
         """How long nothing came, where that was most of the time: a worker had to start, or to load its models."""
-        return f", {duration(self.waited)} of them before the first token" if self.waited > LATE else ""
+        return f", {seconds_text(self.waited)} of them before the first token" if self.waited > LATE else ""
 
     def _show_tree(self, on: bool) -> None:
         self.tree.setVisible(on)
@@ -265,9 +280,13 @@ class Lane(QFrame):
     def _on_moved(self, position: Position) -> None:
         self.text.set_position(position)
 
-    def _lay_out(self) -> None:
+    def _fit(self) -> None:
+        """Lengths in the present size of text."""
         self.text.setMinimumHeight(self._context.theme.px(104))
         self.tree.setMinimumHeight(self._context.theme.px(84))
+
+    def _lay_out(self) -> None:
+        self._fit()
         self.head.addWidget(self.title)
         self.head.addWidget(self.grade)
         self.head.addStretch(1)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from studio.jobs.asking import Answered
+from studio.ui.play.outcome import Outcome
 from studio.ui.play.values import Entrant, Play
 from studio.ui.widgets.parts import duration
 
@@ -15,29 +17,39 @@ COLUMNS = (
     "Strategy", "Answer", "Right", "Thinking", "Said", "Drawn", "Read", "PRM calls", "Time", "Cost", "Cache", "Model",
     "Why", "Problem",
 )  # fmt: skip
+LEFT_SIDE = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+RIGHT_SIDE = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 RIGHT = {1: "✓", 0: "✗", None: ""}
 TIPS = {
-    "Thinking": "Tokens of thinking of the trace that answers",
+    "Thinking": "Tokens of thinking of the trace that is shown",
     "Said": "Tokens of its answer",
     "Drawn": "Tokens that were drawn for all that was tried, kept or not",
     "Read": "Tokens that the policy read",
     "PRM calls": "Prefixes that the PRM scored",
     "Time": "From asking to the answer; the first one waits until a worker has loaded the models",
 }
+MINUTES = 120.0  # seconds from which a span is told in minutes
 NUMBERS = frozenset({"Thinking", "Said", "Drawn", "Read", "PRM calls", "Time", "Cost"})
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One answered ask."""
+    """One ask that came to its end."""
 
     play: Play
     entrant: Entrant
-    answered: Answered
+    outcome: Outcome
+
+    @property
+    def answered(self) -> Answered:
+        """What came of it."""
+        return self.outcome.answered
 
     def cells(self) -> dict[str, str]:
         """By column."""
-        one, budget, details = self.answered, self.answered.budget, self.answered.details or {}
+        one, details, opened = self.answered, self.answered.details or {}, self.outcome.opened
+        shown = None if opened is None else opened.conversation.budget
+        budget = one.budget or ({} if shown is None else {"thinking": shown.thinking, "answer": shown.answer})
         drawn = f"{one.tokens:,}"
         return {
             "Strategy": self.entrant.title,
@@ -48,7 +60,7 @@ class Entry:
             "Drawn": drawn,
             "Read": _count(details.get("tokens_read")),
             "PRM calls": _count(details.get("prm_calls")),
-            "Time": duration(one.seconds) if one.seconds else "",
+            "Time": seconds_text(one.seconds) if one.seconds else "",
             "Cost": f"{one.cost:.4g}" if one.cost else "",
             "Cache": "hit" if one.cached else "",
             "Model": one.model,
@@ -73,6 +85,7 @@ class Ledger(QTableWidget):
         for column, name in enumerate(COLUMNS):
             head = QTableWidgetItem(name)
             head.setToolTip(TIPS.get(name, ""))
+            head.setTextAlignment(RIGHT_SIDE if name in NUMBERS else LEFT_SIDE)
             self.setHorizontalHeaderItem(column, head)
         self.verticalHeader().hide()
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -97,13 +110,26 @@ class Ledger(QTableWidget):
         for column, (name, text) in enumerate(entry.cells().items()):
             item = QTableWidgetItem(text)
             if name in NUMBERS:
-                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                item.setTextAlignment(RIGHT_SIDE)
             item.setToolTip(text)
             self.setItem(0, column, item)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Copy takes the whole line, under its heads, as a spreadsheet reads it."""
+        if event.matches(QKeySequence.StandardKey.Copy) and self.current is not None:
+            lines = (COLUMNS, tuple(self.current.cells().values()))
+            QGuiApplication.clipboard().setText("\n".join("\t".join(line) for line in lines))
+        else:
+            super().keyPressEvent(event)
 
     def row_texts(self, row: int) -> dict[str, str]:
         """What a line says, by column."""
         return self.entries[row].cells()
+
+
+def seconds_text(seconds: float) -> str:
+    """A span that is compared with others: tenths below two minutes."""
+    return f"{seconds:.1f} s" if seconds < MINUTES else duration(seconds)
 
 
 def _count(value: object) -> str:

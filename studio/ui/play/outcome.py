@@ -45,6 +45,11 @@ class Outcome:
     state: str = ""
     verdict: str = ""
 
+    @property
+    def shown(self) -> int | None:
+        """The number of the trace that is shown: the one that answers, else the last that was tried."""
+        return self.answered.trace if self.opened is None else self.opened.trace.id
+
 
 def read_outcome(
     c: Connection, asking: Asking, run_id: int, seconds: float, way: Way, problem: str, annotator: int

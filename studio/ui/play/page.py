@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, QEvent, Qt, QTimer
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QVBoxLayout, QWidget
-from sqlalchemy import Connection
 
 from studio.domain import Changes, Topic
 from studio.errors import RunError
-from studio.jobs import shipped
 from studio.jobs.roles import POLICIES
 from studio.jobs.shipped import Example
-from studio.store import models
 from studio.store.models import StoredModel
-from studio.ui.dialogs import set_role
 from studio.ui.inspect.page_frame import card
+from studio.ui.play.ask_bar import AskBar
 from studio.ui.play.commands import PlayCommands
 from studio.ui.play.form import PlayForm
+from studio.ui.play.known_models import Known, read_known
 from studio.ui.play.lane import Lane
 from studio.ui.play.ledger import Entry, Ledger
 from studio.ui.play.outcome import Outcome
@@ -30,22 +29,14 @@ from studio.ui.play.recorded_lane import RecordedLane
 from studio.ui.play.values import Play
 from studio.ui.train.packages_banner import PackagesBanner
 from studio.ui.widgets.fields import ChoiceField
-from studio.ui.widgets.parts import MARGIN, EmptyState, Quiet, button
+from studio.ui.widgets.parts import MARGIN, EmptyState
 from studio.ui.widgets.problem_view import ProblemView
 
 if TYPE_CHECKING:
     from studio.ui.context import Context
 
-LANE = 274  # least width of a lane at 100 %
+FORM, LANE = 330, 274  # width of the form, least width of a lane at 100 %
 TALLEST = 118  # of the problem above the lanes; a longer one scrolls
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """The models of the workspace; `trouble` says why the shipped ones are not among them."""
-
-    models: tuple[StoredModel, ...]
-    trouble: str = ""
 
 
 class PlayPage(QWidget):
@@ -57,22 +48,17 @@ class PlayPage(QWidget):
         self.form, self.race, self.ledger = PlayForm(context), Race(context, self), Ledger()
         self.asked = ProblemView(context.maths, context.theme, tallest=TALLEST)
         self.banner = PackagesBanner(context, self)
-        self.missing = Quiet()
-        self.ask_button = button("Ask", partial(context.actions.run, "play_ask"), tip="Ctrl+Return", primary=True)
-        self.cancel_button = button("Cancel", partial(context.actions.run, "play_cancel"), tip="Esc")
-        self.again_button = button("Again", partial(context.actions.run, "play_again"), tip="With the same seed")
-        self.next_button = button("Next seed", partial(context.actions.run, "play_next_seed"))
-        self.contest_button = button(
-            "Best-of-n or larger?", partial(context.actions.run, "play_contest"), tip="Cost against accuracy: B"
-        )
-        self.warm_button = button("Temperature 1", self.form.warm, tip="Tries that differ")
-        self.alone_button = button("One trace", self.form.one_trace, tip="No more than one try: n = 1")
+        self.bar = AskBar(context)
+        self.missing = self.bar.missing
+        self.ask_button, self.cancel_button = self.bar.ask, self.bar.cancel
+        self.warm_button, self.alone_button = self.bar.warm, self.bar.alone
         self.lanes: list[Lane] = []
         self.recorded: RecordedLane | None = None
         self.current = 0
         self.played: Play | None = None
         self.heat = self.folded = False
         self._models: dict[str, StoredModel] = {}
+        self._called: dict[str, str] = {}  # names of models, also of those that are gone, by uid
         self._columns = QSplitter(Qt.Orientation.Horizontal)
         self._space = QScrollArea()  # where four lanes find no room they are scrolled
         self.empty = EmptyState(
@@ -88,7 +74,7 @@ class PlayPage(QWidget):
 
     def activate(self) -> None:
         """The page is shown: which models are there?"""
-        self.context.background.call(self, self._read_models, self._on_models)
+        self._read_models()
         self.form.problem.setFocus()
 
     # -- playing ------------------------------------------------------------------------------------------------------
@@ -97,6 +83,8 @@ class PlayPage(QWidget):
         """Play what the form says."""
         if not self.race.is_running and not self.missing_words():
             lane = self.recorded
+            if not self._has_models(self.form.play()):
+                return
             if lane is not None and not self._is_of_recorded():
                 self.take_away()
             self.start(replace(self.form.play(), begun=None if lane is None else lane.begun))
@@ -105,14 +93,39 @@ class PlayPage(QWidget):
         """Play the last play once more, with a seed so much later."""
         if self.played is not None and not self.race.is_running:
             play = replace(self.played, seed=self.played.seed + more)
-            self.form.seed.set_number(play.seed)
-            self.start(play)
+            if self._has_models(play):
+                self.form.seed.set_number(play.seed)
+                self.start(play)
+
+    def refill(self, entry: Entry) -> None:
+        """Put what was played back into the form."""
+        self.form.show_play(entry.play)
+        gone = self._gone(entry.play)
+        self.context.say(
+            f"the model {gone} is not here any more; the rest is as it was played" if gone else "as played"
+        )
+        self.form.problem.setFocus()
+
+    def _has_models(self, play: Play) -> bool:
+        """Whether all models of a play are there still; says which one is not."""
+        if gone := self._gone(play):
+            self.context.say(f"the model {gone} is not here any more: choose another, then Ask")
+        return not gone
+
+    def _gone(self, play: Play) -> str:
+        """The name of a model of a play whose folder is not there any more; empty where all are."""
+        used = (play.models.policy, play.models.prm, play.models.reasoning, play.models.router)
+        for each in filter(None, used):
+            known = self._models.get(each)
+            if not (Path(each) if known is None else self.context.workspace.path / known.folder).is_dir():
+                return self._called.get(each, each)
+        return ""
 
     def start(self, play: Play) -> None:
         """Make the lanes and ask."""
         self.played = play
         self.race.start(play)  # first: the worker writes while the lanes are made
-        self.form.remember(play)
+        self.form.examples.remember(Example(play.problem, play.reference or ""))
         self._seat(play)
         self.lanes[0].ask()
         self._columns.setSizes([1000] * len(self.columns))
@@ -233,7 +246,7 @@ class PlayPage(QWidget):
         self._show_lanes(True)
         self.current = 0
         self.recorded.text.setFocus()
-        self.ledger.add(Entry(play, self.recorded.entrant, recorded.outcome.answered))
+        self.ledger.add(Entry(play, self.recorded.entrant, recorded.outcome))
         self._enable()
         words = "X goes on from a step" if recorded.start is not None else recorded.obstacle
         self.context.say(f"trace {recorded.trace} as it was recorded; Ctrl+Enter asks beside it. {words}")
@@ -243,39 +256,33 @@ class PlayPage(QWidget):
         lane.end(outcome)
         if self.folded:
             lane.set_folded(True)
-        self.ledger.add(Entry(lane.play, lane.entrant, outcome.answered))
+        self.ledger.add(Entry(lane.play, lane.entrant, outcome))
         self._enable()
 
-    def _read_models(self) -> _Known:
-        """In a background thread; the shipped ones are put into the workspace where they are missing."""
-        trouble = ""
-        try:
-            shipped.ensure(self.context.workspace)
-        except (RunError, OSError) as error:
-            trouble = str(error)
-        with self.context.workspace.database.read() as c:
-            return _Known(_all(c), trouble)
+    def _read_models(self) -> None:
+        workspace = self.context.workspace
+        self.context.background.call(self, lambda: read_known(workspace), self._on_models)
 
-    def _on_models(self, known: _Known) -> None:
+    def _on_models(self, known: Known) -> None:
         self._models = {model.uid: model for model in known.models}
-
-        def of(*kinds: str) -> list[StoredModel]:
-            return [model for model in known.models if model.kind in kinds]
-
-        self.form.show_models(of(*POLICIES), of("prm", "orm"), of("route"))
+        self._called |= {model.uid: model.name for model in known.models}
+        self.form.show_models(known.of(*POLICIES), known.of("prm", "orm"), known.of("route"))
         if known.trouble:
             self.context.say(known.trouble)
 
+    def _on_lost(self, name: str, instead: str) -> None:
+        self.context.say(f"the model {name} is not here any more; chosen instead: {instead or 'nothing'}")
+
     def _on_changed(self, changes: Changes) -> None:
         if changes.touches(Topic.MODELS) and self.isVisible():
-            self.context.background.call(self, self._read_models, self._on_models)
+            self._read_models()
 
     # -- parts --------------------------------------------------------------------------------------------------------
 
     def _seat(self, play: Play) -> None:
         """A lane for every entrant: those that are there, then new ones."""
         known = self._models.get(play.models.policy)
-        policy = play.models.policy if known is None else known.name
+        policy = Path(play.models.policy).name if known is None else known.name
         alone = len(play.entrants) == 1 and self.recorded is None
         if self.recorded is not None:
             self.recorded.set_alone(False)
@@ -307,16 +314,9 @@ class PlayPage(QWidget):
     def _enable(self) -> None:
         """Which commands can be given now, and what is missing."""
         running, missing = self.race.is_running, self.missing_words()
-        self.missing.setText("" if running else missing)
-        set_role(self.missing, "warning" if missing else "caption")
-        self.missing.setVisible(bool(self.missing.text()))
-        for each in (self.warm_button, self.alone_button):
-            each.setVisible(not running and self.form.is_cold)
-        self.cancel_button.setEnabled(running)  # all stay where they are: nothing is laid out anew
-        self.ask_button.setEnabled(not running and not missing)
-        self.contest_button.setEnabled(not running and self.can_contest)
-        for each in (self.again_button, self.next_button):
-            each.setEnabled(not running and self.played is not None)
+        self.bar.show_state(
+            missing, running=running, cold=self.form.is_cold, played=self.played is not None, contest=self.can_contest
+        )
         self.commands.enable(running=running, can_ask=not missing)
 
     def _connect(self) -> None:
@@ -328,28 +328,21 @@ class PlayPage(QWidget):
         race.ended.connect(self._on_ended)
         race.over.connect(self._enable)
         self.form.changed.connect(self._enable)
+        for field in (self.form.policy, self.form.prm, self.form.reasoning, self.form.router):
+            field.lost.connect(self._on_lost)
         self.ledger.wanted.connect(self.commands.open_entry)
         self.context.background.changed.connect(self._on_changed)
+        self.context.theme.switched.connect(self._fit)
+        self.bar.warmWanted.connect(self.form.warm)
+        self.bar.oneWanted.connect(self.form.one_trace)
 
     def _lay_out(self) -> None:
-        foot = QHBoxLayout()
-        for each in (self.ask_button, self.cancel_button, self.again_button, self.next_button):
-            foot.addWidget(each)
-        foot.addStretch(1)
-        left = QFrame()
+        left = self._left = QFrame()
         left.setProperty("card", True)
         inside = QVBoxLayout(left)
         inside.setContentsMargins(12, 10, 4, 10)
         inside.addWidget(self.form, 1)
-        inside.addWidget(self.missing)
-        cold = QHBoxLayout()
-        cold.addWidget(self.warm_button)
-        cold.addWidget(self.alone_button)
-        cold.addStretch(1)
-        inside.addLayout(cold)
-        inside.addLayout(foot)
-        inside.addWidget(self.contest_button)
-        left.setFixedWidth(self.context.theme.px(330))
+        inside.addWidget(self.bar)
         self._columns.setChildrenCollapsible(False)
         self._columns.setHandleWidth(10)
         self._space.setWidget(self._columns)
@@ -357,7 +350,6 @@ class PlayPage(QWidget):
         self._space.setAccessibleName("Strategies side by side")
         self._space.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._columns.setAutoFillBackground(False)
-        self.ledger.setMinimumHeight(self.context.theme.px(84))
         middle = QWidget()
         rows = QVBoxLayout(middle)
         rows.setContentsMargins(0, 0, 0, 0)
@@ -381,12 +373,18 @@ class PlayPage(QWidget):
         whole.addWidget(self.banner)
         whole.addLayout(row, 1)
         self._show_lanes(False)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Lengths in the present size of text."""
+        px = self.context.theme.px
+        self._left.setFixedWidth(px(FORM))
+        self.ledger.setMinimumHeight(px(84))
+        self.form.fit()
+        for lane in self.columns:
+            lane.setMinimumWidth(px(LANE))
 
 
 def _remove(lane: Lane) -> None:
     lane.setParent(None)
     lane.deleteLater()
-
-
-def _all(c: Connection) -> tuple[StoredModel, ...]:
-    return models.all_models(c)

@@ -65,6 +65,7 @@ class Race(QObject):
         self._timer.timeout.connect(self._deliver)
         self._last = 0.0
         self._left = threading.Event()  # the request lies before the worker
+        context.closing.connect(self.leave)
         self._woke.connect(self._on_woke, Qt.ConnectionType.QueuedConnection)
 
     @property
@@ -95,6 +96,14 @@ class Race(QObject):
         self._request = ""
         self.over.emit()
 
+    def leave(self) -> None:
+        """The window is closed: nobody will see the answer, and the next one must not wait for it."""
+        self._ask += 1
+        self._play = None
+        if self._request:
+            self._context.jobs.cancel_request(self._request)
+            self._request = ""
+
     # -- asking -------------------------------------------------------------------------------------------------------
 
     def _next(self) -> None:
@@ -124,6 +133,8 @@ class Race(QObject):
             made.recipe, made.models, made.request, partial(self._hear, number), settings=made.settings
         )
         self._left.set()
+        if number != self._ask:  # the window may be gone, and hear nothing of this any more
+            self._context.jobs.cancel_request(request)
         return made, request
 
     def _on_asked(self, number: int, made: tuple[Asking, str]) -> None:

@@ -9,11 +9,11 @@ from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QWidget
 
 from studio.errors import RunError
 from studio.jobs.user_code import functions_in
-from studio.ui.widgets.fields import ChoiceField
+from studio.ui.widgets.fields import ChoiceField, Compound
 from studio.ui.widgets.parts import button
 
 
-class CodeField(QWidget):
+class CodeField(Compound):
     """One of the words built in, or a Python file with the name of a function. Nothing is run here.
 
     Signals:

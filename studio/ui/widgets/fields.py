@@ -6,7 +6,7 @@ import math
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent, QWheelEvent
-from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLineEdit, QWidget
+from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from studio.ui.widgets.parts import button, set_property
 
@@ -121,7 +121,30 @@ class ChoiceField(QComboBox):
             event.ignore()
 
 
-class ModelField(QWidget):
+class Compound(QWidget):
+    """A field of several parts: what it is called and what it is for, its parts are told as well.
+
+    A screen reader reads the part that has the keys, never the widget around it.
+    """
+
+    def setAccessibleName(self, name: str) -> None:
+        """Name the box and its buttons, too."""
+        super().setAccessibleName(name)
+        for box in self.findChildren(QComboBox):
+            box.setAccessibleName(name)
+            if (line := box.lineEdit()) is not None:
+                line.setAccessibleName(name)
+        for each in self.findChildren(QPushButton):
+            each.setAccessibleName(f"{name}: {each.text()}")
+
+    def setAccessibleDescription(self, text: str) -> None:
+        """Describe the box, too."""
+        super().setAccessibleDescription(text)
+        for box in self.findChildren(QComboBox):
+            box.setAccessibleDescription(text)
+
+
+class ModelField(Compound):
     """A model: one of the known ones, or a typed hub id, or a folder or GGUF file chosen on disk.
 
     Signals:
@@ -179,8 +202,8 @@ class ModelField(QWidget):
 
 
 def mark_invalid(widget: QWidget, invalid: bool) -> None:
-    """Give an editor the look of an error, or its own again."""
-    set_property(widget, "invalid", invalid)
+    """Give an editor the look of an error, or its own again; of a compound one, the part that takes the keys."""
+    set_property(widget.focusProxy() or widget, "invalid", invalid)
 
 
 def _grouped(value: float) -> str:

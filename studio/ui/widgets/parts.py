@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QColor, QFontDatabase
 from PySide6.QtWidgets import (
+    QApplication,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -37,14 +38,31 @@ def blend(over: QColor, under: QColor, share: float) -> QColor:
     return QColor(*(round(share * a + (1 - share) * b) for a, b in pairs))
 
 
+class _Heading(QLabel):
+    """Bold, and so many times the size of other text; follows it when that is made larger."""
+
+    def __init__(self, text: str, parent: QWidget | None, size: float) -> None:
+        super().__init__(text, parent)
+        self._size = size
+        self._dress()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """A style sheet for another size of text is here: by then the application has its other font."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            self._dress()
+
+    def _dress(self) -> None:
+        font = QApplication.font()
+        font.setBold(True)
+        font.setPointSizeF(font.pointSizeF() * self._size)
+        if font != self.font():
+            self.setFont(font)
+
+
 def heading(text: str, parent: QWidget | None = None, *, size: float = 1.0) -> QLabel:
     """A bold line; `size` scales the font."""
-    label = QLabel(text, parent)
-    font = label.font()
-    font.setBold(True)
-    font.setPointSizeF(font.pointSizeF() * size)
-    label.setFont(font)
-    return label
+    return _Heading(text, parent, size)
 
 
 def button(

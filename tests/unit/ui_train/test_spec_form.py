@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from studio.ui.widgets.fields import ChoiceField, NumberField
@@ -31,6 +32,10 @@ def test_every_field_has_its_help_range_and_name_for_a_screen_reader(form: SpecF
         editor = form.editor(field.name)
         assert editor.accessibleName() == label_of(field.name)
         assert field.metadata["help"] in editor.accessibleDescription()
+        takes_keys = editor.focusProxy() or editor
+        assert takes_keys.accessibleName() == label_of(field.name)
+        assert field.metadata["help"] in takes_keys.accessibleDescription()
+        assert all(label_of(field.name) in each.accessibleName() for each in editor.findChildren(QPushButton))
         if isinstance(editor, NumberField):
             assert (editor.low, editor.high) == (field.metadata["low"], field.metadata["high"])
 
