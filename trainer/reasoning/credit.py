@@ -348,7 +348,7 @@ def _outcome_advantages(traces: Sequence[_Paid], settings: CreditSettings) -> li
     if settings.form is CreditForm.GROUP and len(outcomes) > 1:
         spread = settings.outcome_weight and float(outcomes.std(ddof=1)) / settings.outcome_weight
         result[decided] += (outcomes - outcomes.mean()) / (spread + TINY)
-    elif len(outcomes) > 1 or settings.baseline is Baseline.NONE:
+    else:
         result[decided] += outcomes - _baseline(outcomes, settings.baseline)
     return [float(value) for value in result]
 
@@ -363,9 +363,7 @@ def _baseline(values: Floats, baseline: Baseline) -> Floats:
 
 
 def _without_self(values: Floats) -> Floats:
-    """The mean of the other values, for each of at least two; zeros for one."""
-    if len(values) < 2:
-        return np.zeros(len(values))
+    """The mean of the other values, for each of at least two."""
     return np.asarray((values.sum() - values) / (len(values) - 1), dtype=np.float64)
 
 

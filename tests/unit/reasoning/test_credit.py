@@ -199,6 +199,8 @@ def test_rewards_stand_at_step_ends_and_the_outcome_at_the_last_token():
     paid = token_rewards(step_rewards([0.2, 0.8], 1.0, CreditForm.SUM), [2, 5], 8)
     assert paid == pytest.approx([0, 0, 0.06, 0, 0, 0.24, 0, 0.7])
     assert returns(paid) == pytest.approx([1.0, 1.0, 1.0, 0.94, 0.94, 0.94, 0.7, 0.7])
+    centred = step_rewards([0.2, 0.8], 1.0, CreditForm.MEAN)  # its offset is paid with the outcome
+    assert token_rewards(centred, [2, 5], 8) == pytest.approx([0, 0, -0.045, 0, 0, 0.045, 0, 0.85])
     assert token_rewards(step_rewards([], 1.0), [], 0).shape == (0,)
 
 
@@ -228,7 +230,10 @@ def test_a_step_owns_the_tokens_after_the_one_before_without_separators():
         (lambda: step_rewards([0.5, 0.5], 1.0, tokens=[1, 0]), "one positive number"),
         (lambda: step_rewards([0.5, 0.5], 1.0, tokens=[1]), "one positive number"),
         (lambda: step_rewards([0.5], 1.0, process_weight=-1), "weights of -1"),
+        (lambda: step_rewards([0.5], 1.0, process_weight=math.inf), "weights of inf"),
+        (lambda: CreditSettings(outcome_weight=math.nan), "and nan"),
         (lambda: CreditSettings(temperature=0), "temperature of 0"),
+        (lambda: CreditTrace([0.5], 1.0, [-1], 4), "must rise and lie in 0..3"),
         (lambda: CreditTrace([0.5], 1.0, [4], 4), "must rise and lie in 0..3"),
         (lambda: CreditTrace([0.5, 0.5], 1.0, [2, 2], 4), "must rise"),
         (lambda: CreditTrace([0.5], 1.0, [1, 2], 4), "1 scores for 2 step ends"),

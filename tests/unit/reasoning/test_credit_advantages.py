@@ -124,6 +124,38 @@ def test_group_credit_is_that_of_deepseekmath():
             assert got.total[t] == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("scale", GroupScale)
+def test_group_credit_of_two_traces_of_a_step_each(scale):
+    """Two values stand 1 / sqrt(2) standard deviations off their mean; that is not scaled once more."""
+    traces = [CreditTrace([0.2], 0.0, [0], 1), CreditTrace([0.8], 1.0, [0], 1)]
+    settings = CreditSettings(form=CreditForm.GROUP, scale=scale)
+    for got, sign in zip(advantages(traces, settings), (-1, 1), strict=True):
+        assert got.process[0] == pytest.approx(sign * 0.3 * 0.3 / (0.6 / math.sqrt(2) + TINY))
+        assert got.outcome[0] == pytest.approx(sign * 0.7 * 0.5 / (1 / math.sqrt(2) + TINY))
+    unpaid = advantages(traces, CreditSettings(form=CreditForm.GROUP, outcome_weight=0.0))
+    assert [got.outcome[0] for got in unpaid] == [0.0, 0.0]
+
+
+def test_group_credit_where_little_is_known():
+    known, unknown = CreditTrace([0.2], 1.0, [0], 1), CreditTrace([0.8], None, [0], 1)
+    settings = CreditSettings(form=CreditForm.GROUP)
+    for traces in ([known, unknown], [unknown, unknown]):
+        assert [got.outcome[0] for got in advantages(traces, settings)] == [0.0, 0.0]
+    (alone,) = advantages([known], CreditSettings(form=CreditForm.GROUP, baseline=Baseline.NONE))
+    assert (alone.process[0], alone.outcome[0]) == (0.0, pytest.approx(0.7))
+    empty = CreditTrace([], None, [], 0)
+    assert [got.total.shape for got in advantages([empty, empty], settings)] == [(0,), (0,)]
+
+
+def test_two_traces_are_divided_by_their_deviation_and_one_by_nothing():
+    pair = [CreditTrace([0.9], 1.0, [1], 2), CreditTrace([0.9], 0.0, [1], 2)]
+    plain, scaled = (advantages(pair, CreditSettings(scale=scale)) for scale in (GroupScale.NONE, GroupScale.GROUP))
+    for one, other in zip(plain, scaled, strict=True):
+        np.testing.assert_allclose(other.total * (0.7 / math.sqrt(2) + TINY), one.total, atol=1e-12)
+    raw = CreditSettings(scale=GroupScale.GROUP, baseline=Baseline.NONE)
+    assert advantages(pair[:1], raw)[0].total == pytest.approx([0.3 * 0.4 + 0.7] * 2)
+
+
 @pytest.mark.parametrize("scale", [GroupScale.GROUP, GroupScale.BATCH])
 def test_scaling_divides_by_the_standard_deviation_of_what_traces_earn(scale):
     traces, groups = drawn(4, count=6), [0, 0, 0, 1, 1, 1]
@@ -266,11 +298,16 @@ def test_an_undecided_trace_has_no_outcome_advantage_and_no_say():
     unknown = CreditTrace([0.5], None, [3], 4)
     credits = advantages([*decided, unknown], CreditSettings())
     assert [c.outcome[0] for c in credits] == pytest.approx([0.7, -0.7, 0.0])
+    for baseline in Baseline:
+        nobody = advantages([unknown, unknown], CreditSettings(baseline=baseline))
+        assert [c.outcome[0] for c in nobody] == [0.0, 0.0]
 
 
 def test_one_trace_alone_has_nothing_to_be_compared_with():
     lone = CreditTrace([0.9], 1.0, [3], 4)
-    assert np.all(advantages([lone], CreditSettings())[0].total == 0)
+    for baseline in (Baseline.OTHERS, Baseline.GROUP, Baseline.TOKENS):
+        for trace in (lone, CreditTrace([0.9, 0.1, 0.5], 1.0, [1, 2, 3], 4)):
+            assert np.all(advantages([trace], CreditSettings(baseline=baseline))[0].total == 0)
     raw = advantages([lone], CreditSettings(baseline=Baseline.NONE))[0]
     assert raw.total == pytest.approx(np.full(4, 0.3 * 0.4 + 0.7))
     one_known = [lone, CreditTrace([0.9], None, [3], 4)]
