@@ -58,7 +58,7 @@ def put_system(composer: Composer, request: Json) -> None:
 
 def is_event(value: object) -> bool:
     """Whether this is an event of a stream."""
-    return isinstance(value, dict) and value.get("type") in _EVENTS
+    return isinstance(value, dict) and isinstance(value.get("type"), str) and value["type"] in _EVENTS
 
 
 def read_stream(events: Sequence[Json], taken: Taken, first: int = 0, line: int = 0) -> list[ForeignTrace]:
@@ -79,15 +79,15 @@ def _stream(events: Sequence[Json], taken: Taken, number: int, line: int) -> For
     composer = Composer(number, taken)
     start = object_of(next((e["message"] for e in events if isinstance(e.get("message"), dict)), None))
     composer.begin(ASSISTANT, id=start.get("id"))
-    blocks: dict[object, tuple[Json, list[Json]]] = {}
+    blocks: dict[str, tuple[Json, list[Json]]] = {}  # by their index
     usage = dict(start["usage"]) if isinstance(start.get("usage"), dict) else {}
     ended = None
     for event in events:
         kind, delta = event.get("type"), event.get("delta")
         if kind == "content_block_start" and isinstance(event.get("content_block"), dict):
-            blocks[event.get("index")] = event["content_block"], []
+            blocks[str(event.get("index"))] = event["content_block"], []
         elif kind == "content_block_delta" and isinstance(delta, dict):
-            blocks.setdefault(event.get("index"), ({}, []))[1].append(delta)
+            blocks.setdefault(str(event.get("index")), ({}, []))[1].append(delta)
         elif kind == "message_delta":
             usage |= event["usage"] if isinstance(event.get("usage"), dict) else {}
             ended = delta.get("stop_reason") if isinstance(delta, dict) else ended

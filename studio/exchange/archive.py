@@ -50,7 +50,9 @@ class Archive:
     def __init__(self, path: Path, *, read: bool = True) -> None:
         self.path = path
         self.members: dict[str, Member] = {}
+        self._count = 0  # of members, as the end of the file says
         self.twice: list[str] = []  # names that more than one member has: the last one counts
+        self.torn: tuple[str, ...] = ()  # the member within which the file ends
         self._file: BinaryIO = path.open("rb")
         try:
             self._size = self._file.seek(0, 2)
@@ -59,7 +61,12 @@ class Archive:
             self.directory = directory or b""
             if not read:
                 return
-            members = self._walk() if directory is None else _entries(directory)
+            members = list(() if directory is None else _entries(directory))
+            if directory is not None and len(members) != self._count:
+                self.is_whole = False
+            if not self.is_whole:  # what the directory leaves out may lie there all the same
+                known = {member.offset for member in members}
+                members += [member for member in self._walk() if member.offset not in known]
             for member in members:
                 if member.name in self.members:
                     self.twice.append(member.name)
@@ -108,15 +115,16 @@ class Archive:
         at = tail.rfind(_END)
         if at < 0 or len(tail) < at + 22:
             return None
-        count, size, offset = struct.unpack_from("<HLL", tail, at + 10)
-        if (offset == 0xFFFFFFFF or count == 0xFFFF or size == 0xFFFFFFFF) and (found := self._end64(tail, at)):
-            size, offset = found
+        self._count, size, offset = struct.unpack_from("<HLL", tail, at + 10)
+        if 0xFFFFFFFF in (offset, size) or self._count == 0xFFFF:
+            self._count, size, offset = self._end64(tail, at) or (self._count, size, offset)
         if size > LARGEST_DIRECTORY or offset + size > self._size:
             return None
         self._file.seek(offset)
         return self._file.read(size)
 
-    def _end64(self, tail: bytes, at: int) -> tuple[int, int] | None:
+    def _end64(self, tail: bytes, at: int) -> tuple[int, int, int] | None:
+        """Number of entries, size and place of the directory of a large archive."""
         locator = tail.rfind(_LOCATOR, 0, at)
         if locator < 0 or len(tail) < locator + 20:
             return None
@@ -127,8 +135,8 @@ class Archive:
         head = self._file.read(56)
         if len(head) < 56 or not head.startswith(_END64):
             return None
-        size, offset = struct.unpack_from("<QQ", head, 40)
-        return int(size), int(offset)
+        count, size, offset = struct.unpack_from("<QQQ", head, 32)
+        return int(count), int(size), int(offset)
 
     def _walk(self) -> Iterator[Member]:
         """Members from their local headers; ends at the first that does not say its size, or is not whole."""
@@ -142,7 +150,10 @@ class Archive:
             name = self._file.read(name_length)
             size, packed, _ = _large(self._file.read(extra_length), size, packed, 0)
             start = at + _LOCAL.size + name_length + extra_length
-            if start + packed > self._size or (flags & 8 and not packed):
+            if start + packed > self._size:
+                self.torn = (name.decode("utf-8", "replace"),)
+                return
+            if flags & 8 and not packed:
                 return
             yield Member(name.decode("utf-8", "replace"), method, packed, size, crc, at, bool(flags & 1))
             at = start + packed
@@ -155,7 +166,9 @@ def read_member(file: BinaryIO, member: Member) -> bytes:
     if len(head) < _LOCAL.size or not head.startswith(SIGN):
         raise BrokenRecord(f"no member at byte {member.offset}", "the archive is damaged")
     fields = _LOCAL.unpack(head)
-    file.seek(fields[9] + fields[10], 1)
+    if file.read(fields[9]).decode("utf-8", "replace") != member.name:
+        raise BrokenRecord("its name is not that of the archive's directory", "the archive is damaged; fetch it again")
+    file.seek(fields[10], 1)
     data = file.read(member.packed)
     if len(data) < member.packed:
         raise BrokenRecord("the archive ends within it", "the file is cut off; fetch it again")

@@ -79,18 +79,20 @@ def put_text(composer: Composer, container: Any, key: object, role: str) -> None
 
 
 def put_reasoning(composer: Composer, message: Json, role: str) -> None:
-    """Put thinking that stands beside the content; the same words under a second name are put once."""
-    if role != ASSISTANT:
-        return
+    """Put thinking that stands beside the content; the same words under a second name are put once.
+
+    What stands there in a message that is not the model's is shown too, as what it is not known to be.
+    """
+    kind = BlockKind.OTHER if role in (USER, SYSTEM, TOOL) else BlockKind.THINKING
     said = set()
     for key in REASONING_KEYS:
         text = message.get(key)
         if isinstance(text, str) and text and text not in said:
             said.add(text)
-            composer.lift(message, key, BlockKind.THINKING)
-        elif isinstance(text, dict):
+            composer.lift(message, key, kind)
+        elif isinstance(text, dict) and kind is BlockKind.THINKING:
             put_part(composer, text, role, as_it_is)
-    for key in ("reasoning_details", "thinking_blocks"):
+    for key in ("reasoning_details", "thinking_blocks") if kind is BlockKind.THINKING else ():
         for detail in message.get(key) or () if isinstance(message.get(key), list) else ():
             if isinstance(detail, dict):
                 _put_detail(composer, detail, said)
@@ -121,9 +123,9 @@ def put_call(composer: Composer, call: Json) -> None:
     """Put one tool call."""
     inner = call.get("function")
     holder = inner if isinstance(inner, dict) else call
-    name = inner if isinstance(inner, str) else holder.get("name") or holder.get("function_name") or "tool"
+    name = inner if isinstance(inner, str) else holder.get("name") or holder.get("function_name")
     key = next((key for key in ("arguments", "input", "args", "parameters") if key in holder), "arguments")
-    composer.call(str(name), holder, key)
+    composer.call(str(name or "tool"), holder, key)
 
 
 def put_part(composer: Composer, part: Json, role: str, resolve: Resolve) -> None:

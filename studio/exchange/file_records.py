@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from studio.exchange import archive, formats, skeleton
+from studio.exchange import archive, formats, inspect_sample, skeleton
 from studio.exchange.files import Kind, Piece, Place, Refusal, Result, Trap, parts_of
 from studio.exchange.foreign import StepsBy
 from studio.exchange.foreign_writer import ReadyRecord, ReadyTrace, ready_trace
@@ -18,6 +18,8 @@ from studio.exchange.formats import Told
 from studio.exchange.inspect_log import MOST_TOGETHER, joined
 from studio.exchange.reading import BrokenRecord, Read, parse, text_of
 
+DONE = "[DONE]"  # the last line of a stream of chunks
+UNKNOWN_EVENT = "events of unknown kinds in a stream: kept, not shown"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -62,12 +64,19 @@ def _read_member(stream: BinaryIO, place: Place, told: Told) -> Result:
         if place.member in contents:
             data = contents[place.member]
             value = parse(data)
-            return _of_read(value, formats.read(value, told, place.ordinal), place, data, told.steps)
+            return _of_read(value, _sample(value, place, told), place, data, told.steps)
         parts = {name: parse(data) for name, data in contents.items()}
-        found = formats.read(joined(place.member, parts), told, place.ordinal)
+        found = _sample(joined(place.member, parts), place, told)
         return _of_read(parts, found, place, b"\n".join(contents.values()), told.steps)
     except BrokenRecord as error:
         return Refusal(abs(place.ordinal), place.member, error.what, error.remedy)
+
+
+def _sample(value: object, place: Place, told: Told) -> Read:
+    """The traces of a sample of a log. Raises BrokenRecord."""
+    if not inspect_sample.is_sample(value):  # else read as something else, without what it refers to
+        raise BrokenRecord("no sample of an Inspect log", "it needs id, epoch, and messages or events")
+    return formats.read(value, told, place.ordinal)
 
 
 def _lenient(data: bytes) -> object:
@@ -119,7 +128,11 @@ def _read_stream(place: Place, told: Told) -> list[Result]:
             refused.append(Refusal(line, "", value.what, value.remedy))
         else:
             events.append({"event": name, "data": value} if name else {"data": value})
-    read = formats.read_stream([event["data"] for event in events if isinstance(event["data"], dict)])
+    try:
+        read = formats.read_stream([event["data"] for event in events if isinstance(event["data"], dict)])
+    except BrokenRecord as error:
+        return [*refused, Refusal(1, "", error.what, error.remedy)]
+    traps += [UNKNOWN_EVENT for event in events if not _is_known(event["data"])]
     if not read.traces:
         refused.append(Refusal(1, "", "no known events in the stream", f"looked for {formats.LOOKED_FOR}"))
         return refused
@@ -133,6 +146,13 @@ def events_of(data: bytes) -> list[Any]:
         value = parse(data)
         found = value if isinstance(value, list) else [value]
     return found
+
+
+def _is_known(event: object) -> bool:
+    """Whether an event of a stream says what is read, or is known to say nothing."""
+    if not isinstance(event, dict):
+        return event == DONE
+    return formats.is_stream_event(event) or event.get("type") == "ping"
 
 
 def _is_list(data: bytes) -> bool:
@@ -158,7 +178,7 @@ def _events(data: bytes, traps: list[str]) -> Iterator[tuple[int, str, Any]]:
         said = said.removeprefix("data:").strip()
         if not said or said.startswith((":", "id:", "retry:")):
             continue
-        if said == "[DONE]":
+        if said == DONE:
             yield number, name, said
             continue
         try:

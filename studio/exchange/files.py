@@ -27,6 +27,8 @@ LARGEST_DOCUMENT = 1 << 30
 PIECE_BYTES = 512 * 1024
 LOOKED_AT = 20
 LINES = (".jsonl", ".ndjson")
+NO_DIRECTORY = "the archive has no whole directory (still being written, or cut off): what is whole of it is read"
+TORN = "the file ends within it", "it is still being written, or cut off: import it again when it is whole"
 TWICE = "an earlier member of the archive with this name is left out: the last one counts"
 BOM = b"\xef\xbb\xbf"
 
@@ -243,8 +245,10 @@ def _of_archive(source: Source, digest: hashlib._Hash) -> Iterator[Piece]:
             Refusal(0, name, TWICE, "unpack the log by another program to see it") if is_sample(name) else Trap(TWICE)
             for name in opened.twice
         ]
-        if twice:
-            yield Piece(str(source.path), source.kind, (), source.told, 0, tuple(twice))
+        torn = [Refusal(0, name, *TORN) for name in opened.torn if is_sample(name)]
+        traps = [] if opened.is_whole else [Trap(NO_DIRECTORY)]
+        if twice or torn or traps:
+            yield Piece(str(source.path), source.kind, (), source.told, 0, (*twice, *torn, *traps))
         places, size = list[Place](), 0
         files = [*((name, log.parts_of(name)) for name in samples), *((name, (name,)) for name in around)]
         for ordinal, (name, parts) in enumerate(files, 1):

@@ -181,7 +181,7 @@ class Composer:
         assert self._open is not None
         self._separate()
         start = self._at
-        self._put(_clean(name) + "\n")
+        self._put(clean(name) + "\n")
         for container, key in pieces:
             self._lifted(container, key, str(container[key]))
         self._open.blocks.append(Block(BlockKind.TOOL_CALL, start, self._at))
@@ -196,20 +196,20 @@ class Composer:
         assert self._open is not None
         self._separate()
         start = self._at
-        self._put(_clean(name))
+        self._put(clean(name))
         said = container.get(key)
         if isinstance(said, str):
             self._put("\n")
             self._lifted(container, key, said)
         elif isinstance(said, dict):
             for argument, value in said.items():
-                self._put(f"\n{_clean(argument)}: ")
+                self._put(f"\n{clean(argument)}: ")
                 if isinstance(value, str):
                     self._lifted(said, argument, value)
                 else:
-                    self._put(_clean(shown(value)))
+                    self._put(clean(shown(value)))
         elif said is not None:
-            self._put("\n" + _clean(shown(said)))
+            self._put("\n" + clean(shown(said)))
         self._open.blocks.append(Block(BlockKind.TOOL_CALL, start, self._at))
 
     def messages_so_far(self) -> tuple[ForeignMessage, ...]:
@@ -233,15 +233,15 @@ class Composer:
     def _block(self, text: str, kind: BlockKind) -> Span:
         assert self._open is not None
         start = self._at
-        self._put(_clean(text))
+        self._put(clean(text))
         self._open.blocks.append(Block(kind, start, self._at))
         return Span(start, self._at)
 
     def _lifted(self, container: Any, key: object, said: str) -> Span:  # noqa: ANN401
         start = self._at
-        clean = _clean(said)
-        self._put(clean)
-        if clean is said:
+        kept = clean(said)
+        self._put(kept)
+        if kept is said:
             self.taken.lifts[id(container), key] = Lift(self._trace, start, self._at)
         return Span(start, self._at)
 
@@ -292,7 +292,7 @@ def cut(trace: ForeignTrace, by: StepsBy) -> tuple[list[int], list[int]]:
     return starts, ends
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Half surrogate pairs cannot be stored: each becomes U+FFFD; any other text is returned as it is."""
     return text if text.isascii() or not _LONE.search(text) else _LONE.sub("\ufffd", text)
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from studio.exchange.foreign import ForeignTrace, StepsBy, cut
+from studio.exchange.foreign import ForeignTrace, StepsBy, clean, cut
 from studio.exchange.put_rows import put_rows, put_steps
 from studio.store import segmentations, token_values
 from studio.store.token_values import TokenArrays
@@ -57,16 +57,17 @@ def ready_trace(trace: ForeignTrace, record_sha: str, number: int, times: int, b
         "reference_solution": None,
         "source": trace.source,
     }
-    problem = (problem_uid(said), trace.problem, trace.reference, trace.source, fold_of(trace.problem))
+    said = {name: _storable(value) for name, value in said.items()}
+    problem = (problem_uid(said), said["prompt"], said["reference_answer"], said["source"], fold_of(trace.problem))
     extra = dict(trace.extra or {})
     if trace.scores:
         extra["scores"] = trace.scores
     columns = (
-        *(trace.sample, trace.epoch, trace.model, trace.text, trace.answer, trace.outcome),
+        *map(_storable, (trace.sample, trace.epoch, trace.model, trace.text, trace.answer, trace.outcome)),
         *(_json(trace.budget), _json(extra or None)),
     )
     messages = [
-        (number, m.role, _json([[b.kind.value, b.start, b.end] for b in m.blocks]), _json(m.extra))
+        (number, _storable(m.role), _json([[b.kind.value, b.start, b.end] for b in m.blocks]), _json(m.extra))
         for number, m in enumerate(trace.messages)
     ]
     starts, ends = cut(trace, by)
@@ -75,7 +76,19 @@ def ready_trace(trace: ForeignTrace, record_sha: str, number: int, times: int, b
 
 
 def _json(value: object) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    if value is None:
+        return None
+    said = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    if "\\ud" in said and (plain := json.dumps(value, ensure_ascii=False)) != (whole := clean(plain)):
+        return json.dumps(json.loads(whole), ensure_ascii=True, separators=(",", ":"))
+    return said
+
+
+def _storable(value: Any) -> Any:  # noqa: ANN401
+    """A value of a column as the database can hold it: no half characters, no whole number beyond 64 bits."""
+    if isinstance(value, str):
+        return clean(value)
+    return None if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
 
 
 @dataclass(slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +62,7 @@ def is_stream_event(value: object) -> bool:
 
 def read(value: object, told: Told, line: int = 0) -> Read:
     """The traces of one record. Raises BrokenRecord for one that has none and fits no format."""
-    try:
+    with _told_what_is_wrong():
         if told.header and inspect_sample.is_sample(value):
             assert isinstance(value, dict)
             return inspect_sample.read_sample(value, told.header, line)
@@ -76,24 +77,32 @@ def read(value: object, told: Told, line: int = 0) -> Read:
                 raise BrokenRecord(
                     f"the model says nothing in it: nothing stands in {said}", "there is nothing to show"
                 )
+    raise BrokenRecord("no known format", f"looked for {LOOKED_FOR}")
+
+
+def read_stream(events: Sequence[Json]) -> Read:
+    """The traces of streamed responses. Raises BrokenRecord."""
+    taken = Taken()
+    traces: list[ForeignTrace] = []
+    with _told_what_is_wrong():
+        for matches, reader in (
+            (openai_chat.is_chunk, openai_chat.read_stream),
+            (anthropic_messages.is_event, anthropic_messages.read_stream),
+            (openai_responses.is_event, openai_responses.read_stream),
+        ):
+            mine = [event for event in events if matches(event)]
+            if mine:
+                traces += reader(mine, taken, len(traces), 1)
+    return Read(tuple(traces), taken)
+
+
+@contextmanager
+def _told_what_is_wrong() -> Iterator[None]:
+    """Whatever a reader stumbles over is a record that does not hold what its format says."""
+    try:
+        yield
     except RecursionError as error:
         raise BrokenRecord("it is nested too deeply", "is it a record of traces?") from error
     except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
         what = f"a field does not hold what its format says ({type(error).__name__}: {error})"
         raise BrokenRecord(what[:300], "mend the record, or map its fields with --map") from error
-    raise BrokenRecord("no known format", f"looked for {LOOKED_FOR}")
-
-
-def read_stream(events: Sequence[Json]) -> Read:
-    """The traces of streamed responses."""
-    taken = Taken()
-    traces: list[ForeignTrace] = []
-    for matches, reader in (
-        (openai_chat.is_chunk, openai_chat.read_stream),
-        (anthropic_messages.is_event, anthropic_messages.read_stream),
-        (openai_responses.is_event, openai_responses.read_stream),
-    ):
-        mine = [event for event in events if matches(event)]
-        if mine:
-            traces += reader(mine, taken, len(traces), 1)
-    return Read(tuple(traces), taken)

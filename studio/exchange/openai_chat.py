@@ -62,16 +62,18 @@ def is_chunk(value: object) -> bool:
 
 def read_stream(chunks: Sequence[Json], taken: Taken, first: int = 0, line: int = 0) -> list[ForeignTrace]:
     """A trace for each response and choice of these chunks; their texts go on from chunk to chunk, marks and all."""
-    replies: dict[tuple[object, object], list[tuple[Json, Json]]] = {}
-    usage: dict[object, Json] = {}
+    replies: dict[tuple[str, str], list[tuple[Json, Json]]] = {}  # by id and index
+    usage: dict[str, Json] = {}
     for chunk in chunks:
         if isinstance(chunk.get("usage"), dict):
-            usage[chunk.get("id")] = chunk["usage"]
-        for choice in chunk.get("choices") or ():
+            usage[str(chunk.get("id"))] = chunk["usage"]
+        for choice in _list(chunk.get("choices")):
             if isinstance(choice, dict):
-                replies.setdefault((chunk.get("id"), choice.get("index", 0)), []).append((chunk, choice))
+                place = str(chunk.get("id")), str(choice.get("index", 0))
+                replies.setdefault(place, []).append((chunk, choice))
     traces: list[ForeignTrace] = []
-    for (uid, _), pieces in replies.items():
+    for (name, _), pieces in replies.items():
+        uid = pieces[0][0].get("id")
         composer = Composer(first + len(traces), taken)
         composer.begin(ASSISTANT, id=uid)
         deltas = [choice["delta"] for _, choice in pieces if isinstance(choice.get("delta"), dict)]
@@ -80,7 +82,7 @@ def read_stream(chunks: Sequence[Json], taken: Taken, first: int = 0, line: int 
         logprobs = _joined_logprobs([choice for _, choice in pieces])
         said = {"model": str(pieces[0][0].get("model") or ""), "sample": uid if isinstance(uid, str) else None}
         tokens = token_arrays(composer, logprobs)
-        traces.append(finished(composer, **said, budget=usage_budget(usage.get(uid), ended), tokens=tokens, line=line))
+        traces.append(finished(composer, **said, budget=usage_budget(usage.get(name), ended), tokens=tokens, line=line))
     return traces
 
 
@@ -89,14 +91,14 @@ def _put_deltas(composer: Composer, deltas: Sequence[Json]) -> None:
     if key is not None:
         composer.join([(delta, key) for delta in deltas if delta.get(key)], BlockKind.THINKING)
     else:
-        details = [each for delta in deltas for each in delta.get("reasoning_details") or () if isinstance(each, dict)]
+        details = [each for delta in deltas for each in _list(delta.get("reasoning_details")) if isinstance(each, dict)]
         composer.join([(each, "text") for each in details if each.get("text")], BlockKind.THINKING)
     composer.join([(delta, "content") for delta in deltas if delta.get("content")], None)
-    calls: dict[object, list[Json]] = {}
+    calls: dict[str, list[Json]] = {}  # by their index
     for delta in deltas:
-        for call in delta.get("tool_calls") or ():
+        for call in _list(delta.get("tool_calls")):
             if isinstance(call, dict) and isinstance(call.get("function"), dict):
-                calls.setdefault(call.get("index", 0), []).append(call["function"])
+                calls.setdefault(str(call.get("index", 0)), []).append(call["function"])
     for pieces in calls.values():
         name = next((str(piece["name"]) for piece in pieces if piece.get("name")), "tool")
         composer.call_in_pieces(name, [(piece, "arguments") for piece in pieces if piece.get("arguments")])
@@ -124,6 +126,10 @@ def _joined_logprobs(choices: Sequence[Json]) -> list[Any]:
         if isinstance(said, dict) and isinstance(said.get("content"), list):
             found += said["content"]
     return found
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _is_response(value: Json) -> bool:

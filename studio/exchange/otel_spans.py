@@ -181,7 +181,7 @@ def _put_indexed(composer: Composer, said: _Attributes) -> None:
             found.setdefault((side, int(match["at"][:9])), {})[match["field"]] = place
     for (side, _), fields in sorted(found.items()):
         role = fields["role"][0][fields["role"][1]] if "role" in fields else (ASSISTANT if side else "user")
-        composer.begin(ASSISTANT if side else str(role))
+        composer.begin(ASSISTANT if side else str(role or "user"))
         if "content" in fields:
             if side:
                 composer.respond(*fields["content"])

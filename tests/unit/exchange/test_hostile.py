@@ -123,8 +123,34 @@ def test_an_archive_cut_off_gives_what_is_whole(workspace: Workspace, tmp_path: 
     path = tmp_path / "cut.eval"
     path.write_bytes(data[:-150])
     report = import_files(workspace, [path])
-    assert report.imported == 4
+    assert (report.imported, report.broken) == (4, 1)
+    assert f"{path}!samples/4_epoch_1.json: the file ends within it" in str(report.errors[0]).replace(":0:", ":")
+    assert any("no whole directory" in trap for trap in report.traps)
     assert opening.listed(path).status == "in progress"
+
+
+@pytest.mark.parametrize("damage", ["sign", "count", "name"])
+def test_a_damaged_directory_of_an_archive_hides_no_sample(workspace: Workspace, tmp_path: Path, damage: str) -> None:
+    path = log(tmp_path / "a.eval", {f"samples/{at}_epoch_1.json": sample(at, "4") for at in range(3)})
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"samples/2_epoch_1.json") - 46
+    data[{"sign": entry, "count": len(data) - 12, "name": entry + 46}[damage]] ^= 1
+    path.write_bytes(data)
+    report = import_files(workspace, [path])
+    assert (report.imported, report.broken) == ((3, 0) if damage != "name" else (2, 1))
+    if damage == "name":
+        assert "its name is not that of the archive's directory" in str(report.errors[0])
+    else:
+        assert any("no whole directory" in trap for trap in report.traps)
+
+
+def test_what_stands_among_samples_and_is_none_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    """Read as a mere list of messages it would come in without what its attachments hold."""
+    nameless = sample(1, "attachment://a", attachments={"a": "long"})
+    del nameless["epoch"]
+    report = import_files(workspace, [log(tmp_path / "a.eval", {"samples/1_epoch_1.json": nameless})])
+    assert (report.imported, report.broken) == (0, 1)
+    assert "it needs id, epoch, and messages or events" in str(report.errors[0])
 
 
 def test_a_bomb_is_not_unpacked(workspace: Workspace, tmp_path: Path) -> None:
@@ -201,6 +227,71 @@ def test_a_sample_that_stands_twice_in_an_archive_is_said(workspace: Workspace, 
     assert [text.split()[-1] for text in texts(workspace)] == ["new"]
     assert (report.imported, report.broken, sum(report.traps.values())) == (1, 1, 1)
     assert "twice.eval!samples/1_epoch_1.json" in str(report.errors[0])
+
+
+@pytest.mark.parametrize("wrong", [[], {}, 7, True, None, float("nan")])
+@pytest.mark.parametrize("events", ["chunks", "messages"])
+def test_a_stream_with_fields_of_other_types_comes_in(
+    workspace: Workspace, tmp_path: Path, events: str, wrong: object
+) -> None:
+    call = {"index": wrong, "function": {"name": "f", "arguments": "{}"}}
+    chunk = {"object": "chat.completion.chunk", "id": wrong}
+    made: dict[str, list[dict[str, object]]] = {
+        "chunks": [
+            chunk | {"choices": [{"index": wrong, "delta": {"content": "four", "tool_calls": [call]}}]},
+            chunk | {"choices": wrong},
+            chunk | {"choices": [{"index": wrong, "delta": {"tool_calls": wrong, "reasoning_details": wrong}}]},
+        ],
+        "messages": [
+            {"type": "message_start", "message": wrong},
+            {"type": "content_block_start", "index": wrong, "content_block": {"type": "text", "text": ""}},
+            {"type": "content_block_delta", "index": wrong, "delta": {"type": "text_delta", "text": "four"}},
+            {"type": wrong},
+        ],
+    }
+    path = tmp_path / "a.sse"
+    path.write_text("".join(f"data: {json.dumps(event)}\n\n" for event in made[events]))
+    report = import_files(workspace, [path])
+    assert (report.imported, report.broken) == (1, 0)
+    assert texts(workspace)[0].startswith("four")
+    assert ("events of unknown kinds in a stream: kept, not shown" in report.traps) == (events == "messages")
+
+
+def test_names_that_cannot_be_stored_are_marked_and_kept_in_the_record(workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    said = {"role": "assistant", "name": "n\ud800", "content": "4"}
+    row = {"id": "i\ud800", "model": "m\ud800", "messages": [{"role": "r\ud800", "content": "2 + 2?"}, said]}
+    lines(workspace, path, [json.dumps(row).encode()])
+    uid = {"id": 2**70, "epoch": 2**70, "messages": [said]}
+    import_files(workspace, [log(tmp_path / "b.eval", {"samples/1_epoch_1.json": uid})])
+    with workspace.database.read() as c:
+        rows = c.execute(select(s.trace.c.sample, s.trace.c.model, s.trace.c.epoch).order_by(s.trace.c.id)).all()
+        roles = c.execute(select(s.message.c.role, s.message.c.extra).order_by(s.message.c.trace_id)).all()
+        again = b"".join(foreign_export.rebuilt(c, foreign_export.by_name(c, "a.jsonl")))
+    assert [tuple(row) for row in rows] == [("i\ufffd", "m\ufffd", None), (str(2**70), "a/b", None)]
+    assert [(role, extra.get("name")) for role, extra in roles] == [
+        ("r\ufffd", None),
+        *[("assistant", "n\ufffd")] * 2,
+    ]
+    assert json.loads(again) == row
+
+
+def test_thinking_of_a_speaker_that_is_not_known_is_shown(workspace: Workspace, tmp_path: Path) -> None:
+    messages = [
+        {"role": "user", "content": "2 + 2?", "thinking": "of a user"},
+        {"role": "critic", "content": "4", "reasoning_content": "of a critic"},
+        {"role": "assistant", "tool_calls": [{"function": ""}]},
+    ]
+    lines(workspace, tmp_path / "a.jsonl", [json.dumps({"messages": messages}).encode()])
+    with workspace.database.read() as c:
+        text = c.scalars(select(s.trace.c.text)).one()
+        blocks = c.scalars(select(s.message.c.blocks).order_by(s.message.c.ordinal)).all()
+    said = [[(kind, text[first:last]) for kind, first, last in each] for each in blocks]
+    assert said == [
+        [("other", "of a user"), ("other", "2 + 2?")],
+        [("thinking", "of a critic"), ("other", "4")],
+        [("tool_call", "tool")],
+    ]
 
 
 def test_a_stream_with_ends_of_lines_within_its_words_and_bytes_that_are_none(
