@@ -166,6 +166,29 @@ def project_of(c: Connection, run_id: int) -> int | None:
     return None if known is None else int(known)
 
 
+def domains_of(c: Connection, trace_id: int) -> tuple[str, ...]:
+    """The projects that say what kind of problem a trace is of: its own, else those of other traces of the problem.
+
+    What a run wrote stands in a project of the run, which says nothing of that; so nothing may be known.
+    """
+    made = select(s.batch.c.project_id).where(
+        s.batch.c.run_id.is_not(None), s.batch.c.project_id.is_not(None), s.batch.c.format != CONTESTED
+    )
+    placed, problem = s.project_trace.c, select(s.trace.c.problem_id).where(s.trace.c.id == trace_id).scalar_subquery()
+    for which in (placed.trace_id == trace_id, s.trace.c.problem_id == problem):
+        query = (
+            select(s.project.c.name)
+            .join(s.project_trace, placed.project_id == s.project.c.id)
+            .join(s.trace, s.trace.c.id == placed.trace_id)
+            .where(which, s.project.c.id.not_in(made))
+            .group_by(s.project.c.id)
+            .order_by(s.project.c.id)
+        )
+        if found := tuple(c.scalars(query)):
+            return found
+    return ()
+
+
 def _project(c: Connection, run_id: int, name: str) -> int:
     """The project of an earlier ingest of this run, else a new one under a free name."""
     known = project_of(c, run_id)

@@ -19,6 +19,7 @@ from studio.store import (
     flags,
     machine_labels,
     projects,
+    run_traces,
     scores,
     token_values,
     traces,
@@ -167,7 +168,8 @@ def read_trace(c: Connection, trace_id: int, annotator_id: int) -> Opened:
     of = tuple(known[i] for i in projects.of_trace(c, trace_id) if i in known)
     history = [entry for annotation in said for entry in verbs.timeline(c, annotation.id)]
     history.sort(key=lambda entry: entry.id, reverse=True)
-    lines = [_line(each, trace, of) for each in reversed(scores.of_trace(c, trace_id))]
+    domains = run_traces.domains_of(c, trace_id)
+    lines = [_line(each, trace, domains) for each in reversed(scores.of_trace(c, trace_id))]
     made = assemble(
         trace,
         conversations.read(c, trace_id),

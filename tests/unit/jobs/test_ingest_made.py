@@ -15,7 +15,7 @@ from studio.jobs import checks
 from studio.jobs.ingest import Ingested, ingest
 from studio.jobs.prepare import checked, create_run
 from studio.jobs.values import RunOrder
-from studio.store import machine_labels, projects, rows, runs, searches, traces
+from studio.store import machine_labels, projects, rows, run_traces, runs, schema, searches, traces
 from studio.store.rows import Origin, Selection
 from studio.store.runs import StoredState
 from studio.store.traces import TraceQuery
@@ -134,6 +134,8 @@ def test_traces_of_a_run_stand_in_its_project_with_the_problem_they_answer(
                 found = traces.rows(c, TraceQuery(project=project.id), limit=10)
                 one = traces.load(c, found[0].id)
                 row = next(rows.stream(c, Selection(traces=(one.uid,), labelled=False, responses=True)))
+                asked = projects.all_projects(c)[0]
+                assert run_traces.domains_of(c, one.id) == (asked.name,), "of the kind of its problem, not of the run"
             assert (one.model, one.answer, one.outcome, one.text) == ("my policy", "4", 1, TEXT)
             assert [block.kind for block in one.messages[0].blocks] == [BlockKind.THINKING, BlockKind.ANSWER]
             assert (row.steps, row.response) == (("1 + 1 = 2", "2 + 2 = 4"), TEXT)
@@ -141,6 +143,9 @@ def test_traces_of_a_run_stand_in_its_project_with_the_problem_they_answer(
                 made = rows.count(c, Selection(origins=(Origin.HERE,), labelled=False))
             assert made.rows == 6 * (number + 1), "what runs wrote was written here"
         assert count(workspace, "problem") == problems, "they answer problems that were here"
+        with workspace.database.write() as c:
+            c.execute(schema.project_trace.delete().where(schema.project_trace.c.project_id == asked.id))
+            assert run_traces.domains_of(c, one.id) == (), "nobody says what kind of problem it is"
     assert main(["traces", "--workspace", str(workspace.path), "--project", "Run: better"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 6
 
