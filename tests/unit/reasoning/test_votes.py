@@ -50,6 +50,7 @@ def test_no_answer_never_votes_and_ties_go_to_the_first() -> None:
     assert pick(traces, Pick.BEST, exactly).chosen == 3
     none = pick([Candidate(None, 0.9)], Pick.BEST, exactly)
     assert (none.chosen, none.groups) == (-1, ())
+    assert grouped([Candidate(" 5 "), Candidate("5")], exactly)[0].answer == "5"
     unscored = [Candidate("1"), Candidate("2")]
     for how in Pick:
         assert pick(unscored, how, exactly).chosen == 0
