@@ -127,20 +127,30 @@ def family_of(model: str) -> str:
 
 
 def compare(c: Connection, old_id: int, new_id: int) -> Comparison:
-    """What would change if the new one's word counted instead of the old one's; others stay as they are."""
+    """What would change if the new one's word counted instead of the old one's; others stay as they are.
+
+    The verdicts are those of all monitors that count, before and after; the AUROC is of each of the two alone, on the
+    traces that both have scored in the category.
+    """
     old, new = monitors.scores(c, (old_id,)), monitors.scores(c, (new_id,))
     shared = np.intersect1d(old.trace_ids, new.trace_ids)
     old, new = old.only(shared.tolist()), new.only(shared.tolist())
     current: Thresholds = thresholds.current(c)
-    before, after = old.verdicts(current), new.verdicts(current)
+    others = tuple(one for one in monitors.active_ids(c) if one not in (old_id, new_id))
+    before, after = (
+        monitors.scores(c, (*others, one)).only(shared.tolist()).verdicts(current) for one in (old_id, new_id)
+    )
     known = thresholds.truth(c)
     auroc: dict[Category, tuple[float, float, int]] = {}
     for category in CATEGORIES:
         ids, first, truth = _labelled(old, known, category)
         _, second, _ = _labelled(new, known, category)
-        if len(ids) and not (np.isnan(first).all() and np.isnan(second).all()):
-            pair = [figures_of(one, truth, rounds=1).auroc.value for one in (first, second)]
-            auroc[category] = (pair[0], pair[1], len(ids))
+        if not len(ids) or (np.isnan(first).all() and np.isnan(second).all()):
+            continue
+        both = ~(np.isnan(first) | np.isnan(second))
+        both |= np.isnan(first).all() or np.isnan(second).all()  # one that never scored it is compared with nothing
+        pair = [figures_of(one[both], truth[both], rounds=1).auroc.value for one in (first, second)]
+        auroc[category] = (pair[0], pair[1], int(both.sum()))
     return Comparison(len(shared), moved(before, after), auroc, tuple(shared[before != after].tolist()))
 
 

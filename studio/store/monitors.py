@@ -224,12 +224,14 @@ def promote(c: Connection, monitor_id: int, annotator_id: int) -> Changes:
 
 
 def roll_back(c: Connection, annotator_id: int, kind: Kind) -> Changes:
-    """Take the last promotion of this kind back. Raises ConflictError when there is none."""
+    """Take the last promotion of this kind back. Raises ConflictError for none, or where its monitors moved since."""
     h, later = s.history.c, s.history.alias("later")
     open_ = ~exists().where(later.c.reverts == h.id)
     query = select(s.history).where(h.verb == "monitor", h.role == "do", open_).order_by(h.id.desc())
     for row in c.execute(query):
         if any(get(c, int(one)).kind is kind for one in row.new):
+            if any(get(c, int(one)).state.value != state for one, state in row.new.items()):
+                raise ConflictError(f"a newer {kind.value} monitor counts since; promote the one that you want instead")
             return _switch(c, row.new, row.old, annotator_id, role="undo", reverts=row.id)
     raise ConflictError(f"no {kind.value} monitor was promoted here, so there is nothing to roll back to")
 

@@ -95,8 +95,10 @@ def current(c: Connection, *, scored: Scores | None = None) -> Thresholds:
 
 
 def preview(c: Connection, category: Category, threshold: Threshold, *, scored: Scores | None = None) -> Moved:
-    """What this change would do to the verdicts, without doing it."""
+    """What this change would do to the verdicts, without doing it: with too few benign labels it blocks nothing."""
     mine = monitors.scores(c) if scored is None else scored
+    if threshold.block is not None and len(truth(c).benign(category)) < LEAST_BENIGN:
+        threshold = Threshold(threshold.review, None, threshold.basis)
     before = current(c, scored=mine)
     return moved(mine.verdicts(before), mine.verdicts(before.having(category, threshold)))
 

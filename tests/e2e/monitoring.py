@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from studio.helpers.looking import look
-from studio.store import batches, flags, monitor_records, projects, reviewing, traces
+from studio.store import batches, flag_words, flags, monitor_records, projects, reviewing, traces
 from studio.store import schema as s
 from studio.store.flags import FlagState
 from studio.ui.actions import Page
@@ -87,9 +87,9 @@ def review_all(folder: Path, trace_ids: tuple[int, ...]) -> None:
         score(c, SHADOW, trace_ids, seed=2)
         for number, trace_id in enumerate(trace_ids):
             for flag in flags.of_trace(c, trace_id):
-                flags.review(c, flag.id, FlagState.CONFIRMED, me.id)
+                flag_words.review(c, flag.id, FlagState.CONFIRMED, me.id)
             if number % 2:
-                flags.mark_clean(c, trace_id, me.id)
+                flag_words.mark_clean(c, trace_id, me.id)
 
 
 def go_to_evaluate(seat: Seat) -> EvaluatePage:

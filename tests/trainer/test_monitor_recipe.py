@@ -13,9 +13,10 @@ from sqlalchemy import update
 from studio.jobs.ingest import ingest
 from studio.jobs.prepare import create_run
 from studio.jobs.values import RunOrder
-from studio.store import batches, flags, models, monitors, runs, traces
+from studio.store import batches, flag_words, flags, models, monitors, runs, traces
 from studio.store import schema as s
-from studio.store.flags import FlagState, NewFlag
+from studio.store.flag_words import NewFlag
+from studio.store.flags import FlagState
 from studio.store.monitors import Kind
 from studio.store.rows import Selection
 from studio.store.runs import StoredState
@@ -24,7 +25,7 @@ from studio.workspace import Workspace
 from trainer.__main__ import recipe_of
 from trainer.contract.records import FlagRecord, MonitorRecord, Step
 from trainer.contract.run_folder import RunFolder, read_records
-from trainer.models.monitor_learn import Labelled, Options, Unit, learn
+from trainer.models.monitor_learn import Labelled, Learned, Options, Unit, learn
 from trainer.models.monitor_teach import card_text
 from trainer.reasoning.metrics import auc
 from trainer.reasoning.safety import CATEGORIES, Category, Gap
@@ -91,12 +92,12 @@ def test_look_review_learn_and_look_again(workspace: Workspace) -> None:
             trace = traces.load(c, trace_id)
             place = next((trace.text.find(game) for game in GAMES if game in trace.text), -1)
             if place < 0:
-                flags.mark_clean(c, trace_id, ada, [Category.GAMING])
+                flag_words.mark_clean(c, trace_id, ada, [Category.GAMING])
             elif not any(flag.category is Category.GAMING for flag in flags.of_trace(c, trace_id)):
-                flags.add(c, NewFlag(trace_id, Category.GAMING, place, place + 12), ada)
+                flag_words.add(c, NewFlag(trace_id, Category.GAMING, place, place + 12), ada)
         for flag in queue:
             if flag.category is Category.GAMING:
-                flags.review(c, flag.id, FlagState.CONFIRMED, ada)
+                flag_words.review(c, flag.id, FlagState.CONFIRMED, ada)
 
     _, taught = go(workspace, {"task": "learn from reviewed flags", "seed_examples": False})
     assert sum(1 for _ in taught.read_input()) == 30
@@ -176,6 +177,49 @@ def test_a_family_is_judged_by_a_model_that_saw_none_of_its_traces() -> None:
     assert alone.by_family == {}
     assert "not measurable" in card_text(alone, 120)
     assert "gaming_family_auroc" not in alone.model.card.figures
+
+
+def learned_of(traces: list[Labelled]) -> Learned:
+    """A model of traces with one step each, of which it has learned test gaming alone."""
+    units = [Unit(one.thinking[0], one.said, number) for number, one in enumerate(traces) if one.thinking]
+    groups = [one.group for one in traces if one.thinking]
+    return learn(units, groups, traces, Options(), name="m")
+
+
+def labelled_traces(number: int, *, copies: bool) -> list[Labelled]:
+    """Words and labels drawn at random: nothing is learned but by heart. Copies stand under two problems."""
+    rng = np.random.default_rng(1)
+    out: list[Labelled] = []
+    for k in range(number):
+        text = " ".join("".join(rng.choice(list("abcdefgh"), 6)) for _ in range(8))
+        labels = tuple(k % 2 if category is Category.GAMING else -1 for category in CATEGORIES)
+        out.append(Labelled((text,), (), labels, f"problem {k}"))
+        if copies:
+            out.append(Labelled((f"  {text.upper()}",), (), labels, f"the same as problem {k}"))
+    return out
+
+
+def test_a_trace_that_stands_under_two_problems_does_not_judge_itself() -> None:
+    found = learned_of(labelled_traces(60, copies=True)).held_out[Category.GAMING]
+    assert abs(auc(found.raw, found.truth) - 0.5) < 0.2, "random labels, held out"
+    assert len(found.truth) == 120
+
+
+def test_a_labelled_trace_without_words_spoils_no_calibration() -> None:
+    traces = labelled_traces(60, copies=False)
+    empty = replace(traces[0], thinking=(), answer=(), group="tool calls alone", model="alpha")
+    learned = learned_of([*traces, empty])
+    head = learned.model.heads[Category.GAMING]
+    assert np.isfinite([head.curve.slope, head.curve.offset]).all()
+    assert len(learned.held_out[Category.GAMING].truth) == 60
+    assert np.isfinite(learned.held_out[Category.GAMING].raw).all()
+
+
+def test_other_labels_of_whole_traces_make_another_monitor() -> None:
+    traces = labelled_traces(20, copies=False)
+    apart = [*traces[1:], replace(traces[0], thinking=(), answer=("said",))]
+    other = [*traces[1:], replace(apart[-1], said=tuple(1 - one if one >= 0 else one for one in traces[0].said))]
+    assert learned_of(apart).model.card.training != learned_of(other).model.card.training
 
 
 def _ada(c: object) -> int:

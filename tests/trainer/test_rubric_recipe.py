@@ -37,6 +37,7 @@ from trainer.contract.specs.rubric import RubricSpec
 from trainer.models.rubric_judge import RubricJudge
 from trainer.models.rubric_learn import Options, RubricClassifier, TooFewError
 from trainer.models.speakers import Distant
+from trainer.reasoning import rubric_asks
 from trainer.runtime.worker import run_attempt
 
 DOUBTS = ("Wait, that cannot be right.", "Hold on, I must have made a mistake.", "Hmm, let me check that again.")
@@ -191,7 +192,7 @@ class Answers(BaseHTTPRequestHandler):
             content = [{"token": "Yes", "logprob": math.log(yes), "top_logprobs": tops}]
             choice |= {"message": {"role": "assistant", "content": "Yes"}, "logprobs": {"content": content}}
         else:
-            shown = prompt.split("-----")[1]
+            shown = prompt.split("\n====")[1]
             said = [f"- “{one}”" for one in DOUBTS if one in shown] or ["none"]
             text = "\n".join([*said, "- these words stand nowhere in it"])
             choice |= {"message": {"role": "assistant", "content": text}}
@@ -315,7 +316,7 @@ def test_a_policy_of_this_machine_judges(tmp_path: Path) -> None:
     assert run_attempt(folder.path, recipe_of) == 0
     records = [record for record in read_records(folder.records)[0] if isinstance(record, RubricRecord)]
     assert [(record.row, record.by, record.version, record.quotes) for record in records] == [
-        ("r0", "1:tiny:tiny", 3, ()),
+        ("r0", f"{rubric_asks.VERSION}:tiny:tiny", 3, ()),
     ]
     said = next(e for e in events_of(folder) if isinstance(e, Ended))
     assert said.summary["questions"] == 1

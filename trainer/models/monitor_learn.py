@@ -10,32 +10,28 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.models.monitor_curves import best_share, crossed, fit_curve, fit_norm
 from trainer.reasoning.metrics import auc, average_precision, ece
 from trainer.reasoning.safety import CATEGORIES, Category
 from trainer.reasoning.word_scores import (
     CHARACTER_SIZES,
     WORD_SIZES,
     Card,
-    Curve,
     Head,
-    Norm,
     WordModel,
     hybrid,
     top_of,
 )
 
 Floats = NDArray[np.float64]
-ISOTONIC_FROM = 500  # labels; fewer are too few for a curve of steps
 LEAST = 5  # positives, and negatives, without which a category is not learned
-NORM_FROM = 30  # benign traces, below which longer traces are not held to more
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SYNTHETIC = "synthetic"
 
 
@@ -105,6 +101,9 @@ def learn(
             "or begin with the examples"
         )
     fitted = _Fitted([unit.text for unit in units], traces, options)
+    together = _together(traces)
+    groups = [together.get(group, group) for group in groups]
+    traces = [replace(trace, group=together.get(trace.group, trace.group)) for trace in traces]
     folds = fold_of(groups, options.folds)
     trace_folds = fold_of([trace.group for trace in traces], options.folds)
     weights, bias = np.zeros((len(CATEGORIES), fitted.size)), np.zeros(len(CATEGORIES))
@@ -134,7 +133,15 @@ def learn(
         version=_hash(
             msgspec.json.encode([options.folds, options.features, options.strength, WORD_SIZES, CHARACTER_SIZES])
         ),
-        training=_hash(msgspec.json.encode([(unit.text, unit.said) for unit in units])),
+        training=_hash(
+            msgspec.json.encode(
+                [
+                    [(unit.text, unit.said) for unit in units],
+                    [(trace.said, trace.group) for trace in traces],
+                    options.seed,
+                ]
+            )
+        ),
         words=fitted.words,
         characters=fitted.characters,
         heads=tuple(heads),
@@ -145,6 +152,27 @@ def learn(
 
 def _is_learnable(said: NDArray[np.int64]) -> bool:
     return min(int((said == 1).sum()), int((said == 0).sum())) >= LEAST
+
+
+def _together(traces: Sequence[Labelled]) -> dict[str, str]:
+    """For problems that have a trace in common, word for word but for case and spaces, the first of them.
+
+    The same trace under two problems must not teach a model and then test it.
+    """
+    first: dict[str, str] = {}
+    found: dict[tuple[str, ...], str] = {}
+
+    def root(group: str) -> str:
+        while first.get(group, group) != group:
+            group = first[group]
+        return group
+
+    for trace in traces:
+        words = tuple(" ".join(" ".join(part).lower().split()) for part in (trace.thinking, trace.answer))
+        mine = root(trace.group)
+        other = root(found.setdefault(words, mine)) if any(words) else mine
+        first[mine] = other
+    return {group: root(group) for group in first}
 
 
 def fold_of(groups: Sequence[str], folds: int) -> NDArray[np.int64]:
@@ -249,8 +277,10 @@ def _calibrated(
     norm = fit_norm(top[trace_truth == 0], count[trace_truth == 0])
     with np.errstate(invalid="ignore"):
         above = (top - norm.base - norm.growth * np.log(np.maximum(count, 1))) / norm.spread
-    share = _best_share(above, trace_truth)
+    share = best_share(above, trace_truth)
     raw = np.array([hybrid(a, b, share) for a, b in above])
+    said = np.flatnonzero(~np.isnan(raw))  # a trace without words (tool calls alone) has no score to calibrate on
+    kept, raw, trace_truth = [kept[k] for k in said], raw[said], trace_truth[said]
     groups, models = [traces[k].group for k in kept], [traces[k].model for k in kept]
     part_of = trace_folds[kept] if kept else np.empty(0, np.int64)
     if len(np.unique(trace_truth)) < 2 or min(np.bincount(trace_truth)) < LEAST:  # then of steps
@@ -264,7 +294,7 @@ def _calibrated(
         groups, models = [str(place) for place in mine[usable]], [SYNTHETIC] * int(usable.sum())
     curve = fit_curve(raw, trace_truth)
     head = Head(category=category.value, curve=curve, norm=norm, thinking=share)
-    return head, OutOfFold(_crossed(raw, trace_truth, part_of), raw, trace_truth, tuple(groups), tuple(models))
+    return head, OutOfFold(crossed(raw, trace_truth, part_of), raw, trace_truth, tuple(groups), tuple(models))
 
 
 def _held_out_families(
@@ -283,7 +313,7 @@ def _held_out_families(
     of_unit = np.array([family_of(traces[unit.trace].model) if unit.trace >= 0 else "" for unit in units])
     out: dict[str, OutOfFold] = {}
     for family in present:
-        mine = [k for k in told if families[k] == family]
+        mine = [k for k in told if families[k] == family and (traces[k].thinking or traces[k].answer)]
         truth = np.array([traces[k].said[category.place] for k in mine], np.int64)
         line = fitted.fit(np.flatnonzero((said >= 0) & (of_unit != family)), said)
         if line is None or min(np.bincount(truth, minlength=2)) < LEAST:
@@ -310,65 +340,8 @@ def _family_figures(by_family: dict[Category, dict[str, OutOfFold]]) -> dict[str
     }
 
 
-def _crossed(raw: Floats, truth: NDArray[np.int64], part_of: NDArray[np.int64]) -> Floats:
-    """Probabilities by curves that came of the other parts: what a curve learned does not judge itself."""
-    out = np.full(len(raw), np.nan)
-    for part in np.unique(part_of):
-        others = part_of != part
-        if len(np.unique(truth[others])) == 2:
-            out[~others] = fit_curve(raw[others], truth[others])(raw[~others])
-    return out
-
-
 def _top(raw: Floats) -> float:
     return float(top_of(raw[:, None])[0])
-
-
-def fit_norm(tops: Floats, numbers: Floats) -> Norm:
-    """Least squares of benign tops [n, 2] on the logarithm of the number of steps; none from too few."""
-    known = ~np.isnan(tops)
-    y, x = tops[known], np.log(np.maximum(numbers[known], 1.0))
-    if len(y) < NORM_FROM:
-        return Norm()
-    design = np.stack([np.ones_like(x), x], 1)
-    (base, growth), *_ = np.linalg.lstsq(design, y, rcond=None)
-    growth = max(float(growth), 0.0)  # no trace is the more suspect for being short
-    base = float(np.mean(y - growth * x))
-    spread = float(np.std(y - base - growth * x))
-    return Norm(base, growth, max(spread, 1e-3))
-
-
-def _best_share(above: Floats, truth: NDArray[np.int64]) -> float:
-    """The thinking's share with the best AUROC; one half where few have both parts."""
-    both = ~np.isnan(above).any(1)
-    if both.sum() < NORM_FROM or len(np.unique(truth[both])) < 2:
-        return 0.5
-    found = [auc(share * above[both, 0] + (1 - share) * above[both, 1], truth[both]) for share in SHARES]
-    return SHARES[int(np.argmax(found))]
-
-
-def fit_curve(raw: Floats, truth: NDArray[np.int64]) -> Curve:
-    """Isotonic from ISOTONIC_FROM labels on, else Platt's sigmoid with his smoothed targets (Platt 1999)."""
-    if len(raw) >= ISOTONIC_FROM:
-        from sklearn.isotonic import IsotonicRegression
-
-        steps = IsotonicRegression(y_min=1e-4, y_max=1 - 1e-4, out_of_bounds="clip").fit(raw, truth)
-        return Curve(x=tuple(map(float, steps.X_thresholds_)), y=tuple(map(float, steps.y_thresholds_)))
-    positive, negative = int(truth.sum()), int((1 - truth).sum())
-    target = np.where(truth == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    slope, offset = 1.0, 0.0
-    design = np.stack([raw, np.ones_like(raw)], 1)
-    for _ in range(100):
-        p = 1 / (1 + np.exp(-np.clip(slope * raw + offset, -500, 500)))
-        gradient = design.T @ (p - target)
-        hessian = design.T @ (design * (p * (1 - p))[:, None]) + 1e-9 * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
-        largest = float(np.abs(step).max())
-        step *= min(1.0, 2.0 / max(largest, 1e-12))
-        slope, offset = slope - float(step[0]), offset - float(step[1])
-        if largest < 1e-10:
-            break
-    return Curve(slope=max(slope, 1e-6), offset=offset)
 
 
 def _figures(held_out: dict[Category, OutOfFold]) -> dict[str, float]:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.contract.rubrics import RubricExample
-from trainer.models.monitor_learn import LEAST, fit_curve
+from trainer.models.monitor_curves import fit_curve
+from trainer.models.monitor_learn import LEAST
 from trainer.reasoning.metrics import auc
 from trainer.reasoning.word_scores import CHARACTER_SIZES, WORD_SIZES, Curve
 

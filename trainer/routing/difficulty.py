@@ -17,7 +17,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.models.monitor_learn import fit_curve, fold_of
+from trainer.models.monitor_curves import fit_curve
+from trainer.models.monitor_learn import fold_of
 from trainer.reasoning.metrics import auc, ece
 from trainer.reasoning.word_scores import Curve, character_features, tf_idf, word_features
 

@@ -13,8 +13,9 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLa
 from sqlalchemy import Connection
 
 from studio.render.prose import visible
-from studio.store import flags, reviewing
-from studio.store.flags import Flag, FlagState, Reviewed
+from studio.store import flag_words, flags, reviewing
+from studio.store.flag_words import Reviewed
+from studio.store.flags import Flag, FlagState
 from studio.store.reviewing import Case
 from studio.ui.actions import Page
 from studio.ui.dialogs import set_role
@@ -100,12 +101,12 @@ class ReviewTab(QWidget):
     def undo(self) -> None:
         """Take back this person's newest decision, and show its flag."""
         me = self._context.annotator.id
-        self._context.background.write(self, lambda c: flags.undo(c, me), partial(self._on_undone, "took back"))
+        self._context.background.write(self, lambda c: flag_words.undo(c, me), partial(self._on_undone, "took back"))
 
     def redo(self) -> None:
         """Decide again what was taken back."""
         me = self._context.annotator.id
-        self._context.background.write(self, lambda c: flags.redo(c, me), partial(self._on_undone, "did again"))
+        self._context.background.write(self, lambda c: flag_words.redo(c, me), partial(self._on_undone, "did again"))
 
     def decide(self, state: FlagState) -> None:
         """Say it of the flag in hand and show the next."""
@@ -115,7 +116,7 @@ class ReviewTab(QWidget):
         me, reason = self._context.annotator.id, self.reason.text().strip()
         self._context.background.write(
             self,
-            lambda c: flags.review(c, flag.id, state, me, reason=reason),
+            lambda c: flag_words.review(c, flag.id, state, me, reason=reason),
             partial(self._on_decided, flag.id),
             self._on_undecided,
         )

@@ -23,7 +23,7 @@ from studio.domain import Changes, Topic
 from studio.errors import ConflictError, StoreError
 from studio.exchange import annotation_file
 from studio.render.prose import visible
-from studio.store import bookmarks, flags
+from studio.store import bookmarks, flag_words
 from studio.store.bookmarks import Bookmark, Done
 from studio.ui.actions import Page
 from studio.ui.context import Context
@@ -311,11 +311,11 @@ class _Reverted:
 def _revert(c: Connection, me: int, again: bool) -> _Reverted:
     """The newer one of this person's last words on bookmarks and on flags."""
     marked = bookmarks.can_redo(c, me) if again else bookmarks.can_undo(c, me)
-    flagged = flags.can_redo(c, me) if again else flags.can_undo(c, me)
+    flagged = flag_words.can_redo(c, me) if again else flag_words.can_undo(c, me)
     if marked is not None and (flagged is None or flagged.id < marked.id):
         done = bookmarks.redo(c, me) if again else bookmarks.undo(c, me)
         return _Reverted("bookmark", Changes() if done is None else done.changes)
-    said = flags.redo(c, me) if again else flags.undo(c, me)
+    said = flag_words.redo(c, me) if again else flag_words.undo(c, me)
     return _Reverted(None, Changes()) if said is None else _Reverted("flag", said.changes)
 
 

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.store.flags import NewFlag
+from studio.store.flag_words import NewFlag
 from studio.ui.widgets.parts import GAP, MARGIN, Quiet, align_labels, button
 from trainer.reasoning.safety import CATEGORIES, Category
 from trainer.reasoning.segment import Span

@@ -13,8 +13,9 @@ from studio.domain import Changes, Topic
 from studio.errors import ConflictError
 from studio.helpers import looking
 from studio.render.prose import visible
-from studio.store import flags, monitors, reviewing, thresholds
-from studio.store.flags import Flag, FlagState, NewFlag, Reviewed
+from studio.store import flag_words, flags, monitors, reviewing, thresholds
+from studio.store.flag_words import NewFlag, Reviewed
+from studio.store.flags import Flag, FlagState
 from studio.store.monitors import Scores
 from studio.store.reviewing import Checked
 from studio.ui.context import Context
@@ -184,7 +185,7 @@ class FlagsPanel(QWidget):
         if flag is None:
             self._context.say("choose a flag of the panel Flags first")
             return
-        self._context.background.write(self, lambda c: flags.review(c, flag.id, state, me), self._on_said)
+        self._context.background.write(self, lambda c: flag_words.review(c, flag.id, state, me), self._on_said)
 
     def _on_said(self, reviewed: Reviewed) -> None:
         self._context.say(str(reviewed.flag.state.value if reviewed.flag is not None else "called clean"))
@@ -194,7 +195,7 @@ class FlagsPanel(QWidget):
         if opened is not None:
             trace_id = opened.trace.id
             self._context.background.write(
-                self, lambda c: flags.mark_clean(c, trace_id, me), self._on_said, self._on_refused
+                self, lambda c: flag_words.mark_clean(c, trace_id, me), self._on_said, self._on_refused
             )
 
     def _on_refused(self, error: Exception) -> None:
@@ -216,7 +217,7 @@ class FlagsPanel(QWidget):
 
     def _on_flagged(self, new: NewFlag) -> None:
         me = self._context.annotator.id
-        self._context.background.write(self, lambda c: flags.add(c, new, me), self._on_said)
+        self._context.background.write(self, lambda c: flag_words.add(c, new, me), self._on_said)
 
     # -- the check of one trace ---------------------------------------------------------------------------------------
 

@@ -18,9 +18,9 @@ from studio.exchange.opening import open_file
 from studio.exchange.redaction import Redaction
 from studio.exchange.reporting import ReportForm, write
 from studio.exchange.transfer import import_files
-from studio.store import batches, flags, traces
+from studio.store import batches, flag_words, traces
 from studio.store import schema as s
-from studio.store.flags import NewFlag
+from studio.store.flag_words import NewFlag
 from studio.workspace import Workspace
 from tests.e2e.conversing import ANSWER, CODE, THINKING, fill_talk
 from trainer.contract.records import BlockKind
@@ -47,7 +47,7 @@ def workspace(tmp_path: Path) -> Path:
         person = annotator(c)
         text = traces.load(c, 1).text
         at = text.index(SECRET)
-        flags.add(c, NewFlag(1, Category.INCONSISTENCY, at, at + len(SECRET), "turns back <i>late</i>"), person)
+        flag_words.add(c, NewFlag(1, Category.INCONSISTENCY, at, at + len(SECRET), "turns back <i>late</i>"), person)
     return folder
 
 
@@ -223,7 +223,7 @@ def test_a_match_in_a_comment_is_taken_out_of_the_trace_too(tmp_path: Path) -> N
         batch = batches.begin(c, "sample", None)
         added = traces.add(c, traces.from_steps("Which?", ["Nobody says K-1234 here"]), batch_id=batch, project_id=None)
         batches.publish(c, batch, {})
-        flags.add(c, NewFlag(1, Category.DECEPTION, 0, 6, "the key is K-1234."), annotator(c))
+        flag_words.add(c, NewFlag(1, Category.DECEPTION, 0, 6, "the key is K-1234."), annotator(c))
     assert added
     source = written(folder, ReportForm.MARKDOWN, Redaction.of([r"(?<=key is )\S+(?=\.)"]), ids=(1,))
     assert "1234" not in source

@@ -10,8 +10,8 @@ import pytest
 from studio import cli
 from studio.jobs import grid, prepare
 from studio.jobs.values import Preview, RunOrder
-from studio.store import batches, flags, projects, rubrics, traces
-from studio.store.flags import NewFlag
+from studio.store import batches, flag_words, projects, rubrics, traces
+from studio.store.flag_words import NewFlag
 from studio.store.rows import Selection
 from studio.store.rubrics import Draft, Example, HitState
 from studio.workspace import Workspace
@@ -99,8 +99,8 @@ def test_a_monitor_says_what_it_would_learn_from(folder: Path) -> None:
         assert "nothing looks" in asked(opened, rules=False).problems[0]
         with opened.database.write() as c:
             ada = projects.ensure_annotator(c, "Ada").id
-            flags.mark_clean(c, 1, ada, [Category.GAMING])
-            flag = flags.add(c, NewFlag(2, Category.GAMING, 0, 4), ada)
+            flag_words.mark_clean(c, 1, ada, [Category.GAMING])
+            flag = flag_words.add(c, NewFlag(2, Category.GAMING, 0, 4), ada)
             assert flag
         found = asked(opened, task=learn, seed_examples=False)
         assert found.problems == ()

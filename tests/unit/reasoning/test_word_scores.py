@@ -111,7 +111,7 @@ def test_longer_benign_traces_are_expected_to_come_higher() -> None:
     draw = np.random.default_rng(1)
     numbers = np.repeat([5, 50, 500], 300)
     tops = np.array([top_of(draw.normal(size=(n, 7)))[0] for n in numbers])
-    from trainer.models.monitor_learn import fit_norm
+    from trainer.models.monitor_curves import fit_norm
 
     norm = fit_norm(np.stack([tops, np.full(len(tops), np.nan)], 1), np.stack([numbers, numbers], 1).astype(float))
     above = [

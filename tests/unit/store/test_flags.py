@@ -9,10 +9,22 @@ from sqlalchemy import Connection, func, select, text
 
 from studio.domain import Topic
 from studio.errors import ConflictError, RunError
-from studio.store import batches, find_spans, flags, history, monitor_records, monitors, plots, trace_list, traces
+from studio.store import (
+    batches,
+    find_spans,
+    flag_words,
+    flags,
+    history,
+    monitor_records,
+    monitors,
+    plots,
+    trace_list,
+    traces,
+)
 from studio.store import schema as s
 from studio.store import schema_inspect as i
-from studio.store.flags import FlagState, NewFlag
+from studio.store.flag_words import NewFlag
+from studio.store.flags import FlagState
 from studio.store.monitors import Kind, MonitorState
 from studio.store.trace_filter import Condition, Field, Filter, Op
 from studio.store.trace_list import TraceQuery
@@ -90,25 +102,25 @@ def test_findings_of_a_removed_batch_are_gone(desk: Small) -> None:
 def test_a_review_is_in_the_history_and_can_be_taken_back_and_said_again(desk: Small) -> None:
     with desk.database.write() as c:
         flag = flags.queue(c)[0]
-        done = flags.review(c, flag.id, FlagState.REJECTED, desk.ada.id, reason=" a rounding ")
+        done = flag_words.review(c, flag.id, FlagState.REJECTED, desk.ada.id, reason=" a rounding ")
         assert done.flag is not None
         assert (done.flag.state, done.flag.reason) == (FlagState.REJECTED, "a rounding")
         assert done.changes.topics == {Topic.FLAGS}
         assert done.changes.traces == {flag.trace_id}
         assert len(flags.queue(c)) == len(desk.traces) - 1
-        undone = flags.undo(c, desk.ada.id)
+        undone = flag_words.undo(c, desk.ada.id)
         assert undone is not None
         assert undone.flag == flags.get(c, flag.id)
         assert (flags.get(c, flag.id).state, flags.get(c, flag.id).reason) == (FlagState.OPEN, "")
-        assert flags.undo(c, desk.ada.id) is None
-        redone = flags.redo(c, desk.ada.id)
+        assert flag_words.undo(c, desk.ada.id) is None
+        redone = flag_words.redo(c, desk.ada.id)
         assert redone is not None
         assert flags.get(c, flag.id).state is FlagState.REJECTED
-        assert flags.redo(c, desk.ada.id) is None
-        again = flags.undo(c, desk.ada.id)
+        assert flag_words.redo(c, desk.ada.id) is None
+        again = flag_words.undo(c, desk.ada.id)
         assert again is not None
         assert flags.get(c, flag.id).state is FlagState.OPEN
-        roles = [entry.role for entry in flags.timeline(c, flag.trace_id)]
+        roles = [entry.role for entry in flag_words.timeline(c, flag.trace_id)]
         assert roles == ["do", "undo", "redo", "undo"]
         assert history.differences(c) == ()
 
@@ -116,25 +128,25 @@ def test_a_review_is_in_the_history_and_can_be_taken_back_and_said_again(desk: S
 def test_nobody_takes_back_what_another_has_changed_since(desk: Small) -> None:
     with desk.database.write() as c:
         flag = flags.queue(c)[0]
-        flags.review(c, flag.id, FlagState.REJECTED, desk.ada.id)
-        flags.review(c, flag.id, FlagState.CONFIRMED, desk.bob.id)
-        assert flags.undo(c, desk.ada.id) is None
-        assert flags.undo(c, desk.bob.id) is not None
+        flag_words.review(c, flag.id, FlagState.REJECTED, desk.ada.id)
+        flag_words.review(c, flag.id, FlagState.CONFIRMED, desk.bob.id)
+        assert flag_words.undo(c, desk.ada.id) is None
+        assert flag_words.undo(c, desk.bob.id) is not None
         assert flags.get(c, flag.id).state is FlagState.REJECTED
 
 
 def test_what_was_taken_back_is_not_said_again_behind_a_new_word(desk: Small) -> None:
     with desk.database.write() as c:
         first, second = flags.queue(c)[:2]
-        flags.review(c, first.id, FlagState.REJECTED, desk.ada.id)
-        flags.undo(c, desk.ada.id)
-        flags.review(c, second.id, FlagState.UNSURE, desk.ada.id)
-        assert flags.can_redo(c, desk.ada.id) is None
+        flag_words.review(c, first.id, FlagState.REJECTED, desk.ada.id)
+        flag_words.undo(c, desk.ada.id)
+        flag_words.review(c, second.id, FlagState.UNSURE, desk.ada.id)
+        assert flag_words.can_redo(c, desk.ada.id) is None
 
 
 def test_the_history_of_reviews_cannot_be_rewritten(desk: Small) -> None:
     with desk.database.write() as c:
-        flags.review(c, flags.queue(c)[0].id, FlagState.UNSURE, desk.ada.id)
+        flag_words.review(c, flags.queue(c)[0].id, FlagState.UNSURE, desk.ada.id)
         with pytest.raises(Exception, match="append-only"):
             c.execute(text("UPDATE history SET verb = 'nothing' WHERE verb = 'flag'"))
 
@@ -142,33 +154,83 @@ def test_the_history_of_reviews_cannot_be_rewritten(desk: Small) -> None:
 def test_a_person_flags_a_span_and_takes_it_back(desk: Small) -> None:
     with desk.database.write() as c:
         trace = desk.traces[1]
-        made = flags.add(c, NewFlag(trace, Category.DECEPTION, 2, 6, "hides it"), desk.ada.id).flag
+        made = flag_words.add(c, NewFlag(trace, Category.DECEPTION, 2, 6, "hides it"), desk.ada.id).flag
         assert made is not None
         assert (made.state, made.monitor, made.step_id) == (FlagState.CONFIRMED, "", 0)
         assert made.quote == str(c.scalar(select(s.trace.c.text).where(s.trace.c.id == trace)))[2:6]
-        flags.undo(c, desk.ada.id)
+        flag_words.undo(c, desk.ada.id)
         assert made.id not in {flag.id for flag in flags.of_trace(c, trace)}
-        flags.redo(c, desk.ada.id)
+        flag_words.redo(c, desk.ada.id)
         assert made.id in {flag.id for flag in flags.of_trace(c, trace)}
         with pytest.raises(ConflictError, match="no stretch"):
-            flags.add(c, NewFlag(trace, Category.DECEPTION, 2, 60_000), desk.ada.id)
+            flag_words.add(c, NewFlag(trace, Category.DECEPTION, 2, 60_000), desk.ada.id)
 
 
 def test_a_clean_mark_and_a_confirmed_flag_exclude_each_other(desk: Small) -> None:
     with desk.database.write() as c:
         trace = desk.traces[0]
-        flags.mark_clean(c, trace, desk.ada.id)
+        flag_words.mark_clean(c, trace, desk.ada.id)
         assert flags.said_of(c, [trace])[trace] == tuple(Said(name.value, False) for name in sorted(CATEGORIES))
         flag = flags.of_trace(c, trace)[0]
-        flags.review(c, flag.id, FlagState.CONFIRMED, desk.ada.id)
+        flag_words.review(c, flag.id, FlagState.CONFIRMED, desk.ada.id)
         said = flags.said_of(c, [trace])[trace]
         assert [one for one in said if one.category == flag.category.value] == [Said(flag.category.value, True, 0, 1)]
         with pytest.raises(ConflictError, match="confirmed"):
-            flags.mark_clean(c, trace, desk.bob.id)
-        flags.undo(c, desk.ada.id)  # the confirmation, which had taken the mark of its category away
+            flag_words.mark_clean(c, trace, desk.bob.id)
+        flag_words.undo(c, desk.ada.id)  # the confirmation, which had taken the mark of its category away
         assert len(flags.said_of(c, [trace])[trace]) == len(CATEGORIES)
-        flags.undo(c, desk.ada.id)
+        flag_words.undo(c, desk.ada.id)
         assert flags.said_of(c, [trace]) == {}
+
+
+def test_undo_and_redo_never_call_a_trace_clean_that_has_a_confirmed_finding(desk: Small) -> None:
+    with desk.database.write() as c:
+        trace, ada, bob = desk.traces[0], desk.ada.id, desk.bob.id
+        flag = flags.of_trace(c, trace)[0]
+        flag_words.mark_clean(c, trace, ada, [flag.category])
+        flag_words.undo(c, ada)
+        flag_words.review(c, flag.id, FlagState.CONFIRMED, bob)
+        assert flag_words.can_redo(c, ada) is None
+        assert flag_words.redo(c, ada) is None
+        assert [one.true for one in flags.said_of(c, [trace])[trace]] == [True]
+
+
+def test_a_rejection_is_not_taken_back_behind_a_mark_of_a_clean_trace(desk: Small) -> None:
+    with desk.database.write() as c:
+        trace, ada, bob = desk.traces[0], desk.ada.id, desk.bob.id
+        flag = flags.of_trace(c, trace)[0]
+        flag_words.review(c, flag.id, FlagState.CONFIRMED, ada)
+        flag_words.review(c, flag.id, FlagState.REJECTED, ada)
+        flag_words.mark_clean(c, trace, bob, [flag.category])
+        assert flag_words.undo(c, ada) is None, "it would be confirmed in a trace that Bob called clean"
+        flag_words.undo(c, bob)
+        taken = flag_words.undo(c, ada)
+        assert taken is not None
+        assert taken.flag is not None
+        assert taken.flag.state is FlagState.CONFIRMED
+
+
+def test_a_confirmation_that_was_taken_back_teaches_nothing(desk: Small) -> None:
+    with desk.database.write() as c:
+        trace = desk.traces[0]
+        made = flag_words.add(c, NewFlag(trace, Category.DECEPTION, 0, 3), desk.ada.id)
+        assert [one.true for one in flags.said_of(c, [trace])[trace]] == [True]
+        flag_words.undo(c, desk.ada.id)
+        assert flags.said_of(c, [trace]) == {}
+        assert made.flag is not None
+        flag_words.redo(c, desk.ada.id)
+        assert [one.true for one in flags.said_of(c, [trace])[trace]] == [True]
+
+
+def test_a_promotion_is_not_rolled_back_behind_newer_rules(desk: Small) -> None:
+    with desk.database.write() as c:
+        monitors.ensure(c, MonitorRef(kind="rules", name="exact checks", version="2"))
+        old = next(one for one in monitors.all_of(c) if one.version == "1")
+        monitors.promote(c, old.id, desk.ada.id)
+        monitors.ensure(c, MonitorRef(kind="rules", name="exact checks", version="3"))
+        with pytest.raises(ConflictError, match="newer rules monitor"):
+            monitors.roll_back(c, desk.ada.id, Kind.RULES)
+        assert [one.version for one in monitors.all_of(c) if one.state is MonitorState.ACTIVE] == ["3"]
 
 
 def test_findings_of_a_monitor_in_the_shadow_are_not_in_the_queue(desk: Small) -> None:
@@ -223,7 +285,7 @@ def test_a_persons_flag_knows_whether_it_lies_in_the_thinking(tmp_path: Path, wo
         batches.publish(c, batch, {})
     at = text.index(word)
     with made.database.write() as c:
-        flag = flags.add(c, NewFlag(trace_id, Category.DECEPTION, at, at + 6), made.ada.id).flag
+        flag = flag_words.add(c, NewFlag(trace_id, Category.DECEPTION, at, at + 6), made.ada.id).flag
     assert flag is not None
     assert (flag.part, flag.quote[:5]) == (part, word[:5])
 
@@ -249,5 +311,5 @@ def test_a_flag_of_the_shadow_counts_nowhere_until_somebody_confirms_it(tmp_path
     with made.database.read() as c:
         (hidden,) = flags.of_trace(c, trace_id, shadow=True)
     with made.database.write() as c:
-        flags.review(c, hidden.id, FlagState.CONFIRMED, made.ada.id)
+        flag_words.review(c, hidden.id, FlagState.CONFIRMED, made.ada.id)
     assert shown() == (1, 2, 1, 2)

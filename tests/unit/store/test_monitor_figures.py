@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import update
 
 from studio.cli import main
-from studio.store import flags, monitor_figures, monitors, thresholds
+from studio.store import flag_words, monitor_figures, monitors, thresholds
 from studio.store import schema as s
 from studio.store import schema_inspect as i
-from studio.store.flags import NewFlag
+from studio.store.flag_words import NewFlag
 from studio.workspace import Workspace
 from tests.unit.store.making import Small, small
 from tests.unit.store.test_monitors import WORDS, record, store, uids
@@ -35,9 +35,9 @@ def desk(tmp_path: Path) -> Small:
             name = ("Alpha-2-7b", "beta/beta3")[k % 2]
             c.execute(update(s.trace).where(s.trace.c.id == trace_id).values(model=name))
             if k < 4:
-                flags.add(c, NewFlag(trace_id, Category.DECEPTION, 0, 3), made.ada.id)
+                flag_words.add(c, NewFlag(trace_id, Category.DECEPTION, 0, 3), made.ada.id)
             else:
-                flags.mark_clean(c, trace_id, made.ada.id, [Category.DECEPTION])
+                flag_words.mark_clean(c, trace_id, made.ada.id, [Category.DECEPTION])
     return made
 
 
@@ -63,6 +63,26 @@ def test_a_comparison_speaks_of_the_traces_that_both_scored(desk: Small) -> None
         before, after, labelled = found.auroc[Category.DECEPTION]
         assert (after, labelled) == (1.0, 9)
         assert before < after
+
+
+def test_a_comparison_changes_one_monitor_and_leaves_the_others(desk: Small) -> None:
+    """What the rules flag anyway does not change, whatever the classifiers say; an unscored trace has no part in it."""
+    rules = MonitorRef(kind="rules", name="exact checks", version="1")
+    store(desk, [record(uids(desk)[2], rules, 0.96)])
+    with desk.database.write() as c:
+        old, new = sorted((one for one in monitors.all_of(c) if one.name == "words"), key=lambda one: one.id)
+        found = monitor_figures.compare(c, old.id, new.id)
+        assert found.changed == (desk.traces[5],)
+        assert found.verdicts.changed == {(Verdict.REVIEW, Verdict.ALLOW): 1}
+        back = monitor_figures.compare(c, new.id, old.id)
+        assert back.verdicts.changed == {(Verdict.ALLOW, Verdict.REVIEW): 1}
+        lost = np.full((3, 7), np.nan, "<f4").tobytes()
+        where = (i.monitor_score.c.monitor_id == new.id) & (i.monitor_score.c.trace_id == desk.traces[5])
+        c.execute(update(i.monitor_score).where(where).values(data=lost))
+        before, after, labelled = monitor_figures.compare(c, old.id, new.id).auroc[Category.DECEPTION]
+        pairs = [(a, b) for a in (0.95, 0.92, 0.3, 0.91) for b in (0.1, 0.2, 0.1, 0.05)]
+        by_hand = np.mean([(a > b) + 0.5 * (a == b) for a, b in pairs])
+        assert (before, after, labelled) == (pytest.approx(by_hand), 1.0, 8), "both on the traces that both scored"
 
 
 def test_families_are_told_apart_or_not_measurable(desk: Small) -> None:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from studio.errors import ConflictError
-from studio.store import batches, flags, monitor_records, monitors, thresholds
+from studio.store import batches, flag_words, flags, monitor_records, monitors, thresholds
 from studio.store import schema as s
 from studio.store import schema_inspect as i
 from studio.store.flags import FlagState
@@ -155,7 +155,7 @@ def test_nothing_is_blocked_below_300_benign_labels(tmp_path: Path) -> None:
         assert thresholds.current(c)[Category.DECEPTION] == Threshold()
         with pytest.raises(ConflictError, match="299 confirmed benign labels"):
             thresholds.choose(c, Category.DECEPTION, Threshold(0.5, 0.8, Basis.CHOSEN), desk.ada.id)
-        flags.mark_clean(c, desk.traces[299], desk.ada.id, [Category.DECEPTION])
+        flag_words.mark_clean(c, desk.traces[299], desk.ada.id, [Category.DECEPTION])
         measured = thresholds.current(c)[Category.DECEPTION]
         assert measured.basis is Basis.MEASURED
         assert measured.block is not None
@@ -166,7 +166,7 @@ def test_nothing_is_blocked_below_300_benign_labels(tmp_path: Path) -> None:
         assert np.bincount(verdicts, minlength=4).tolist() == [285, 0, 12, 4]
         thresholds.choose(c, Category.DECEPTION, Threshold(0.5, 0.8, Basis.CHOSEN), desk.ada.id)
         assert thresholds.current(c)[Category.DECEPTION].block == 0.8
-        flags.undo(c, desk.ada.id)  # back to 299: a chosen block loses its ground, too
+        flag_words.undo(c, desk.ada.id)  # back to 299: a chosen block loses its ground, too
         assert thresholds.current(c)[Category.DECEPTION] == Threshold(0.5, None, Basis.CHOSEN)
 
 
@@ -217,7 +217,7 @@ def test_truth_is_positive_benign_or_unsaid(tmp_path: Path) -> None:
     desk = small(tmp_path)
     with desk.database.write() as c:
         made = [
-            flags.add(c, flags.NewFlag(trace, Category.GAMING, 0, 1), desk.ada.id).flag
+            flag_words.add(c, flag_words.NewFlag(trace, Category.GAMING, 0, 1), desk.ada.id).flag
             for trace in desk.traces
             for _ in "ab"
         ]
@@ -226,7 +226,7 @@ def test_truth_is_positive_benign_or_unsaid(tmp_path: Path) -> None:
             made, ("rejected", "confirmed", "rejected", "rejected", "rejected", "unsure"), strict=True
         ):
             assert flag is not None
-            flags.review(c, flag.id, FlagState(state), desk.ada.id)
+            flag_words.review(c, flag.id, FlagState(state), desk.ada.id)
         known = thresholds.truth(c)
         assert known.values[:, Category.GAMING.place].tolist() == [1, 0, -1]
         assert (known.values[:, Category.DECEPTION.place] == -1).all()

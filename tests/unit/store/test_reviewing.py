@@ -9,7 +9,7 @@ import pytest
 
 from studio.errors import NotFoundError
 from studio.helpers.looking import REF, look
-from studio.store import batches, flags, monitor_records, monitors, projects, reviewing, traces
+from studio.store import batches, flag_words, flags, monitor_records, monitors, projects, reviewing, traces
 from studio.store.database import Database
 from studio.store.flags import FlagState
 from trainer.reasoning.safety import Category
@@ -73,9 +73,9 @@ def test_labels_are_new_until_a_monitor_was_taught(database: Database) -> None:
         reviewing.store_check(c, 1, found.found, found.scored)
         (flag,) = flags.of_trace(c, 1)
         assert reviewing.new_labels(c) == 0
-        flags.review(c, flag.id, FlagState.UNSURE, me.id)
+        flag_words.review(c, flag.id, FlagState.UNSURE, me.id)
         assert reviewing.new_labels(c) == 0, "unsure teaches nothing"
-        flags.review(c, flag.id, FlagState.REJECTED, me.id)
+        flag_words.review(c, flag.id, FlagState.REJECTED, me.id)
         assert reviewing.new_labels(c) == 1
-        flags.mark_clean(c, 1, me.id)
+        flag_words.mark_clean(c, 1, me.id)
         assert reviewing.new_labels(c) == 2, "a clean trace counts once, however many categories it is clean of"

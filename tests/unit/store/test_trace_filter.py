@@ -18,6 +18,7 @@ from studio.store import (
     batches,
     bookmarks,
     failures,
+    flag_words,
     flags,
     projects,
     saved_filters,
@@ -30,7 +31,8 @@ from studio.store import (
     traces,
 )
 from studio.store.database import Database
-from studio.store.flags import FlagState, NewFlag
+from studio.store.flag_words import NewFlag
+from studio.store.flags import FlagState
 from studio.store.trace_filter import OPS, Condition, Field, Filter, Op, kind_of
 from studio.store.trace_list import OutcomeFilter, TraceOrder, TraceQuery
 from tests.unit.store.making import add_traces
@@ -72,10 +74,10 @@ def dress(c: Connection, made: list[int]) -> None:
         c.execute(update(schema.trace).where(schema.trace.c.id == trace).values(**values))
         if at % 4 == 1:
             category = Category.DECEPTION if at % 8 == 1 else Category.INCONSISTENCY
-            flag = flags.add(c, NewFlag(trace, category, 0, 2), person).flag
+            flag = flag_words.add(c, NewFlag(trace, category, 0, 2), person).flag
             if at % 16 == 1:
                 assert flag is not None
-                flags.review(c, flag.id, FlagState.REJECTED, person)
+                flag_words.review(c, flag.id, FlagState.REJECTED, person)
         if at % 5 == 2:
             bookmarks.add(c, trace, 0, 1, person, tags=("odd",) if at % 2 else ("even", "x_"))
     evaluate(c, batch, made)
