@@ -14,7 +14,7 @@ import msgspec
 
 from studio.errors import RunError
 from studio.exchange.telling import CANCELLED, Stop, cancellable
-from studio.jobs import shipped
+from studio.jobs import shipped, taught
 from studio.jobs.asking import SEARCHES, Answered, Asking, Question, Way, answer_of, asking_of
 from studio.jobs.service import Jobs
 from studio.jobs.streams import Streamed
@@ -36,7 +36,7 @@ def ask(args: argparse.Namespace) -> int:
         jobs = Jobs(workspace, interpreter=Settings.load().interpreter or None)
         jobs.start()
         try:
-            asking = asking_of(_with_shipped(workspace, question))
+            asking = asking_of(_kept_to_taught(workspace, _with_shipped(workspace, question)))
             shown = None if args.json else Shown(asking.watched)
             began = time.monotonic()
             reply = _wait(jobs, asking, args.device, shown, stop)
@@ -159,6 +159,15 @@ def _with_shipped(workspace: Workspace, question: Question) -> Question:
     like = shipped.EXAMPLES[0].problem
     sys.stderr.write(f'steplens: no --model is named, so {names} answers; it knows problems like "{like}" alone\n')
     return found
+
+
+def _kept_to_taught(workspace: Workspace, question: Question) -> Question:
+    """With as much thinking as the policy was taught, where nobody says how much; another grant is said."""
+    with workspace.database.read() as c:
+        kept, said = taught.kept_to(c, question)
+    if said:
+        sys.stderr.write(f"steplens: {said}\n")
+    return kept
 
 
 def _misspelt(workspace: Workspace, question: Question, error: str) -> str:

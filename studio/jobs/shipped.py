@@ -27,6 +27,8 @@ class Example:
 
 
 POLICY, PRM = "Tiny policy", "Tiny PRM"
+THINKING = (24, 96)
+"""Least and most tokens of thinking that the policy was taught to hear (budget_low and budget_high of its run)."""
 EXAMPLES = (
     Example("Which of 6, 9, 12, 7, 8, 19 becomes 10? Subtract 4. Double it.", "9"),
     Example("Which of 18, 13, 17, 10, 19, 15 becomes 10? Subtract 9. Add 4.", "15"),
@@ -49,6 +51,11 @@ def ensure(workspace: Workspace) -> Shipped:
     """Copy the models into the workspace where they are not there yet. Raises RunError when the app came without."""
     made = {name: _one(workspace, name, kind, folder) for name, kind, folder in _FOLDERS}
     return Shipped(made[POLICY], made[PRM])
+
+
+def is_policy(model: StoredModel) -> bool:
+    """Whether this is the policy that travels with the app, as it came."""
+    return model.run_id is None and model.name == POLICY and model.folder == f"models/policy-{model.checksum[:12]}"
 
 
 def _one(workspace: Workspace, name: str, kind: str, folder: str) -> StoredModel:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import resources
 from studio.jobs.roles import Role, find_model
-from studio.jobs.shipped import EXAMPLES, ensure
+from studio.jobs.shipped import EXAMPLES, THINKING, ensure
 from studio.store import models
 from studio.workspace import Workspace
 from trainer.contract.records import Split
@@ -37,6 +37,14 @@ def test_they_are_small_and_say_who_they_are() -> None:
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) < 5_000_000
     assert {file.parent.name for file in files if file.name == "MODEL_CARD.md"} == {"policy", "prm"}
+
+
+def test_the_policy_says_how_long_it_was_taught_to_think() -> None:
+    card = (Path(resources.__file__).parent / "models" / "policy" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert [f"| budget_{end} | {value} |" in card for end, value in zip(("low", "high"), THINKING, strict=True)] == [
+        True,
+        True,
+    ]
 
 
 def test_the_examples_are_problems_of_its_kind() -> None:
