@@ -151,10 +151,10 @@ def _revert(c: Connection, annotator_id: int, roles: tuple[str, ...], role: str)
     return changed(Topic.MONITORS)
 
 
-def log(c: Connection, limit: int = 200) -> tuple[Entry, ...]:
-    """Every change of thresholds, newest first."""
+def log(c: Connection) -> tuple[Entry, ...]:
+    """Every change of thresholds, newest first; none is left out."""
     h = s.history.c
-    rows = c.execute(select(s.history).where(h.verb == VERB).order_by(h.id.desc()).limit(limit))
+    rows = c.execute(select(s.history).where(h.verb == VERB).order_by(h.id.desc()))
     return tuple(Entry(**row._mapping) for row in rows)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from studio.ui.evaluate.order_dialog import MonitorRunDialog
 from tests.e2e import monitoring
 from tests.e2e.seat import Seat
 from trainer.contract.specs.monitor import MonitorTask
-from trainer.reasoning.safety import Category
+from trainer.reasoning.safety import Category, Threshold
 
 KEY = Category.INCONSISTENCY
 
@@ -53,6 +54,13 @@ def test_a_threshold_is_previewed_kept_logged_and_undone(qtbot: QtBot, tmp_path:
             seat.picture(f"monitors-{theme}")
         with seat.context.workspace.database.read() as c:
             assert thresholds.log(c) == (), "dragging stores nothing"
+        newer = replace(tab.desk, thresholds=tab.desk.thresholds.having(KEY, Threshold(0.8)))
+        panel.show_desk(newer)  # something came in while the preview is open, and what is in force was measured anew
+        assert (row.stored.review, row.wanted.review) == (0.8, 0.15)
+        assert panel.preview_of is not None
+        assert panel.preview_of.changes == int(((scores >= np.float32(0.15)) & ~(scores >= np.float32(0.8))).sum())
+        panel.show_desk(tab.desk)
+        assert (row.stored.review, row.wanted.review) == (0.9, 0.15)
         seat.press("Ctrl+Return", on=tab)
         seat.wait(lambda: "review 0.150" in panel.log.item(0).text())
         assert panel.log.item(0).text().endswith("Ada: thinking and answer differ: default → review 0.150")

@@ -73,7 +73,7 @@ class ThresholdRow(QWidget):
         return (self.wanted.review, self.wanted.block) != (self.stored.review, self.stored.block)
 
     def show_stored(self, threshold: Threshold, scored: Scores, truth: Truth) -> None:
-        """What is in force, and the labelled scores that it is read against."""
+        """What is in force, and the labelled scores that it is read against; what is being moved stays as it is."""
         place = self.category.place
         said, ids = truth.values[:, place], truth.trace_ids
         values = {value: scored.only(ids[said == value].tolist()).scores[:, place] for value in (0, 1)}
@@ -82,7 +82,7 @@ class ThresholdRow(QWidget):
         self.block.setEnabled(enough)
         self.block_field.setEnabled(enough)
         self._count = int((said == 0).sum())
-        keep = self.is_moved and threshold == self.stored
+        keep = self.is_moved
         self.stored = threshold
         if not keep:
             self.wanted = threshold

@@ -118,6 +118,7 @@ class ThresholdsPanel(QWidget):
 
     def _on_reset(self, category: Category) -> None:
         me = self._context.annotator.id
+        self.rows[category].back()
         self._context.background.write(
             self, lambda c: thresholds.choose(c, category, None, me), lambda _changes: self.kept.emit()
         )

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from studio.errors import ConflictError
-from studio.store import batches, flag_words, flags, monitor_records, monitors, thresholds
+from studio.store import batches, flag_words, monitor_records, monitors, thresholds
 from studio.store import schema as s
 from studio.store import schema_inspect as i
 from studio.store.flags import FlagState
@@ -211,6 +211,38 @@ def test_a_threshold_that_was_taken_back_is_set_again(tmp_path: Path) -> None:
         thresholds.undo(c, desk.bob.id)
         thresholds.choose(c, Category.INCONSISTENCY, first, ada)
         assert thresholds.redo(c, ada) is None, "Ada has done something new"
+
+
+def test_undo_and_redo_of_a_chain_of_thresholds_come_back_step_by_step_and_the_log_is_whole(tmp_path: Path) -> None:
+    desk = small(tmp_path)
+    moves = [(Category.DECEPTION, 0.8), (Category.GAMING, 0.7), (Category.DECEPTION, 0.6), (Category.GAMING, None)]
+    with desk.database.write() as c:
+        stands = []
+        for category, review in moves:
+            stands.append(thresholds.current(c).of)
+            thresholds.choose(c, category, None if review is None else Threshold(review), desk.ada.id)
+        last = thresholds.current(c).of
+        for _ in range(3):
+            for before in reversed(stands):
+                assert thresholds.undo(c, desk.ada.id) is not None
+                assert thresholds.current(c).of == before
+            assert thresholds.undo(c, desk.ada.id) is None
+            for after in (*stands[1:], last):
+                assert thresholds.redo(c, desk.ada.id) is not None
+                assert thresholds.current(c).of == after
+            assert thresholds.redo(c, desk.ada.id) is None
+        assert len(thresholds.log(c)) == 4 + 3 * 8
+        for number in range(250):
+            thresholds.choose(c, Category.EVASION, Threshold(0.5 + number / 1000), desk.ada.id)
+        assert len(thresholds.log(c)) == 4 + 3 * 8 + 250
+
+
+def test_a_preview_blocks_nothing_that_would_not_be_blocked(tmp_path: Path) -> None:
+    desk = small(tmp_path)
+    store(desk, [record(uids(desk)[0], RULES, 0.95)])
+    with desk.database.read() as c:
+        told = thresholds.preview(c, Category.DECEPTION, Threshold(0.5, 0.6))
+        assert (told.changes, told.after[Verdict.BLOCK]) == (0, 0)
 
 
 def test_truth_is_positive_benign_or_unsaid(tmp_path: Path) -> None:
