@@ -105,8 +105,8 @@ def _put_detail(composer: Composer, detail: Json, said: set[str]) -> None:
             if text not in said and text not in "".join(said):
                 composer.lift(detail, key, kind)
             return
-    if isinstance(detail.get("data"), str):
-        composer.say(hidden("encrypted thinking", detail["data"]), BlockKind.REDACTED)
+    if isinstance(detail.get("data"), str) or str(detail.get("type")).endswith("encrypted"):
+        composer.say(hidden("encrypted thinking", detail.get("data")), BlockKind.REDACTED)
 
 
 def put_calls(composer: Composer, message: Json) -> None:
@@ -168,7 +168,7 @@ def _put_thinking(composer: Composer, part: Json, resolve: Resolve) -> None:
         put = composer.lift(*resolve(part, "summary"), BlockKind.SUMMARY) is not None
     elif isinstance(summary, list):
         put = _put_list(composer, summary, BlockKind.SUMMARY)
-    if isinstance(said, str) and hidden_payload:
+    if hidden_payload and (isinstance(said, str) or said is None):
         composer.say(hidden("redacted thinking", said), BlockKind.REDACTED)
         put = True
     elif isinstance(said, str):

@@ -19,6 +19,7 @@ from studio.exchange.inspect_log import MOST_TOGETHER, joined
 from studio.exchange.reading import BrokenRecord, Read, parse, text_of
 
 DONE = "[DONE]"  # the last line of a stream of chunks
+NO_END = "a stream in which no response comes to its end: it may have been cut off"
 UNKNOWN_EVENT = "events of unknown kinds in a stream: kept, not shown"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -128,11 +129,13 @@ def _read_stream(place: Place, told: Told) -> list[Result]:
             refused.append(Refusal(line, "", value.what, value.remedy))
         else:
             events.append({"event": name, "data": value} if name else {"data": value})
+    said = [event["data"] for event in events if isinstance(event["data"], dict)]
     try:
-        read = formats.read_stream([event["data"] for event in events if isinstance(event["data"], dict)])
+        read = formats.read_stream(said)
     except BrokenRecord as error:
         return [*refused, Refusal(1, "", error.what, error.remedy)]
     traps += [UNKNOWN_EVENT for event in events if not _is_known(event["data"])]
+    traps += [] if formats.has_ended(said) else [NO_END]
     if not read.traces:
         refused.append(Refusal(1, "", "no known events in the stream", f"looked for {formats.LOOKED_FOR}"))
         return refused

@@ -41,6 +41,9 @@ LOOKED_FOR = (
 )
 
 
+_LAST = ("message_stop", "response.completed", "response.incomplete", "response.failed")  # events of a stream
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """What all records of a file share: a log's header, what fields of unknown records mean, how traces are cut."""
@@ -94,6 +97,16 @@ def read_stream(events: Sequence[Json]) -> Read:
             if mine:
                 traces += reader(mine, taken, len(traces), 1)
     return Read(tuple(traces), taken)
+
+
+def has_ended(events: Sequence[Json]) -> bool:
+    """Whether any of a stream's events says that a response is over."""
+    for event in events:
+        choices = event.get("choices")
+        said = choices if isinstance(choices, list) else []
+        if event.get("type") in _LAST or any(isinstance(one, dict) and one.get("finish_reason") for one in said):
+            return True
+    return False
 
 
 @contextmanager

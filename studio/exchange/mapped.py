@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from studio.errors import SteplensError
-from studio.exchange.foreign import Composer, Json
+from studio.exchange.chat_messages import is_message, put_message
+from studio.exchange.foreign import Composer, Json, shown
 from studio.exchange.reading import Read, budget_of, finished, outcome_of
 from trainer.contract.records import BlockKind
 from trainer.reasoning.segment import Span, segment
 
 FORMAT = "mapped"
+PROBLEM, THINKING = "problem", "thinking"  # fields that may be lists too
 _NAMES: dict[str, tuple[str, ...]] = {
     "response": ("raw_output", "full_response", "completion", "generation", "model_output", "trace", "solution"),
     "thinking": (
@@ -86,9 +88,11 @@ def guess(records: Sequence[Json]) -> FieldMap:
     for field, names in _NAMES.items():
         for name in names:
             value = keys.get(name)
-            if value is None or name in found.values() or (field in texts and not isinstance(value, str)):
+            if value is None or name in found.values():
                 continue
-            if field == "steps" and not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
+            if field in texts and not (isinstance(value, str) or _is_said(field, value)):
+                continue
+            if field == "steps" and not _are_texts(value):
                 continue
             found[field] = name
             break
@@ -124,15 +128,18 @@ def read(value: Json, mapping: FieldMap, line: int = 0) -> Read:
     composer = Composer()
     for role, name in (("system", mapping.system), ("user", mapping.problem)):
         place = _at(value, name)
-        if place is not None and isinstance(place[0][place[1]], str) and place[0][place[1]]:
+        if place is not None and _is_said(PROBLEM, place[0][place[1]]):
+            for message in place[0][place[1]]:
+                put_message(composer, message)
+        elif place is not None:
             composer.begin(role)
-            composer.lift(*place, BlockKind.OTHER)
+            _put(composer, place, BlockKind.OTHER)
     at = _said(value, mapping.at)
     composer.begin("assistant", at=at if isinstance(at, str) else None)
     for name, kind in ((mapping.thinking, BlockKind.THINKING), (mapping.answer, None), (mapping.response, None)):
         place = _at(value, name)
-        if place is not None and isinstance(place[0][place[1]], str):
-            composer.lift(*place, kind) if kind else composer.respond(*place)
+        if place is not None:
+            _put(composer, place, kind)
     steps = _said(value, mapping.steps)
     given = [
         span
@@ -152,6 +159,29 @@ def read(value: Json, mapping: FieldMap, line: int = 0) -> Read:
         line=line,
     )
     return Read((trace,), composer.taken)
+
+
+def _put(composer: Composer, place: tuple[Any, object], kind: BlockKind | None) -> None:
+    """Put what a field says: a text, several, or a value that is none as its JSON; `kind` None: a response."""
+    value = place[0][place[1]]
+    if isinstance(value, str):
+        composer.lift(*place, kind) if kind else composer.respond(*place)
+    elif _are_texts(value):
+        for index in range(len(value)):
+            composer.lift(value, index, kind or BlockKind.ANSWER)
+    elif not isinstance(value, bool):
+        composer.say(shown(value), kind or BlockKind.ANSWER)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
+
+
+def _is_said(field: str, value: object) -> bool:
+    """Whether a list says what a field means: thinking in pieces, or a problem as the messages that ask it."""
+    if field == PROBLEM:
+        return isinstance(value, list) and bool(value) and all(map(is_message, value))
+    return field == THINKING and _are_texts(value)
 
 
 def _steps(composer: Composer, given: Sequence[Span]) -> tuple[Span, ...]:

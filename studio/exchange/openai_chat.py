@@ -35,7 +35,7 @@ def read(value: Json, line: int = 0) -> Read:
             put_messages(composer, exchange.request.get("messages"))
             message = choice.get("message")
             if isinstance(message, dict):
-                put_message(composer, message, role="" if "role" in message else ASSISTANT)
+                put_message(composer, message, role="" if message.get("role") else ASSISTANT)
             elif isinstance(choice.get("text"), str):
                 composer.begin(ASSISTANT)
                 composer.respond(choice, "text")

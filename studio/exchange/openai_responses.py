@@ -85,8 +85,8 @@ def _put_items(composer: Composer, items: Sequence[object]) -> None:
     for item in items:
         if not isinstance(item, dict):
             continue
-        kind = str(item.get("type") or "message")
-        if kind == "message" or is_message(item):
+        kind = str(item.get("type") or "")
+        if kind == "message" or is_message(item) or (not kind and ("role" in item or "content" in item)):
             if item.get("role") == ASSISTANT and speaking:
                 put_content(composer, item, ASSISTANT)
             else:

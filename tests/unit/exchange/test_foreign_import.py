@@ -369,3 +369,24 @@ def test_harmony_is_split_as_its_source_splits_it(data_dir: Path) -> None:
         }
         assert found["thinking"].strip() == (record["thinking"] or "").strip()
         assert found["answer"].strip() == (record["output"] or "").strip()
+
+
+def test_fields_that_are_no_texts_are_shown(workspace: Workspace, tmp_path: Path) -> None:
+    asked = [{"role": "system", "content": "s"}, {"role": "user", "content": "2 + 2?"}]
+    rows: list[dict[str, Any]] = [
+        {"prompt": "2 + 2?", "thinking": "two and two", "response": "4"},
+        {"prompt": asked, "thinking": ["two", "and two"], "response": 4},
+        {"prompt": {"x": 1}, "thinking": False, "response": {"y": None}},
+    ]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert import_files(workspace, [path]).broken == 0
+    with workspace.database.read() as c:
+        found = c.execute(select(s.trace.c.text, s.problem.c.prompt).join(s.problem).order_by(s.trace.c.id)).all()
+    assert [tuple(row) for row in found] == [
+        ("2 + 2?\n\ntwo and two\n\n4", "2 + 2?"),
+        ("s\n\n2 + 2?\n\ntwo\n\nand two\n\n4", "2 + 2?"),
+        ('{"x": 1}\n\n{"y": null}', '{"x": 1}'),
+    ]
+    path.write_text("\n".join(map(json.dumps, [{"prompt": asked, "response": "4"}] * 2)))
+    assert [trace.problem for trace in opening.open_file(path).traces(0)] == ["2 + 2?"]

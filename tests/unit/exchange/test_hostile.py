@@ -369,3 +369,12 @@ def test_attachments_and_pools_that_lead_nowhere(workspace: Workspace, tmp_path:
     assert (report.imported, report.broken, report.rows) == (2, 0, 3)
     assert report.traps == {"records without a conversation, kept": 1}
     assert "attachment://none" in texts(workspace)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_stream_that_was_cut_off_says_so(workspace: Workspace, tmp_path: Path, *, ends: bool) -> None:
+    choice = {"index": 0, "delta": {"content": "4"}, "finish_reason": "stop" if ends else None}
+    path = tmp_path / "a.sse"
+    path.write_text(f"data: {json.dumps({'object': 'chat.completion.chunk', 'choices': [choice]})}\n\n")
+    report = import_files(workspace, [path])
+    assert (report.traces, any("may have been cut off" in trap for trap in report.traps)) == (1, not ends)

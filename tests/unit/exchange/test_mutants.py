@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from studio.errors import ImportFormatError
-from studio.exchange import file_records, files, skeleton
+from studio.exchange import file_records, files, opening, skeleton
 from studio.exchange.archive import Archive
 from studio.exchange.files import Kind, Refusal, Result
 from studio.exchange.foreign_writer import ReadyRecord
@@ -160,3 +160,28 @@ def whole(trace: Any) -> None:
         if isinstance(value, str):
             value.encode()
         assert value is None or isinstance(value, str) or -(2**63) <= value < 2**63
+
+
+HIDDEN = "[encrypted thinking]"
+RESPONSE = {"object": "response", "output": [{"encrypted_content": "gA"}, {"type": "message", "content": "4"}]}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"choices": [{"message": {"role": None, "content": "4", "reasoning": "two"}}]}, ["two", "4"]),
+        (
+            {"choices": [{"message": {"content": "4", "reasoning_details": [{"type": "reasoning.encrypted"}]}}]},
+            [HIDDEN, "4"],
+        ),
+        (
+            {"messages": [{"role": "assistant", "content": [{"type": "reasoning", "redacted": True}, "4"]}]},
+            ["[redacted thinking]", "4"],
+        ),
+        (RESPONSE, ["[content of an unknown kind]", "4"]),
+    ],
+)
+def test_thinking_without_its_words_is_shown_as_such(tmp_path: Path, row: dict[str, object], said: list[str]) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(row))
+    assert opening.open_file(path).traces(0)[0].text == "\n\n".join(said)
