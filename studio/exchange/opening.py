@@ -100,30 +100,35 @@ class Opened:
     rows: tuple[SampleRow, ...]
     _places: list[tuple[int, int]] = field(default_factory=list)
     _records: list[Any] = field(default_factory=list)
+    _within: list[tuple[int, int | None]] = field(default_factory=list)
 
     def traces(self, index: int) -> tuple[ForeignTrace, ...]:
-        """The traces of one row. Raises ImportFormatError, for a file that has changed meanwhile, too."""
+        """The trace of one row; of a line that was not looked into, all. Raises ImportFormatError, also for a file that
+        has changed meanwhile.
+        """
         source = self.source
+        record, within = self._within[index] if self._within else (index, None)
         try:
             if source.kind is Kind.ARCHIVE:
                 log = InspectLog.open(source.path)
                 with log.archive:
                     value: Any = log.read(self.rows[index].member)
             elif source.kind is Kind.LINES:
-                start, length = self._places[index]
+                start, length = self._places[record]
                 with source.path.open("rb") as stream:
                     stream.seek(start)
                     value = parse(stream.read(length))
             elif source.kind is Kind.STREAM:
                 return formats.read_stream(self._records).traces[index : index + 1]
             else:
-                value = self._records[index]
-            return formats.read(value, source.told, index + 1).traces
+                value = self._records[record]
+            found = formats.read(value, source.told, record + 1).traces
+            return found if within is None else found[within : within + 1]
         except BrokenRecord as error:
-            raise ImportFormatError(source.path, index + 1, error.what, error.remedy) from error
+            raise ImportFormatError(source.path, record + 1, error.what, error.remedy) from error
         except KeyError as error:
             raise ImportFormatError(
-                source.path, index + 1, "it is not there any more", "open the file again"
+                source.path, record + 1, "it is not there any more", "open the file again"
             ) from error
         except OSError as error:
             raise ImportFormatError(source.path, 0, f"cannot be read ({error.strerror})", "check the path") from error
@@ -147,7 +152,9 @@ def open_file(path: Path, words: tuple[str, ...] = ()) -> Opened:
             return Opened(source, rows, _records=events)
         _, records = files.parts_of(parse(data))
         values = [value for _, value in records]
-        return Opened(source, tuple(_titled(source, at, value) for at, value in enumerate(values)), _records=values)
+        opened = Opened(source, (), _records=values)
+        opened.rows = tuple(row for at, value in enumerate(values) for row in _titled(opened, at, str(at + 1), value))
+        return opened
     except BrokenRecord as error:
         raise ImportFormatError(path, 1, error.what, error.remedy) from error
     except OSError as error:
@@ -155,27 +162,36 @@ def open_file(path: Path, words: tuple[str, ...] = ()) -> Opened:
 
 
 def _open_lines(source: Source) -> Opened:
-    places, rows = list[tuple[int, int]](), list[SampleRow]()
+    opened, rows = Opened(source, ()), list[SampleRow]()
     at = 0
     with source.path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             start, at = at, at + len(line)
             if not line.strip():
                 continue
-            places.append((start, len(line)))
+            opened._places.append((start, len(line)))
+            place = len(opened._places) - 1
             if len(rows) < TITLED:
-                rows.append(_titled(source, number - 1, files.parsed(line)))
+                rows += _titled(opened, place, str(number), files.parsed(line))
             else:
                 rows.append(SampleRow(str(number), 1, ""))
-    return Opened(source, tuple(rows), places)
+                opened._within.append((place, None))
+    opened.rows = tuple(rows)
+    return opened
 
 
-def _titled(source: Source, at: int, value: object) -> SampleRow:
+def _titled(opened: Opened, record: int, name: str, value: object) -> list[SampleRow]:
+    """A row for each trace of a record; one that says so where there is none, or none can be read."""
     try:
-        traces = formats.read(value, source.told, at + 1).traces
+        found = formats.read(value, opened.source.told, record + 1).traces
     except BrokenRecord as error:
-        return SampleRow(str(at + 1), 1, "", error=f"{error.what}; {error.remedy}")
-    return _row(str(at + 1), traces[0]) if traces else SampleRow(str(at + 1), 1, "", "no conversation")
+        opened._within.append((record, None))
+        return [SampleRow(name, 1, "", error=f"{error.what}; {error.remedy}")]
+    if not found:
+        opened._within.append((record, None))
+        return [SampleRow(name, 1, "", "no conversation")]
+    opened._within += [(record, within) for within in range(len(found))]
+    return [_row(name, trace) for trace in found]
 
 
 def _row(name: str, trace: ForeignTrace) -> SampleRow:

@@ -52,6 +52,8 @@ def test_there_is_a_fixture_of_every_shape() -> None:
 @each_fixture
 def test_its_messages_and_blocks(name: str) -> None:
     opened = opening.open_file(FOLDER / name)
+    talks = [row for row in opened.rows if row.title != "no conversation"]
+    assert len(talks) == len(EXPECTED[name]), "a row a trace, whatever holds several"
     found = [trace for at in range(len(opened.rows)) for trace in opened.traces(at)]
     said = [
         [[m.role, *([b.kind.value, trace.text[b.start : b.end]] for b in m.blocks)] for m in trace.messages]
