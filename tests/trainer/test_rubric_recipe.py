@@ -191,6 +191,8 @@ class Answers(BaseHTTPRequestHandler):
             tops = [{"token": "Yes", "logprob": math.log(yes)}, {"token": "No", "logprob": math.log(0.9 - yes)}]
             content = [{"token": "Yes", "logprob": math.log(yes), "top_logprobs": tops}]
             choice |= {"message": {"role": "assistant", "content": "Yes"}, "logprobs": {"content": content}}
+        elif asked["model"] == "refuses once" and "Question 5?" in prompt:
+            choice |= {"message": {"role": "assistant", "content": "I'm sorry, but I can't help with that."}}
         else:
             shown = prompt.split("\n====")[1]
             said = [f"- “{one}”" for one in DOUBTS if one in shown] or ["none"]
@@ -250,8 +252,10 @@ def test_several_questions_at_once_find_what_one_by_one_finds(workspace: Workspa
     assert sum(len(quotes) for _, quotes in made[0]) == 4
 
 
-def test_a_row_that_fails_leaves_the_others(workspace: Workspace, address: str) -> None:
-    folder = go(workspace, by="judge", judge_url=address, judge_model="partly")
+@pytest.mark.parametrize("model", ["partly", "refuses once"])
+def test_a_row_that_fails_leaves_the_others(workspace: Workspace, address: str, model: str) -> None:
+    """A request that fails, and a judge that refuses: neither has found nothing."""
+    folder = go(workspace, by="judge", judge_url=address, judge_model=model)
     notices = [event for event in events_of(folder) if isinstance(event, Notice) and event.code == "judge_failed"]
     assert len(notices) == 1
     assert len(read_records(folder.records)[0]) == 17

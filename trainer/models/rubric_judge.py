@@ -9,7 +9,7 @@ from trainer.contract.events import Level
 from trainer.contract.records import InputRow
 from trainer.contract.rubrics import RubricCard, RubricQuote
 from trainer.contract.specs.rubric import RubricSpec
-from trainer.models.endpoint import EndpointError
+from trainer.models.endpoint import EndpointError, RefusedError
 from trainer.models.speakers import Check, Speaker, speaker_of
 from trainer.reasoning import rubric_asks
 from trainer.reasoning.judging import QUOTES_TOKENS
@@ -17,6 +17,7 @@ from trainer.reasoning.monitor_looks import text_of
 from trainer.reasoning.segment import Span
 from trainer.runtime.worker import RunFailed, Worker
 
+SHOWN = 80  # characters of a refusal in a message
 WHY = "a judge says that it shows this"
 
 
@@ -112,6 +113,9 @@ class RubricJudge:
             row.waits -= 1
             if isinstance(reply, EndpointError):
                 row.error = row.error or reply
+                continue
+            if rubric_asks.refuses(reply):
+                row.error = row.error or RefusedError(f"the judge refused: {' '.join(reply.split())[:SHOWN]!r}")
                 continue
             said = rubric_asks.passages_in(reply, row.text, window)
             self.made_up += said.made_up

@@ -22,6 +22,9 @@ SHOWN_QUOTE = 200  # characters that a passage has: an assumption
 ASKED_QUOTES = 1.0  # passages a trace that are asked about, on average: an assumption, and named as one
 QUESTION_SECONDS = 2.0  # of a model behind an address that nobody has timed yet
 _LINE = re.compile(r"^\s*(?:[-*•]|\d+[.):])\s*(?P<quote>\S.*)$", re.MULTILINE)
+_REFUSES = re.compile(
+    r"\W*(?:I(?:['’]m| am) (?:sorry|unable|not able)|sorry\b|I (?:can['’]t|cannot|won['’]t))", re.IGNORECASE
+)
 _MARKS = "«»\"'“”‘’` "
 
 __all__ = ["Passages", "cost", "extraction_prompt", "passages_in", "verdict_prompt", "windows"]
@@ -63,6 +66,11 @@ def passages_in(reply: str, text: str, window: Span) -> Passages:
             start = window.start + span.start
             found.setdefault(start, Span(start, window.start + span.end))
     return Passages(tuple(found.values()), made_up)
+
+
+def refuses(reply: str) -> bool:
+    """Whether a reply refuses or apologises instead of naming passages: then nothing was judged."""
+    return _REFUSES.match(reply) is not None and not _LINE.search(reply)
 
 
 def verdict_prompt(card: RubricCard, problem: str, quote: str) -> str:
