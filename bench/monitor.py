@@ -106,17 +106,23 @@ def first_move(folder: Path) -> None:
     assert studio.open(folder / "w")
     assert studio.window is not None
     studio.context.show_page(Page.EVALUATE)
-    panel = studio.window.page_widget(Page.EVALUATE).monitors.thresholds
+    page = studio.window.page_widget(Page.EVALUATE)
+    page.show_tab("Monitors")
+    panel = page.monitors.thresholds
     row = panel.rows[Category.DECEPTION]
     until = time.monotonic() + 60
     while not row.isEnabled() and time.monotonic() < until:
         QApplication.processEvents()
+    if not row.isEnabled():
+        raise SystemExit("no threshold could be moved within a minute: nothing was measured")
     moves = []
     for place in (500, 400, 300):
         before, began = panel.preview_of, time.perf_counter()
         row.review.setValue(place)
         while panel.preview_of is before and time.monotonic() < until:
             QApplication.processEvents()
+        if panel.preview_of is before:
+            raise SystemExit("no preview stood within a minute: nothing was measured")
         moves.append(1000 * (time.perf_counter() - began))
     studio.close()
     tell(
