@@ -84,11 +84,11 @@ class Node:
     """
 
     number: int
-    parent: Node | None
+    parent: Node | None = field(repr=False)  # a node that prints its neighbours prints the tree many times over
     text: str
     response: str
     judged: int
-    state: State
+    state: State = field(repr=False)
     tokens: int = 0
     round: int = 0
     ended: bool = False
@@ -97,8 +97,8 @@ class Node:
     scores: tuple[float | None, ...] | None = None
     score: float | None = None
     value: float | None = None
-    twin: Node | None = None
-    children: list[Node] = field(default_factory=list)
+    twin: Node | None = field(default=None, repr=False)
+    children: list[Node] = field(default_factory=list, repr=False)
     visits: int | None = None
     total: float = 0.0
     waiting: int = 0
