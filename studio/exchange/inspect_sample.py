@@ -61,10 +61,9 @@ def _trace(composer: Composer, sample: Json, header: Mapping[str, Any], line: in
         outcome=outcome,
         answer=answer,
         budget=usage_budget(
-            _usage(sample, output),
+            _usage(sample, output, spec.get("model")),
             choice.get("stop_reason"),
-            requested=config.get("max_tokens"),
-            thinking_granted=config.get("reasoning_tokens"),
+            **_granted(sample, config),
         ),
         tokens=token_arrays(composer, choice.get("logprobs")),
         extra=_extra(sample),
@@ -133,11 +132,19 @@ def _scores(sample: Json) -> tuple[Json, ...]:
     return tuple(found)
 
 
-def _usage(sample: Json, output: Json) -> Json:
-    usage = output.get("usage")
-    if isinstance(usage, dict):
-        return usage
-    return object_of(next(iter(object_of(sample.get("model_usage")).values()), None))
+def _usage(sample: Json, output: Json, model: object) -> Json:
+    """What the sample's own model used in all its calls; where the log does not add them up, what the last one says."""
+    used = object_of(sample.get("model_usage"))
+    mine = used.get(str(model)) or (next(iter(used.values())) if len(used) == 1 else None)
+    return object_of(mine) or object_of(output.get("usage"))
+
+
+def _granted(sample: Json, config: Json) -> dict[str, object]:
+    """The limits of a call, where there was one alone: they are no budget of several together."""
+    calls = sum(object_of(message).get("role") == "assistant" for message in _messages(sample))
+    if calls > 1:
+        return {}
+    return {"requested": config.get("max_tokens"), "thinking_granted": config.get("reasoning_tokens")}
 
 
 def _extra(sample: Json) -> Json:

@@ -232,7 +232,7 @@ def _by_outcome(c: Connection, scorer: int | None) -> Plot:
 
 
 def _flags(c: Connection) -> Plot:
-    """Share of each model's traces that have a flag which nobody rejected."""
+    """Share of each model's traces that have a flag which nobody rejected, of those that anybody looked at."""
     t = s.trace.c
     flagged = set(
         c.scalars(
@@ -242,14 +242,22 @@ def _flags(c: Connection) -> Plot:
             .distinct()
         )
     )
+    scored = select(i.monitor_score.c.trace_id).where(batches.visible(i.monitor_score.c.batch_id)).distinct()
+    looked = {*flagged, *c.scalars(scored), *c.scalars(select(i.clean_mark.c.trace_id))}
     by_model: dict[str, list[int]] = {}
+    left = 0
     for trace_id, model in c.execute(select(t.id, t.model).where(batches.visible(t.batch_id))):
-        by_model.setdefault(model or "not named", []).append(trace_id)
+        if trace_id in looked:
+            by_model.setdefault(model or "not named", []).append(trace_id)
+        else:
+            left += 1
     names = sorted(by_model)
     members = [[(trace, -1) for trace in by_model[name] if trace in flagged] for name in names]
     counts = np.array([len(by_model[name]) for name in names], float)
     right = np.array([len(each) for each in members], float)
-    words = f"{len(flagged):,} of {int(counts.sum()):,} traces have a flag that is not rejected"
+    of = int(counts.sum())
+    words = f"{len(flagged):,} of {of:,} traces that were looked at have a flag that is not rejected"
+    words += f"; {left:,} that nobody and no monitor looked at are left out" if left else ""
     plot = _shares(Kind.FLAGS, ("model", "share flagged"), members, right, words, counts=counts)
     ticks = tuple(f"{name} ({int(count):,})" for name, count in zip(names, counts, strict=True))
     return replace(plot, shape=Shape.BARS, ticks=ticks)
@@ -311,7 +319,7 @@ def _tokens(c: Connection) -> Plot:
     of_all = sum(one.whole for one in found)
     words = f"{len(found):,} traces with an outcome and counted tokens, in parts of equal size"
     words += f"; for {of_all:,} all tokens, as thinking is not counted apart" if of_all else ""
-    return _shares(Kind.TOKENS, ("tokens of thinking", "share right"), members, right, words, x=x)
+    return _shares(Kind.TOKENS, (_tokens_label(found), "share right"), members, right, words, x=x)
 
 
 def _types(c: Connection) -> Plot:
@@ -330,7 +338,7 @@ def _types(c: Connection) -> Plot:
     kept = sum(counts[name] for name in names)
     words = f"{kept:,} of {len(found):,} traces with an outcome and counted tokens, by the source of their problem"
     words += f"; sources with fewer than {FEWEST} are left out" if kept < len(found) else ""
-    labels = ("tokens of thinking", "share right")
+    labels = (_tokens_label([one for one in found if one.source in names]), "share right")
     made = _shares(Kind.TYPES, labels, members, np.concatenate(rights), words, x=np.concatenate(xs))
     told = tuple(f"{name or 'not named'} ({counts[name]:,})" for name in names)
     return replace(made, groups=np.array(groups, np.int64), names=told)
@@ -362,6 +370,12 @@ def _counted(c: Connection) -> list[_Counted]:
         if tokens:
             found.append(_Counted(tokens, row.id, row.outcome == 1, row.source or "", budget.thinking is None))
     return sorted(found, key=lambda one: (one.tokens, one.trace_id))
+
+
+def _tokens_label(found: Sequence[_Counted]) -> str:
+    """What the tokens are: of thinking, all, or some of each."""
+    kinds = {one.whole for one in found}
+    return "tokens of thinking, or all" if len(kinds) > 1 else "tokens" if True in kinds else "tokens of thinking"
 
 
 def _parts(found: Sequence[_Counted], most: int) -> tuple[list[list[tuple[int, int]]], Floats, Floats]:

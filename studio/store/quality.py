@@ -93,6 +93,13 @@ def disagreements(
     return tuple(found)
 
 
+def beginnings(c: Connection, steps: Iterable[tuple[int, int]], length: int = 160) -> dict[tuple[int, int], str]:
+    """How these steps, (trace, ordinal) of present steps, begin: at most so many code points of each."""
+    wanted = json.dumps(sorted(set(steps)))
+    rows = c.execute(text(_BEGINNINGS), {"steps": wanted, "length": length})
+    return {(row.trace_id, row.ordinal): row.begins for row in rows}
+
+
 @dataclass(frozen=True, slots=True)
 class _Counts:
     """A step with how many people gave each rating, and how many judgements."""
@@ -158,6 +165,14 @@ SELECT DISTINCT trace_id FROM annotation
 WHERE project_id = :project AND state = 'submitted'
   AND (batch_id IS NULL OR batch_id IN (SELECT id FROM batch WHERE state = 'published'))
 ORDER BY trace_id
+"""
+
+_BEGINNINGS = """
+SELECT t.id AS trace_id, s.ordinal, substr(t.text, s.start + 1, min(s."end" - s.start, :length)) AS begins
+FROM json_each(:steps) AS j
+JOIN trace AS t ON t.id = json_extract(j.value, '$[0]')
+JOIN segmentation AS g ON g.trace_id = t.id AND g.current = 1
+JOIN step AS s ON s.segmentation_id = g.id AND s.ordinal = json_extract(j.value, '$[1]')
 """
 
 # Of an annotation made here the ratings behind its first negative do not count: `Annotation.counted`.

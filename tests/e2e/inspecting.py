@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PySide6.QtWidgets import QApplication, QWidget
 from sqlalchemy import Connection, select
 
 from studio.exchange.sample import make_competition
+from studio.settings import Theme
 from studio.store import annotations, batches, projects, runs, scores, traces
 from studio.store.schema import trace
 from studio.ui.actions import Page
 from studio.ui.inspect.page import InspectPage
 from studio.workspace import Workspace
-from tests.e2e.seat import Seat
+from tests.e2e.seat import PICTURES, Seat
 from trainer.contract.records import ScoreRecord, ScorerRef
 
 DOMAIN = "Competition mathematics"
@@ -65,3 +67,15 @@ def first_disputed(page: InspectPage) -> int | None:
     """The first step people and the PRM disagree on."""
     assert page.shown is not None
     return next((n for n in range(page.shown.count) if page.shown.is_disputed(n)), None)
+
+
+def both_themes(seat: Seat, name: str, widget: QWidget | None = None) -> None:
+    """Pictures in light and dark."""
+    for theme in (Theme.DARK, Theme.LIGHT):
+        seat.studio.theme.use(theme)
+        QApplication.processEvents()
+        if widget is None:
+            seat.picture(f"{name} {theme.value}")
+        else:
+            PICTURES.mkdir(exist_ok=True)
+            widget.grab().save(str(PICTURES / f"{name} {theme.value}.png"))

@@ -1,4 +1,4 @@
-"""Somebody finds their way among logs, marks words, filters by any field, asks in SQL, and looks at a stretch."""
+"""Somebody finds their way among logs, filters by any field, asks in SQL, and marks words."""
 
 from __future__ import annotations
 
@@ -6,32 +6,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QTextCharFormat
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection
 
-from studio.settings import Theme
-from studio.store import bookmarks, failures, projects, saved_filters, schema, traces
+from studio.store import failures, saved_filters
 from studio.store.trace_filter import Condition, Field, Op
 from studio.ui.inspect.bookmarks_panel import EVERYWHERE, BookmarksPanel
-from studio.ui.inspect.brush import figures
 from studio.ui.inspect.filter_dialog import FilterDialog
-from studio.ui.inspect.find_panel import FindPanel
-from studio.ui.inspect.heat import words_of
 from studio.ui.inspect.log_tree import LogTree
 from studio.ui.inspect.log_tree_model import FACTS_ROLE, NODE_ROLE, Node, NodeKind
-from studio.ui.inspect.opened import Opened
 from studio.ui.inspect.page import InspectPage
 from studio.ui.inspect.sql_dialog import SqlDialog
 from studio.workspace import Workspace
-from tests.e2e.conversing import fill_talk
-from tests.e2e.inspecting import fill as fill_competition
-from tests.e2e.inspecting import go_to_inspect
-from tests.e2e.seat import PICTURES, Seat
+from tests.e2e.inspecting import both_themes, go_to_inspect
+from tests.e2e.seat import Seat
 from tests.e2e.test_inspect_list import RIGHT, fill
 from trainer.reasoning.failures import Basis, Cause, Failure
 
@@ -78,18 +70,6 @@ def lines(tree: LogTree) -> list[tuple[NodeKind, str, str]]:
     return found
 
 
-def both_themes(seat: Seat, name: str, widget: QWidget | None = None) -> None:
-    """Pictures in light and dark."""
-    for theme in (Theme.DARK, Theme.LIGHT):
-        seat.studio.theme.use(theme)
-        QApplication.processEvents()
-        if widget is None:
-            seat.picture(f"{name} {theme.value}")
-        else:
-            PICTURES.mkdir(exist_ok=True)
-            widget.grab().save(str(PICTURES / f"{name} {theme.value}.png"))
-
-
 def test_logs_unfold_into_samples_and_epochs(sit_down: Callable[[], Seat]) -> None:
     with sit_down() as seat:
         page = go_to_inspect(seat)
@@ -99,7 +79,7 @@ def test_logs_unfold_into_samples_and_epochs(sit_down: Callable[[], Seat]) -> No
         first = page.shown.trace.id
         seat.wait(lambda: tree.tree.node(tree.currentIndex()) is not None)
         seat.wait(lambda: getattr(tree.tree.node(tree.currentIndex()), "trace", 0) == first)
-        seat.wait(lambda: (NodeKind.EPOCH, "e1", "1,212") in lines(tree))
+        seat.wait(lambda: (NodeKind.EPOCH, "e1", "1,212 tok") in lines(tree))
         shown = lines(tree)
         assert [line[1:] for line in shown if line[0] is NodeKind.LOG] == [
             ("run 1", "2/6 right"),
@@ -278,214 +258,3 @@ def test_words_are_bookmarked_edited_jumped_to_removed_and_brought_back(
         assert page.place.position.point == mark.start
         panel.take_in(path)
         seat.wait(lambda: "1 known already" in seat.said())
-
-
-def test_a_stretch_has_figures_and_is_played_over_and_over(qtbot: object, tmp_path: Path) -> None:
-    fill_talk(tmp_path / "talk")
-    with Seat(qtbot, tmp_path / "talk") as seat:  # type: ignore[arg-type]
-        page = go_to_inspect(seat)
-        page.go(1)
-        seat.press("I", page.steps)
-        page.go(3)
-        seat.press("O", page.steps)
-        stretch, opened = page.brush.stretch, page.shown
-        assert stretch is not None
-        assert opened is not None
-        assert (stretch.first, stretch.last) == (1, 3)
-        assert page.chosen.isVisible()
-        steps = opened.trace.segmentation.steps
-        start, end = steps[1].start, steps[3].end
-        told = figures(opened, stretch)
-        assert opened.tokens is not None
-        assert told.tokens == sum(start <= at < end for at in opened.tokens.starts.tolist())
-        assert told.characters == end - start
-        assert told.seconds == pytest.approx(opened.clock.time_at(end) - opened.clock.time_at(start))
-        assert (told.mean, told.flags) == (None, 0)
-        both_themes(seat, "inspect stretch")
-        page.chosen.loop.click()
-        assert page.player.playing
-        begin, stop = page.player.loop or (0.0, 0.0)
-        for second in (stop - 1e-6, stop + 0.2, begin - 0.5):
-            page.player.seek(second)
-            page.player.tick()
-            assert begin <= page.player.second < stop
-        page.player.seek(begin)
-        assert page.place.position.step == 1
-        seat.press("Shift+I", page.steps)
-        assert page.chosen.only.isChecked()
-        shape = opened.structure
-        shown = [int(line) for line in page.steps.shown.numbers]
-        assert {int(shape.step[line]) for line in shown} - {-1} == {1, 2, 3}
-        assert {opened.structure.turn[line] for line in shown} == {2}  # with the titles of its turn, and no other
-        find = page.panels["Find"]
-        assert isinstance(find, FindPanel)
-        page.show_panel("Find")
-        assert find.form.only.text() == "Only in steps 2–4"
-        find.form.text.setText("x")
-        seat.wait(lambda: len(find.model.rows) == 1)
-        inside = [k for k in range(start, end) if text_of(opened)[k] == "x"]
-        assert [span.start for span in find.model.rows[0].spans] == [k for k in inside if alone(text_of(opened), k)]
-        both_themes(seat, "inspect only the stretch")
-        find.form.only.click()
-        seat.wait(lambda: any(s.start < start or s.start > end for row in find.model.rows for s in row.spans))
-        page.show_span(int(shape.step_starts[5]), int(shape.step_ends[5]))  # from outside: all is shown again
-        assert page.steps.only is None
-        assert not page.chosen.only.isChecked()
-        seat.press("Shift+O", page.steps)
-        assert page.brush.stretch is None
-        assert find.form.only.isHidden()
-        assert not page.player.playing
-        assert page.player.loop is None
-
-
-def text_of(opened: Opened) -> str:
-    return opened.trace.text
-
-
-def alone(text: str, at: int) -> bool:
-    """Whether the letter is a word of its own, as the index cuts words."""
-    return not any(text[k].isalnum() for k in (at - 1, at + 1) if 0 <= k < len(text))
-
-
-def test_what_a_budget_wrote_and_bookmarks_are_marked_along_the_trace(qtbot: object, tmp_path: Path) -> None:
-    trace = fill_talk(tmp_path / "talk")
-    with Workspace.open(tmp_path / "talk") as workspace:
-        workspace.database.run(lambda c: dress_talk(c, trace))
-    with Seat(qtbot, tmp_path / "talk") as seat:  # type: ignore[arg-type]
-        page = go_to_inspect(seat)
-        opened, steps = page.shown, page.steps
-        assert opened is not None
-        assert opened.conversation.forced == ((60, 66),)
-        assert "bookmarked" in page.map.words(int(page.map._row_of[3]))
-        assert "bookmarked" not in page.map.words(int(page.map._row_of[2]))
-        scrubber = page.replay.scrubber
-        begins = opened.clock.time_at(int(opened.structure.step_starts[3]))
-        assert scrubber.bookmarks.tolist() == [begins]
-        page.lanes.setCurrentWidget(page.lanes.timeline)
-        assert "first token after 1.50 s" in page.lanes.timeline.words.text()
-        seat.context.actions.run("heat_logprob")
-        page.lanes.setCurrentWidget(page.lanes.tokens)
-        assert "6 written by the budget" in page.lanes.tokens.words.text()
-        heat = steps.text.heat_map
-        assert heat is not None
-        assert opened.tokens is not None
-        start, end = (int(opened.tokens.starts[k]) for k in (60, 66))
-        marked = [d for d in heat.dyed(start - 40, end + 40) if d.look.underlineStyle() is UNDERLINE]
-        assert [(d.start + start - 40, d.end + start - 40) for d in marked] == [
-            (start + 4 * k, start + 4 * k + 4) for k in range(6)
-        ]
-        told = words_of(opened.tokens, 61, opened.trace.text, None, forced=True)
-        assert "written by the budget" in told
-        page.go(2)
-        seat.wait(lambda: steps.is_ready)
-        both_themes(seat, "inspect forced tokens")
-
-
-def dress_talk(c: Connection, trace: int) -> None:
-    """The budget wrote tokens 60 to 65, the first token of the first reply came late, and a step is bookmarked."""
-    c.execute(update(schema.trace).where(schema.trace.c.id == trace).values(extra={"forced": [[60, 66]]}))
-    m = schema.message.c
-    row = c.execute(select(m.ordinal, m.extra).where(m.trace_id == trace, m.ordinal == 2)).one()
-    late = {**row.extra, "first": "2026-01-05T10:00:03.500Z"}
-    c.execute(update(schema.message).where(m.trace_id == trace, m.ordinal == 2).values(extra=late))
-    step = traces.load(c, trace).segmentation.steps[3]
-    bookmarks.add(c, trace, step.start, step.end, projects.ensure_annotator(c, "Ada").id)
-
-
-def test_shift_and_drag_chooses_steps_on_every_lane(qtbot: object, tmp_path: Path) -> None:
-    fill_competition(tmp_path / "scored")
-    with Seat(qtbot, tmp_path / "scored") as seat:  # type: ignore[arg-type]
-        page = go_to_inspect(seat)
-        opened, strip = page.shown, page.strip.strip
-        assert opened is not None
-        page.lanes.setCurrentWidget(page.strip)
-        last = min(4, opened.count - 1)
-        drag(strip, strip.point(1, 0.5).toPoint(), strip.point(last, 0.5).toPoint())
-        stretch = page.brush.stretch
-        assert stretch is not None
-        assert (stretch.first, stretch.last) == (1, last)
-        told, score = figures(opened, stretch), opened.marks.score[1 : last + 1].astype(float)
-        assert told.mean == pytest.approx(float(np.mean(score)))
-        assert told.lowest_step == 1 + int(np.argmin(score))
-        assert told.low == sum(value < 0.5 for value in score)
-        both_themes(seat, "inspect brush")
-        before = page.place.position
-        drag(page.map, page.map.bar_rect(0).center().toPoint(), page.map.bar_rect(2).center().toPoint())
-        assert (page.brush.stretch.first, page.brush.stretch.last) == (0, 2)  # type: ignore[union-attr]
-        assert page.place.position == before  # a Shift-drag moves nothing
-        scrubber = page.replay.scrubber
-        seconds = [opened.clock.time_at(opened.trace.segmentation.steps[k].start + 1) for k in (1, 2)]
-        drag(scrubber, *(QPoint(round(scrubber.x_of(second)) + 1, 15) for second in seconds))
-        assert (page.brush.stretch.first, page.brush.stretch.last) == (1, 2)  # type: ignore[union-attr]
-        page.traces.step_by(1)
-        seat.wait(lambda: page.shown is not None and page.shown.trace.id != opened.trace.id)
-        assert page.brush.stretch is None
-
-
-def drag(widget: QWidget, start: QPoint, end: QPoint) -> None:
-    """Shift and drag with the left button."""
-    shift = Qt.KeyboardModifier.ShiftModifier
-    QTest.mousePress(widget, Qt.MouseButton.LeftButton, shift, start)
-    QTest.mouseMove(widget, end)
-    QTest.mouseRelease(widget, Qt.MouseButton.LeftButton, shift, end)
-
-
-def test_words_have_room_however_large_the_text_is(sit_down: Callable[[], Seat]) -> None:
-    """At 150 % on a small screen lists and panels take turns, and turns and map go before the words do."""
-    with sit_down() as seat:
-        seat.window.resize(1280, 800)
-        page = go_to_inspect(seat)
-        columns, lists, panels = page.frame.columns, page.traces, page.side
-        seat.wait(lambda: lists.isVisible() and panels.isVisible())
-        seat.press("Z", page.steps)
-        seat.wait(lambda: lists.isVisible() and not panels.isVisible())
-        seat.press("Z", page.steps)
-        seat.studio.theme.zoom(150)
-        seat.window.resize(1280, 800)
-        seat.wait(lambda: lists.isVisible() and not panels.isVisible())
-        assert seat.window.minimumSizeHint().width() <= 1280
-        seat.wait(lambda: page.steps._painter.widest() >= 300)
-        assert columns.to_side.isVisible()
-        seat.press("Z", page.steps)
-        seat.wait(lambda: panels.isVisible() and not lists.isVisible())
-        seat.wait(lambda: panels.isAncestorOf(QApplication.focusWidget() or seat.window) or panels.hasFocus())
-        columns.to_left.click()
-        assert lists.isVisible()
-        page.show_panel("Find")
-        assert page.panels["Find"].isVisible()
-        seat.context.actions.run("search_traces")
-        seat.wait(page.traces.search.hasFocus)
-        page.frame.columns.setSizes([900, 100, 0])
-        QApplication.processEvents()
-        assert not page.map.isVisible() or page.steps._painter.widest() >= 200
-        seat.picture("inspect large text")
-        seat.studio.theme.zoom(100)
-        seat.wait(lambda: lists.isVisible() and panels.isVisible())
-
-
-@pytest.mark.parametrize(("width", "scale"), [(1240, 100), (1240, 200)])
-def test_no_tab_is_clipped(sit_down: Callable[[], Seat], width: int, scale: int) -> None:
-    with sit_down() as seat:
-        seat.window.resize(width, 800)
-        page = go_to_inspect(seat)
-        seat.studio.theme.zoom(scale)
-        QApplication.processEvents()
-        columns = page.frame.columns
-        for tabs, count, show in ((page.side, 4, columns.show_side), (page.left, 4, columns.show_left)):
-            show()
-            QApplication.processEvents()
-            fit = tabs.parentWidget()
-            assert fit is not None
-            bar = tabs.tabBar()
-            if bar.isVisible():
-                assert bar.tabRect(count - 1).right() <= bar.width()
-            else:
-                assert fit.choice.isVisible()  # type: ignore[attr-defined]
-                assert fit.choice.count() == count  # type: ignore[attr-defined]
-        seat.picture(f"inspect tabs {scale}")
-        walked: list[QWidget | None] = []
-        for _ in range(60):
-            walked.append(QApplication.focusWidget())
-            QTest.keyClick(walked[-1] or seat.window, Qt.Key.Key_Tab)
-        assert page.traces.project in walked, "Tab goes on over a box of tabs"
-        seat.studio.theme.zoom(100)

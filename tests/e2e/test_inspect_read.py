@@ -132,11 +132,14 @@ def test_disagreements_are_listed_and_open_at_their_step(sit_down: Callable[[], 
         seat.wait(lambda: page.disagreements.model.rowCount() > 0)
         seat.picture("inspect disagreements")
         row = page.disagreements.model.index(0).data(ROW_ROLE)
+        texts = page.disagreements.delegate.texts
+        assert set(texts) == {(each.trace_id, each.ordinal) for each in page.disagreements.model.rows}
         page.disagreements.list.setCurrentIndex(page.disagreements.model.index(0))
         seat.wait(lambda: page.shown is not None and page.shown.trace.id == row.trace_id and page.gate.is_open)
         assert page.step == row.ordinal
         assert page.shown is not None
         assert page.shown.is_disputed(row.ordinal)
+        assert texts[row.trace_id, row.ordinal] == page.shown.trace.step_text(row.ordinal)[:160]
 
 
 def test_evidence_names_everybody_and_the_reason_of_the_hatching(sit_down: Callable[[], Seat]) -> None:

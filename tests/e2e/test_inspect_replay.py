@@ -62,6 +62,36 @@ def test_thinking_answer_tools_and_what_cannot_be_read_are_told_apart(sit_down: 
         assert any("debug line 39" in line for line in page.steps.lines)
         assert page.problem.isHidden()
         assert not page.turns.isHidden()
+        model = page.turns.turns
+        said = [str(model.index(row).data()).strip() for row in range(model.rowCount())]
+        assert said == [
+            "1  system", "2  user", "3  assistant", "thinking", "→ import sympy as s", "4  tool  python", "← [14]",
+            "5  assistant", "redacted", "summary", "thinking", "answer",
+        ]  # fmt: skip
+
+
+def test_evidence_begins_with_the_result_and_tells_units(sit_down: Callable[[], Seat]) -> None:
+    with sit_down() as seat:
+        page = go_to_inspect(seat)
+        page.go(0)
+        opened = page.shown
+        assert opened is not None
+        (first, result), (second, step), *_ = page.evidence.facts()
+        assert first == "Result"
+        assert [(fact.name, fact.value) for fact in result] == [
+            ("outcome", "✓ right"), ("answer", "14"), ("reference", "14"),
+        ]  # fmt: skip
+        assert second == "Step 1 of 8"
+        told = {fact.name: fact.value for fact in step}
+        values = tokens_of(opened.trace.text)
+        assert values.logprob is not None
+        span = opened.trace.segmentation.steps[0]
+        mine = [float(v) for at, v in zip(values.starts, values.logprob, strict=True) if span.start <= at < span.end]
+        assert told["mean log-probability"] == f"{sum(mine) / len(mine):.3f} nats"
+        assert told["part of"] == f"thinking, turn 3\n{span.end - span.start} characters"
+        page.go(2)
+        seat.wait(lambda: page.evidence.topLevelItem(1).text(0) == "Step 3 of 8")
+        assert page.evidence.topLevelItem(0).text(0) == "Result"
 
 
 def test_as_the_user_sees_it_hides_thinking_and_tools(sit_down: Callable[[], Seat]) -> None:
@@ -93,7 +123,7 @@ def test_one_cursor_moves_everything(sit_down: Callable[[], Seat]) -> None:
         assert page.map.accessibleDescription().startswith(f"{opened.count} steps, at step 3")
         assert page.replay.step.text() == f"step 3/{opened.count}"
         assert page.replay.scrubber.second == pytest.approx(opened.clock.time_at(point))
-        seat.wait(lambda: page.evidence.topLevelItem(0).text(0) == f"Step 3 of {opened.count}")
+        seat.wait(lambda: page.evidence.topLevelItem(1).text(0) == f"Step 3 of {opened.count}")
         seat.context.actions.run("next_token")
         assert page.place.position.token == point // 4 + 1
         seat.context.actions.run("previous_token")
@@ -113,7 +143,7 @@ def test_the_clock_is_the_sources_own_and_waits_are_known(sit_down: Callable[[],
         assert page.replay.clock.text() == "clock: timestamps"
         assert clock.length == pytest.approx(52)
         assert (30.0) in [round(wait.end - wait.start, 3) for wait in clock.waits]
-        assert page.replay.budget.words == "thinking 1,000/3,600 · answer 212/496 · closed itself"
+        assert page.replay.budget.words == "thinking 1,000/3,600, answer 212/496 tokens · closed itself"
 
 
 def test_space_plays_and_stands_and_speed_changes(sit_down: Callable[[], Seat]) -> None:
@@ -199,9 +229,9 @@ def test_each_lane_says_how_far_it_can_be_trusted(sit_down: Callable[[], Seat]) 
         assert page.strip.note.text() == "○ absent: no PRM has scored this trace"
         values = tokens_of(opened.trace.text)
         assert values.logprob is not None
-        mean = -float(values.logprob.astype("float64").mean())
+        mean = float(values.logprob.astype("float64").mean())
         assert lanes.tokens.words.text() == (
-            f"● measured: log-probability of {len(values):,} tokens, mean {mean:.2f} nats"
+            f"● measured: log-probability of {len(values):,} tokens, mean {mean:.2f} nats; taller: less likely"
         )
         assert lanes.tokens.button.isHidden()
         said = lanes.timeline.words.text()

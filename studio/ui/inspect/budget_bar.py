@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
@@ -30,7 +32,7 @@ ENDS = {
     "tool_calls": "stopped to call a tool",
     "tool_use": "stopped to call a tool",
 }
-WIDTH, BAR = 300, 86
+BAR = 86
 
 
 def ended_words(ended: str) -> str:
@@ -50,11 +52,13 @@ def budget_words(budget: Budget) -> str:
     parts = []
     thinking = _of(budget.thinking, budget.thinking_granted)
     whole = _of(budget.used, budget.granted)
-    parts.append(f"thinking {thinking}" if thinking else f"used {whole}" if whole else "")
     answer = _of(budget.answer, budget.answer_granted)
-    parts.append(f"answer {answer}" if answer else "")
-    parts.append(ended_words(budget.ended))
-    return " · ".join(part for part in parts if part)
+    if thinking:
+        parts.append(f"thinking {thinking}" + (", " if answer else " tokens"))
+    elif whole:
+        parts.append(f"used {whole}" + (", " if answer else " tokens"))
+    parts.append(f"answer {answer} tokens" if answer else "")
+    return " · ".join(part for part in ("".join(parts), ended_words(budget.ended)) if part)
 
 
 def budget_tip(budget: Budget) -> str:
@@ -88,6 +92,7 @@ class BudgetBar(QWidget):
         self._budget = Budget()
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(self.tr("Budget"))
+        theme.switched.connect(self.updateGeometry)
         theme.switched.connect(self.update)
 
     def set_budget(self, budget: Budget) -> None:
@@ -95,6 +100,7 @@ class BudgetBar(QWidget):
         self._budget = budget
         self.setToolTip(budget_tip(budget))
         self.setAccessibleDescription(budget_words(budget))
+        self.updateGeometry()
         self.update()
 
     @property
@@ -104,7 +110,9 @@ class BudgetBar(QWidget):
 
     def sizeHint(self) -> QSize:
         """Room for bar and words."""
-        return QSize(self._theme.px(WIDTH), self._theme.px(30))
+        words = QFontMetricsF(self._theme.font(9.2)).horizontalAdvance(self.words)
+        bar = self._theme.px(BAR) + self._theme.px(10) if self._whole() else 0
+        return QSize(math.ceil(words) + bar + self._theme.px(8), self._theme.px(30))
 
     def minimumSizeHint(self) -> QSize:
         """Room for the bar and the beginning of the words."""

@@ -13,7 +13,8 @@ from studio.ui.theme import Theme
 ROOM = 1000  # lengths are those of 100 %: with less, lists and panels take turns
 TURNS_ROOM, MAP_ROOM = 460, 340  # of what holds the transcript: with less, list of turns and map make room for words
 LEAST = 240
-SIZES = (290, 660, 290)
+LEFT, SIDE = (0.20, 284, 420), (0.215, 270, 470)  # share of the whole, least and most of it: words come first
+LANES_SHARE = 0.38  # of what transcript and lanes have together
 
 
 class Columns(QSplitter):
@@ -40,7 +41,8 @@ class Columns(QSplitter):
         for each, share in ((self._left, 0), (centre, 1), (self._side, 0)):
             self.addWidget(each)
             self.setStretchFactor(self.count() - 1, share)
-        self.setSizes(list(SIZES))
+        self._by_hand = False
+        self.splitterMoved.connect(lambda _place, _number: self._keep())
         theme.switched.connect(self._fit)  # of another size, too
         self._fit()
 
@@ -79,6 +81,10 @@ class Columns(QSplitter):
         super().resizeEvent(event)
         self._fit()
 
+    def _keep(self) -> None:
+        """The widths are somebody's own from now on."""
+        self._by_hand = True
+
     def _fit(self) -> None:
         both = self.width() >= self._theme.px(ROOM)
         if both and not self._both:
@@ -88,6 +94,13 @@ class Columns(QSplitter):
         self._side.setVisible(not self._side_hidden if both else self._side_asked)
         self.to_side.setVisible(not both)
         self.to_left.setVisible(not both)
+        if not self._by_hand:
+            left, side = (self._share(*each) for each in (LEFT, SIDE))
+            self.setSizes([left, max(1, self.width() - left - side), side])
+
+    def _share(self, share: float, least: int, most: int) -> int:
+        """A column's width: large screens show more of what was cut."""
+        return int(min(max(share * self.width(), self._theme.px(least)), self._theme.px(most)))
 
     def _with(self, column: QWidget, button: QPushButton) -> QWidget:
         """A column with the way to the other one below."""
@@ -100,6 +113,35 @@ class Columns(QSplitter):
         set_role(button, "quiet")
         button.clicked.connect(lambda _checked: self.otherWanted.emit())
         return holder
+
+
+class OverLanes(QSplitter):
+    """The transcript over the lanes: lanes take what they ask for, but no more than their share, until it is moved."""
+
+    def __init__(self, theme: Theme, steps: QWidget, lanes: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(Qt.Orientation.Vertical, parent)
+        self._lanes, self._by_hand = lanes, False
+        self.setHandleWidth(10)
+        self.setChildrenCollapsible(False)
+        self.setAccessibleName(self.tr("Transcript and lanes"))
+        for each, share in ((steps, 1), (lanes, 0)):
+            self.addWidget(each)
+            self.setStretchFactor(self.count() - 1, share)
+        self.splitterMoved.connect(lambda _place, _number: self._keep())
+        theme.switched.connect(self._fit)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Look what there is room for."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _keep(self) -> None:
+        self._by_hand = True
+
+    def _fit(self) -> None:
+        if not self._by_hand:
+            lanes = min(self._lanes.sizeHint().height(), int(LANES_SHARE * self.height()))
+            self.setSizes([max(1, self.height() - lanes), lanes])
 
 
 class Reading(QWidget):

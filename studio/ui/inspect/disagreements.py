@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from PySide6.QtCore import QModelIndex, QRectF, Qt, Signal
-from PySide6.QtGui import QPainter
+from PySide6.QtGui import QFontMetricsF, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -19,16 +19,19 @@ from PySide6.QtWidgets import (
 from sqlalchemy import Connection
 
 from studio.domain import Project
+from studio.render import prose
 from studio.store import projects, quality, scores
 from studio.store.quality import Against, Disagreement
 from studio.store.scores import Scorer
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
+from studio.ui.theme import Theme
 from studio.ui.widgets import faces
-from studio.ui.widgets.card_list import ROW_ROLE, CardDelegate, CardModel
+from studio.ui.widgets.card_list import HEAD, ROW_ROLE, CardDelegate, CardModel
 from trainer.contract.records import Rating
 
 MOST = 500
+Found = tuple[tuple[Disagreement, ...], dict[tuple[int, int], str]]  # with how their steps begin
 NOTHING = "No disagreements in this project."
 ONE_VOICE = "Nobody disagrees: a second annotator (overlap of 2), or a PRM's scores, would be compared here."
 
@@ -63,16 +66,28 @@ def sentence(row: Disagreement) -> str:
 class DisagreementDelegate(CardDelegate):
     """Trace and step, the people's signs, and the score."""
 
-    height = 52
+    height = 72
+
+    def __init__(self, theme: Theme, parent: QWidget) -> None:
+        super().__init__(theme, parent)
+        self.texts: dict[tuple[int, int], str] = {}
 
     def heads(self, row: Disagreement) -> tuple[str, str]:
-        """Trace and step; who contradicts."""
-        against = "people" if row.against is Against.PEOPLE else f"PRM {row.score:.2f}"
+        """Trace and step; who contradicts whom."""
+        against = "people differ" if row.against is Against.PEOPLE else f"PRM says {row.score:.2f}"
         return f"Trace {row.trace_id} · step {row.ordinal + 1}", against
 
     def draw(self, painter: QPainter, box: QRectF, row: Disagreement) -> None:
-        """Signs, and a bar for the score."""
+        """The step's words, and below them signs, and a bar for the score."""
         px = self._theme.px
+        font = self._theme.font(9.2)
+        painter.setFont(font)
+        painter.setPen(self._theme.colours.q("text"))
+        words = " ".join(prose.spoken(self.texts.get((row.trace_id, row.ordinal), "")).split())
+        line = QRectF(box.left(), box.top(), box.width(), px(HEAD))
+        cut = QFontMetricsF(font).elidedText(words, Qt.TextElideMode.ElideRight, line.width())
+        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, cut)
+        box = box.adjusted(0, px(HEAD + 2), 0, 0)
         self._signs(painter, QRectF(box.left(), box.top() + px(3), box.width() + px(10), px(14)), row)
 
     def _signs(self, painter: QPainter, box: QRectF, row: Disagreement) -> None:
@@ -117,7 +132,8 @@ class DisagreementPanel(QWidget):
         self.words.setWordWrap(True)
         set_role(self.words, "caption")
         self.list.setModel(self.model)
-        self.list.setItemDelegate(DisagreementDelegate(context.theme, self.list))
+        self.delegate = DisagreementDelegate(context.theme, self.list)
+        self.list.setItemDelegate(self.delegate)
         self.list.setUniformItemSizes(True)
         self.list.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.list.setFrameShape(QFrame.Shape.NoFrame)
@@ -146,20 +162,17 @@ class DisagreementPanel(QWidget):
     def _compare(self) -> None:
         project = self.project.currentData()
         if project is None:
-            self._show(self._number, ())
+            self._show(self._number, ((), {}))
             return
         self._number += 1
         self.words.setText("comparing …")
         scorer = self.scorer.currentData()
-        self._context.background.read(
-            self,
-            lambda c: quality.disagreements(c, project, scorer, limit=MOST),
-            partial(self._show, self._number),
-        )
+        self._context.background.read(self, partial(_read, project, scorer), partial(self._show, self._number))
 
-    def _show(self, number: int, rows: tuple[Disagreement, ...]) -> None:
+    def _show(self, number: int, found: Found) -> None:
         if number != self._number:
             return
+        rows, self.delegate.texts = found
         self.model.set_rows(rows)
         if not rows:
             self.words.setText(ONE_VOICE if self.scorer.currentData() is None else NOTHING)
@@ -182,6 +195,11 @@ def _refill(box: QComboBox, entries: tuple[tuple[str, int | None], ...]) -> None
     if box.count() and before is not None:
         box.setCurrentIndex(max(0, box.findData(before)))
     box.blockSignals(False)
+
+
+def _read(project: int, scorer: int | None, c: Connection) -> Found:
+    rows = quality.disagreements(c, project, scorer, limit=MOST)
+    return rows, quality.beginnings(c, ((row.trace_id, row.ordinal) for row in rows))
 
 
 def _choices(c: Connection) -> Choices:

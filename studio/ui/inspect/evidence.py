@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QBrush, QColor, QFont, QIcon, QPainter, QPixmap, QResizeEvent
+from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QIcon, QPainter, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from studio.exchange.foreign_export import Standing
@@ -18,14 +18,17 @@ from studio.ui.context import Context
 from studio.ui.dialogs import plain_tip
 from studio.ui.inspect.cursor import Cursor, Position
 from studio.ui.inspect.opened import Moment, Opened, Source, Voice
+from studio.ui.inspect.transcript_painter import TITLES
 from studio.ui.widgets import faces
+from studio.ui.widgets.parts import duration, plural
 from studio.ui.widgets.score_strip import summary
 from studio.ui.widgets.step_model import WORDS
 from trainer.contract.records import FinishReason, Rating
 
 SHOWN_HISTORY = 200
 VALUES_WIDTH = 104
-VALUES_SHARE = 0.44  # of the panel, where that is more
+VALUES_SHARE, MOST_SHARE = 0.44, 0.62  # of the panel; the more the longer the words that cannot be broken
+SHOWN_ANSWER = 160
 FINISHES = {
     FinishReason.FOUND_ERROR: "found an error",
     FinishReason.SOLUTION: "rated all steps",
@@ -47,11 +50,11 @@ class Fact:
     warns: bool = False
 
 
-SPAN_ROLE = int(Qt.ItemDataRole.UserRole)
+SPAN_ROLE, STEP_ROLE = int(Qt.ItemDataRole.UserRole), int(Qt.ItemDataRole.UserRole) + 1
 
 
 class EvidencePanel(QTreeWidget):
-    """Sections of facts: this step, scores, flags, annotations, history.
+    """Sections of facts: the result, this step, scores, flags, annotations, history.
 
     Signals:
         spanChosen(int, int): show these code points.
@@ -69,6 +72,7 @@ class EvidencePanel(QTreeWidget):
         self._soon.timeout.connect(self._fill_step)
         cursor.moved.connect(self._on_moved)
         self._closed: set[str] = set()
+        self._values: tuple[str, ...] = ()
         self._icons: dict[Rating, QIcon] = {}
         self.setColumnCount(2)
         self.setHeaderHidden(True)
@@ -103,7 +107,11 @@ class EvidencePanel(QTreeWidget):
         self._fit_values()
 
     def _fit_values(self) -> None:
-        self.header().resizeSection(1, max(self._theme.px(VALUES_WIDTH), int(VALUES_SHARE * self.viewport().width())))
+        metrics, whole = QFontMetricsF(self._theme.font(9.5)), self.viewport().width()
+        words = (word for value in self._values for word in value.split())
+        wide = max((metrics.horizontalAdvance(word) for word in words), default=0.0) + self._theme.px(10)
+        share = min(max(wide, VALUES_SHARE * whole), MOST_SHARE * whole)
+        self.header().resizeSection(1, max(self._theme.px(VALUES_WIDTH), int(share)))
 
     def show_trace(self, opened: Opened | None) -> None:
         """Show another trace."""
@@ -121,7 +129,8 @@ class EvidencePanel(QTreeWidget):
         opened = self._opened
         if opened is None:
             return ()
-        sections = [self._step_facts()]
+        result = tuple(_result(opened))
+        sections = [*([("Result", result)] if result else []), self._step_facts()]
         if opened.flags:
             sections.append(("Flags", tuple(_flag(flag) for flag in opened.flags)))
         if opened.lines:
@@ -142,8 +151,9 @@ class EvidencePanel(QTreeWidget):
     # -- drawing ------------------------------------------------------------------------------------------------------
 
     def _fill_step(self) -> None:
-        """The first section alone."""
-        head = self.topLevelItem(0)
+        """The section of the step alone."""
+        heads = (self.topLevelItem(place) for place in range(self.topLevelItemCount()))
+        head = next((each for each in heads if each is not None and each.data(0, STEP_ROLE)), None)
         if self._opened is None or head is None:
             return
         self.setUpdatesEnabled(False)
@@ -159,7 +169,10 @@ class EvidencePanel(QTreeWidget):
         place = self.verticalScrollBar().value()
         self.blockSignals(True)
         self.clear()
-        for name, facts in self.facts():
+        sections = self.facts()
+        self._values = tuple(fact.value for _, facts in sections for fact in facts)
+        self._fit_values()
+        for name, facts in sections:
             self._section(name, facts)
         self.blockSignals(False)
         self.verticalScrollBar().setValue(place)
@@ -171,6 +184,7 @@ class EvidencePanel(QTreeWidget):
         head.setForeground(0, self._theme.colours.q("secondary"))
         head.setFirstColumnSpanned(True)
         head.setFlags(Qt.ItemFlag.ItemIsEnabled)
+        head.setData(0, STEP_ROLE, name.startswith(("Step ", "No step")))
         for fact in facts:
             self._line(head, fact)
         head.setExpanded(name.split(" ")[0] not in {closed.split(" ")[0] for closed in self._closed})
@@ -196,9 +210,8 @@ class EvidencePanel(QTreeWidget):
             item.setFirstColumnSpanned(True)
         if fact.span is not None:
             item.setData(0, SPAN_ROLE, fact.span)
-        if fact.tip:
-            for column in range(2):
-                item.setToolTip(column, plain_tip(fact.tip))
+        for column in range(2):
+            item.setToolTip(column, plain_tip(fact.tip or f"{fact.name}: {fact.value}" * bool(fact.value)))
 
     def _on_chosen(self, item: QTreeWidgetItem) -> None:
         span = item.data(0, SPAN_ROLE)
@@ -243,7 +256,20 @@ def _of_step(opened: Opened, ordinal: int) -> Iterable[Fact]:
             yield Fact(line.name, f"{value:.3f}", hatched=bool(line.note), tip=line.note)
     yield from _tokens(opened, ordinal)
     if opened.is_disputed(ordinal):
-        yield Fact("disputed", "△", tip="people contradict each other, or the first scorer contradicts them")
+        yield Fact("△ disputed", "", tip="people contradict each other, or the first scorer contradicts them")
+    yield _place(opened, ordinal)
+
+
+def _place(opened: Opened, ordinal: int) -> Fact:
+    """What the step is part of, and how long it is: known of every step."""
+    shape = opened.structure
+    start, end = int(shape.step_starts[ordinal]), int(shape.step_ends[ordinal])
+    block, turn = shape.block_at(start), shape.turn_at(start)
+    kind = TITLES[shape.blocks[block].kind].split(":")[0] if block >= 0 else "text"
+    where = f"{kind}, turn {turn + 1}" if shape.is_conversation else kind
+    second = opened.clock.time_at(start)
+    tip = f"begins {duration(second)} into the trace (clock: {opened.clock.kind.value})"
+    return Fact("part of", f"{where}\n{plural(end - start, 'character')}", tip=tip)
 
 
 def _tokens(opened: Opened, ordinal: int) -> Iterable[Fact]:
@@ -255,11 +281,11 @@ def _tokens(opened: Opened, ordinal: int) -> Iterable[Fact]:
     if first == last:
         return
     yield Fact("tokens", f"{last - first:,}")
-    for name, values in (("log-probability", tokens.logprob), ("entropy", tokens.entropy)):
+    for name, values in (("mean log-probability", tokens.logprob), ("mean entropy", tokens.entropy)):
         known = np.zeros(0, np.float32) if values is None else values[first:last]
         known = known[~np.isnan(known)]
         if len(known):
-            yield Fact(name, f"{known.mean(dtype=np.float64):.3f}", tip="mean over the tokens of the step, in nats")
+            yield Fact(name, f"{known.mean(dtype=np.float64):.3f} nats", tip="mean over the tokens of the step")
 
 
 def _flag(flag: Flag) -> Fact:
@@ -308,6 +334,21 @@ def _file(source: Source) -> Fact:
     return Fact("source file", source.standing.value, tip=tip, warns=not whole)
 
 
+def _result(opened: Opened) -> Iterable[Fact]:
+    """Right or wrong, what was answered, and what was asked for."""
+    trace = opened.trace
+    said = (("answer", trace.answer), ("reference", trace.problem.reference_answer))
+    if trace.outcome is not None:
+        yield Fact("outcome", "✓ right" if trace.outcome else "✗ wrong", warns=not trace.outcome)
+    elif any(value for _, value in said):
+        yield Fact("outcome", "not graded")
+    for name, value in said:
+        if value:
+            words = visible(value)
+            cut = words if len(words) <= SHOWN_ANSWER else f"{words[: SHOWN_ANSWER - 1]}…"
+            yield Fact(name, cut, tip=words if cut != words else "")
+
+
 def _trace(opened: Opened) -> Iterable[Fact]:
     trace = opened.trace
     if trace.id > 0:
@@ -322,9 +363,6 @@ def _trace(opened: Opened) -> Iterable[Fact]:
         yield Fact("project", "\n".join(opened.projects))
     if trace.model:
         yield Fact("model", trace.model)
-    if trace.answer is not None:
-        outcome = {1: " · right", 0: " · wrong"}.get(trace.outcome if trace.outcome is not None else -1, "")
-        yield Fact("answer", visible(trace.answer) + outcome)
     if cut := segmentations.in_words(trace.segmentation.method):
         yield Fact("steps", f"{opened.count:,} · {cut}")
     if trace.problem.source:

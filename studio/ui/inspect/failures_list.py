@@ -7,6 +7,7 @@ from PySide6.QtGui import QFontMetricsF, QPainter
 
 from studio.store.failures import Explained
 from studio.ui.widgets.card_list import CardDelegate, CardModel
+from trainer.reasoning.failures import Basis, Cause
 
 SHOWN_QUOTE = 200
 
@@ -19,15 +20,23 @@ class FailureModel(CardModel):
         return sentence(row)
 
 
+def bad_step(row: Explained) -> int | None:
+    """The first bad step, or where the cause shows; None where nobody names one and no cause was found either."""
+    unknown = row.failure.basis is Basis.NONE and row.failure.cause is Cause.UNKNOWN
+    return None if unknown else row.failure.step
+
+
 def place_words(row: Explained) -> str:
     """Which step, of how many."""
-    return "no step" if row.failure.step is None else f"step {row.failure.step + 1} of {row.steps}"
+    step = bad_step(row)
+    return "step not known" if step is None else f"step {step + 1} of {row.steps}"
 
 
 def sentence(row: Explained) -> str:
     """A failure in words."""
     old = ", of older steps or rules" if row.stale else ""
-    said = "" if row.failure.step is None else f" (first bad step by {row.failure.basis.value})"
+    named = row.failure.basis is not Basis.NONE and bad_step(row) is not None
+    said = f" (first bad step by {row.failure.basis.value})" if named else ""
     return (
         f"trace {row.trace_id}, {place_words(row)}{said}: {row.failure.cause.value}, {row.failure.why}: "
         f"“{row.failure.quote[:SHOWN_QUOTE]}”{old}"

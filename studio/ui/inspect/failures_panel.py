@@ -29,14 +29,14 @@ from studio.store.failures import Explained, Standing
 from studio.ui.context import Context
 from studio.ui.dialogs import set_role
 from studio.ui.inspect.failures_bars import Bar, Bars
-from studio.ui.inspect.failures_list import FailureDelegate, FailureModel
+from studio.ui.inspect.failures_list import FailureDelegate, FailureModel, bad_step
 from studio.ui.widgets.card_list import ROW_ROLE
 from studio.ui.widgets.child_process import ChildProcess, Progress
 from studio.ui.widgets.parts import button, plural
-from trainer.reasoning.failures import Cause
+from trainer.reasoning.failures import Basis, Cause
 
 PLACES = (("step 1", 0, 0), ("step 2", 1, 1), ("step 3", 2, 2), ("steps 4–6", 3, 5), ("steps 7–12", 6, 11))
-LATER, NOWHERE = "step 13 on", "no step"
+LATER, NOWHERE = "step 13 on", "not known"
 NEWS_MS = 400
 
 
@@ -236,9 +236,7 @@ class FailuresPanel(QWidget):
             self.words.setText("No trace here is wrong: none has a wrong outcome or a step rated bad.")
             return
         left = f"{standing.unseen:,} not explained yet" if standing.unseen else "all of them explained"
-        bases = Counter(one.failure.basis.value for one in standing.explained)
-        said = ", ".join(f"{name} {count:,}" for name, count in bases.most_common())
-        self.words.setText(f"{standing.wrong:,} wrong, {left}." + (f" First bad step by {said}." if said else ""))
+        self.words.setText(" ".join([f"{standing.wrong:,} wrong, {left}.", *_bases(standing)]))
 
     # -- news ---------------------------------------------------------------------------------------------------------
 
@@ -278,9 +276,19 @@ class FailuresPanel(QWidget):
             self.chosen.emit(row.trace_id, -1 if row.failure.step is None else row.failure.step)
 
 
+def _bases(standing: Standing) -> list[str]:
+    """Who names the first bad steps, and of how many nobody does."""
+    known = Counter(one.failure.basis for one in standing.explained if bad_step(one) is not None)
+    words = {Basis.NONE: "where the cause shows"}
+    said = ", ".join(f"{words.get(basis, basis.value)} {count:,}" for basis, count in known.most_common())
+    nobody = len(standing.explained) - known.total()
+    named = [f"First bad step by {said}."] if said else []
+    return [*named, f"In {nobody:,} it is not known."] if nobody else named
+
+
 def place_of(one: Explained) -> str:
     """The bar of its first bad step."""
-    step = one.failure.step
+    step = bad_step(one)
     if step is None:
         return NOWHERE
     return next((name for name, first, last in PLACES if first <= step <= last), LATER)

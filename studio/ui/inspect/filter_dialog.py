@@ -27,7 +27,7 @@ from studio.store.saved_filters import NamedFilter
 from studio.store.trace_filter import OPS, Condition, Field, Filter, Kind, Op, kind_of
 from studio.store.trace_list import TraceQuery
 from studio.ui.context import Context
-from studio.ui.dialogs import set_role
+from studio.ui.dialogs import open_at, set_role
 from studio.ui.widgets.parts import GAP, MARGIN, Quiet, button, plural
 
 TYPING_MS = 200
@@ -152,7 +152,7 @@ class FilterDialog(QDialog):
         self.setWindowTitle("Filter traces")
         self.setAccessibleName("Filter traces")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(760, 440)
+        open_at(self, context.theme, 760, 440)
         self.rows: list[ConditionRow] = []
         self.join, self.saved = QComboBox(), QComboBox()
         self.count = QLabel()
@@ -284,6 +284,7 @@ class FilterDialog(QDialog):
         self.join.addItems(["all of these hold", "any of these holds"])
         self.join.setAccessibleName("How conditions are joined")
         self.saved.setAccessibleName("Saved filters")
+        self.saved.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)  # filled when it is shown already
         self.count.setAccessibleName("How many traces the filter has")
         self.count.setWordWrap(True)
         head = QHBoxLayout()

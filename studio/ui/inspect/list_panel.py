@@ -42,13 +42,13 @@ ORDERS = {
     TraceOrder.FIRST_ERROR: "earliest error first",
 }
 FILTERS = {
-    ErrorFilter.ANY: "all",
+    ErrorFilter.ANY: "any rating",
     ErrorFilter.FOUND: "error found",
     ErrorFilter.NONE: "no error",
     ErrorFilter.UNRATED: "unrated",
 }
 OUTCOMES = {
-    OutcomeFilter.ANY: "right or wrong",
+    OutcomeFilter.ANY: "any outcome",
     OutcomeFilter.RIGHT: "right",
     OutcomeFilter.WRONG: "wrong",
     OutcomeFilter.UNKNOWN: "undecided",

@@ -263,9 +263,9 @@ def _facts(node: Node, row: TraceRow | None) -> str:
     if row is None:
         return ""
     parts = [ended_words(row.ended)] if row.ended and ended_words(row.ended) != CLOSED else []
-    parts += [count_words(row.tokens)] if row.tokens is not None else []
-    parts += [f"{row.low_score:.2f}"] if row.low_score is not None else []
-    return "  ".join(parts)
+    parts += [f"{count_words(row.tokens)} tok"] if row.tokens is not None else []
+    parts += [f"lowest {row.low_score:.2f}"] if row.low_score is not None else []
+    return " · ".join(parts)
 
 
 def _logs(query: TraceQuery, c: Connection) -> tuple[LogGroup, ...]:

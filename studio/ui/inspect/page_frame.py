@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
 
-from studio.ui.inspect.columns import Columns, Reading
+from studio.ui.inspect.columns import Columns, OverLanes, Reading
 from studio.ui.widgets.fit_tabs import FitTabs
 
 if TYPE_CHECKING:
@@ -81,8 +81,9 @@ class PageFrame(QObject):
         column = QVBoxLayout(centre)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(10)
-        for widget, stretch in ((self._problem, 0), (steps, 1), (card(page.lanes), 0)):
-            column.addWidget(widget, stretch)
+        column.addWidget(self._problem)
+        self.over_lanes = OverLanes(page.context.theme, steps, card(page.lanes))
+        column.addWidget(self.over_lanes, 1)
         column.addWidget(page.chosen)
         return centre
 

@@ -21,7 +21,7 @@ NOTHING = {
     Kind.FIRST_ERROR: "No step is rated negative.",
     Kind.CALIBRATION: "No step has both a rating of +1 or -1 and a score of this PRM.",
     Kind.OUTCOMES: "No trace has both an outcome and scores of this PRM.",
-    Kind.FLAGS: "There are no traces.",
+    Kind.FLAGS: "No monitor has looked at a trace, and nobody flagged one or called it clean.",
     Kind.LANDSCAPE: "There are no steps.",
     Kind.TOKENS: "No trace has both an outcome and a count of tokens.",
     Kind.TYPES: "No source of problems has ten traces with an outcome and a count of tokens.",
@@ -48,9 +48,11 @@ class PlotsDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         open_at(self, context.theme, 900, 620)
         self.kinds, self.scorer = QComboBox(), QComboBox()
+        self._seeking = True  # until somebody chooses, the first plot that has something is shown
         self.state, self.spot = QLabel("reading …"), QLabel()
         self._place = QVBoxLayout()
         self._lay_out()
+        self.kinds.activated.connect(lambda _index: self._stay())
         self.kinds.currentIndexChanged.connect(lambda _index: self.read())
         self.scorer.currentIndexChanged.connect(lambda _index: self.read())
         context.background.call(self, charts.import_library, lambda _nothing: self._begin())
@@ -67,6 +69,9 @@ class PlotsDialog(QDialog):
         self._number += 1
         number, kind, scorer = self._number, self.kind, self.scorer.currentData()
         self.state.setText("reading …")
+        self.made = None
+        self.view.clear()
+        self.spot.clear()
         self.scorer.setVisible(kind in SCORED and self.scorer.count() > 0)
 
         def work(c: Connection) -> tuple[int, Plot]:
@@ -87,6 +92,9 @@ class PlotsDialog(QDialog):
         self._say(spot)
         self.stepWanted.emit(int(trace_id), int(step))
 
+    def _stay(self) -> None:
+        self._seeking = False
+
     def _begin(self) -> None:
         self.view = PlotView(self._context.theme, self)
         self.view.spotChosen.connect(self.open_spot)
@@ -105,6 +113,10 @@ class PlotsDialog(QDialog):
         number, made = read
         if number != self._number or self.view is None:
             return
+        if self._seeking and not len(made) and self.kinds.currentIndex() + 1 < self.kinds.count():
+            self.kinds.setCurrentIndex(self.kinds.currentIndex() + 1)
+            return
+        self._seeking = False
         self.made, self._turn = made, {}
         self.view.show_plot(made)
         said = made.words if len(made) else NOTHING[made.kind]
@@ -116,8 +128,10 @@ class PlotsDialog(QDialog):
             said += ". Colour: " + ", ".join(
                 f"{word} {name}" for word, name in zip(("red", "green", "grey"), made.names, strict=False)
             )
+        if made.low is not None and len(made):
+            said += ". Upright lines: 95 % intervals"
         self.state.setText(said)
-        self.spot.setText("Point at a spot; a click or Enter opens its trace.")
+        self.spot.setText("Point at a spot; a click or Enter opens its trace." if len(made) else "")
 
     def _say(self, spot: int) -> None:
         made = self.made

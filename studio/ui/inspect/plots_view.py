@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QKeyEvent
+from PySide6.QtGui import QColor, QFontMetricsF, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from studio.store.plots import Kind, Plot, Shape
@@ -64,6 +64,11 @@ class PlotView(QWidget):
         self.canvas.getViewBox().enableAutoRange()
         self.setAccessibleName(f"{plot.kind.value}: {plot.y_label} by {plot.x_label}, {len(plot)} spots")
 
+    def clear(self) -> None:
+        """Nothing, and no axes that would say otherwise: another plot is being read."""
+        self.plot, self.current = None, -1
+        self._redraw()
+
     def point_at(self, spot: int) -> None:
         """Mark a spot."""
         plot = self.plot
@@ -116,12 +121,14 @@ class PlotView(QWidget):
             axis.setTextPen(pg.mkPen(colours.q("secondary")))
             axis.setStyle(tickFont=self._theme.font(8.6))
         plot = self.plot
+        for name in ("left", "bottom"):
+            canvas.showAxis(name, plot is not None and len(plot) > 0)
         if plot is None:
             return
         style = {"color": colours.q("secondary").name(), "font-size": "9pt"}
         canvas.setLabel("bottom", plot.x_label, **style)
         canvas.setLabel("left", plot.y_label, **style)
-        canvas.getAxis("bottom").setTicks([list(enumerate(plot.ticks))] if plot.ticks else None)
+        self._name_ticks()
         canvas.showGrid(x=False, y=plot.shape is not Shape.BARS, alpha=0.15)
         self.is_picture = plot.shape is Shape.POINTS and len(plot) > MOST_POINTS
         if len(plot):
@@ -130,6 +137,23 @@ class PlotView(QWidget):
         canvas.addItem(self._mark, ignoreBounds=True)
         if self.current >= 0:
             self._mark.setData([plot.x[self.current]], [plot.y[self.current]])
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Names below bars take the room there is."""
+        super().resizeEvent(event)
+        self._name_ticks()
+
+    def _name_ticks(self) -> None:
+        """Names below the bars, cut in their middle where they would run into each other; the spot says them whole."""
+        plot = self.plot
+        if plot is None or not plot.ticks:
+            self.canvas.getAxis("bottom").setTicks(None)
+            return
+        room = self.canvas.getViewBox().width() or self.width()
+        metrics = QFontMetricsF(self._theme.font(8.6))
+        each = max(room / len(plot.ticks) - metrics.horizontalAdvance("0"), metrics.horizontalAdvance("0…0"))
+        cut = [metrics.elidedText(name, Qt.TextElideMode.ElideMiddle, each) for name in plot.ticks]
+        self.canvas.getAxis("bottom").setTicks([list(enumerate(cut))])
 
     def _bars(self, plot: Plot) -> None:
         brush = self._theme.colours.q("accent")

@@ -24,7 +24,7 @@ class TraceReader(QObject):
         self._context = context
         self.held = HeldTraces()
 
-    def read(self, trace_id: int, done: Callable[[Opened], object], failed: Callable[[Exception], object]) -> None:
+    def read(self, trace_id: int, done: Callable[[Opened], None], failed: Callable[[Exception], None]) -> None:
         """Give a trace to `done`: at once where it is kept."""
         kept = self.held.get(trace_id)
         if kept is not None:
@@ -32,21 +32,21 @@ class TraceReader(QObject):
             return
         self._context.background.read(self, self._work(trace_id), partial(self._on_read, done), failed)
 
-    def read_ahead(self, trace_ids: Iterable[int], done: Callable[[Opened], object]) -> None:
+    def read_ahead(self, trace_ids: Iterable[int], done: Callable[[Opened], None]) -> None:
         """Keep these, and give those that were not kept yet to `done`; one that cannot be read is left for later."""
         for trace_id in trace_ids:
             if trace_id not in self.held:
                 work, told = self._work(trace_id), partial(self._on_read, done)
                 self._context.background.read(self, work, told, lambda _error: None)
 
-    def read_alternatives(self, trace_id: int, token: int, done: Callable[[Alternatives], object]) -> None:
+    def read_alternatives(self, trace_id: int, token: int, done: Callable[[Alternatives], None]) -> None:
         """Give what else could have stood in a token's place to `done`."""
         self._context.background.read(self, partial(_alternatives, trace_id, token), done)
 
     def _work(self, trace_id: int) -> Callable[[Connection], Opened]:
         return partial(_read, trace_id, self._context.annotator.id)
 
-    def _on_read(self, done: Callable[[Opened], object], opened: Opened) -> None:
+    def _on_read(self, done: Callable[[Opened], None], opened: Opened) -> None:
         self.held.put(opened)
         done(opened)
 

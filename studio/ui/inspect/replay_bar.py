@@ -42,7 +42,7 @@ class ReplayBar(QWidget):
         for widget in (self.play, self.speed, self.back, self.on, self.step):
             row.addWidget(widget)
         row.addWidget(self.scrubber, 3)
-        row.addWidget(self.budget, 3)
+        row.addWidget(self.budget)
         row.addWidget(self.clock)
         self.speed.currentIndexChanged.connect(lambda place: player.set_speed(SPEEDS[place]))
         self.scrubber.sought.connect(player.seek)

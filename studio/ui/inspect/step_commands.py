@@ -47,7 +47,8 @@ class SplitDialog(QDialog):
         column.addWidget(QLabel("Put the caret where the second step begins, then press Enter."))
         column.addWidget(self.text)
         column.addWidget(buttons)
-        self.resize(560, 260)
+        letter = self.fontMetrics()
+        self.resize(62 * letter.averageCharWidth(), 14 * letter.height())
         self.ok.setDefault(True)
         self._source = text
 

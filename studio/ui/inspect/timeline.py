@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QRectF, Qt
-from PySide6.QtGui import QFontMetricsF, QHelpEvent, QPainter
+from PySide6.QtGui import QFontMetricsF, QHelpEvent, QPainter, QPen
 from PySide6.QtWidgets import QToolTip, QWidget
 
 from studio.ui.inspect.clock import Clock, ClockKind
@@ -126,7 +126,7 @@ class TimelineLane(Lane):
         if self._opened is None:
             return
         length = max(self._opened.clock.length, 1e-9)
-        tall = plot.height() / len(ROWS)
+        tall, assumed = plot.height() / len(ROWS), self._opened.clock.kind is not ClockKind.TIMESTAMPS
         painter.setFont(self.theme.font(9))
         for row, name in enumerate(ROWS):
             top = plot.top() + row * tall
@@ -142,15 +142,18 @@ class TimelineLane(Lane):
             right = np.maximum(np.ceil(plot.left() + plot.width() * self._spans.end[mine] / length), left + 1)
             for first, last in _merged(left, right):
                 box = QRectF(first, ground.top(), last - first, ground.height())
-                if row == len(ROWS) - 1:
-                    painter.fillRect(box, faces.hatched(colour))
-                else:
-                    painter.fillRect(box, colour)
+                if not assumed:
+                    painter.fillRect(box, faces.hatched(colour) if row == len(ROWS) - 1 else colour)
+                    continue
+                painter.fillRect(box, faces.hatched(colour))  # as lanes show what nobody measured
+                painter.setPen(QPen(colour, 1))
+                painter.drawRect(box.adjusted(0.5, 0.5, -0.5, -0.5))
         self._total(painter, plot)
 
     def _total(self, painter: QPainter, plot: QRectF) -> None:
         assert self._opened is not None
         words = duration(self._opened.clock.length)
+        words = words if self._opened.clock.kind is ClockKind.TIMESTAMPS else f"about {words}, assumed"
         painter.setPen(self.theme.colours.q("secondary"))
         wide = QFontMetricsF(painter.font()).horizontalAdvance(words)
         painter.drawText(QRectF(plot.right() - wide, plot.bottom() - 12, wide, 14), Qt.AlignmentFlag.AlignRight, words)

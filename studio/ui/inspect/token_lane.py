@@ -17,6 +17,8 @@ from studio.ui.widgets import faces
 Floats = NDArray[np.float32]
 NONE_HERE = "the source did not say how likely its tokens were; a source with log-probabilities fills this"
 
+TALLER = {Heat.LOGPROB: "less likely", Heat.ENTROPY: "less decided"}
+
 
 class TokenLane(Lane):
     """A bar a pixel: the mean of its tokens solid, the greatest as a line above."""
@@ -45,9 +47,8 @@ class TokenLane(Lane):
         unknown = int(np.isnan(self._nats).sum())
         if not len(self._nats) or unknown == len(self._nats):
             return LaneSays(LaneState.ABSENT, NONE_HERE, "import")
-        words = (
-            f"{self._heat.value} of {len(values):,} tokens, mean {np.nanmean(self._nats, dtype=np.float64):.2f} nats"
-        )
+        mean = float(np.nanmean(values, dtype=np.float64))
+        words = f"{self._heat.value} of {len(values):,} tokens, mean {mean:.2f} nats; taller: {TALLER[self._heat]}"
         words += f", {unknown:,} without a value" if unknown else ""
         written = int(self._forced.sum())
         return LaneSays(
@@ -64,7 +65,7 @@ class TokenLane(Lane):
             painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
             painter.setPen(colours.q("secondary"))
             box = QRectF(0, y - 8, plot.left() - self.theme.px(6), 16)
-            painter.drawText(box, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, f"{nats:g} nats")
+            painter.drawText(box, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, _axis(nats, self._heat))
         if not len(self._nats):
             return
         columns = min(len(self._nats), max(1, int(plot.width())))
@@ -86,3 +87,8 @@ class TokenLane(Lane):
             tall = plot.height() * middle
             painter.fillRect(QRectF(left, plot.bottom() - plot.height() * top, max(1.0, wide), 1.0), soft)
             painter.fillRect(QRectF(left, plot.bottom() - tall, max(1.0, wide - 0.3), tall), ink)
+
+
+def _axis(nats: float, heat: Heat) -> str:
+    """A height of the lane in words: a log-probability is at most 0."""
+    return f"{-nats if nats and heat is Heat.LOGPROB else nats:g} nats"

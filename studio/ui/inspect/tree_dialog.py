@@ -141,6 +141,8 @@ def _of_traces(made: TraceTree) -> str:
         said.append(plural(beside, "candidate"))
     if made.left_out:
         said.append(f"{made.left_out:,} traces left out")
+    if count == 1 and not beside:
+        said.append("nothing else answers this problem")
     colour = f"; without outcomes by {made.scorer}" if made.scorer else ""
     return " · ".join(said) + f". Colour: mean outcome of the traces through a node{colour}."
 

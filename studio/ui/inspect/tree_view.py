@@ -77,9 +77,9 @@ class TreeView(QWidget):
         path = made.tree.of_path[shown] if 0 <= shown < len(made.tree.of_path) else np.zeros(1, np.int64)
         self._own[path] = True
         self._fresh = not stays
-        if not stays:
-            self.fit()
         self.choose(int(path[-1]), bring=False)
+        if not stays:
+            self._frame()
 
     def choose(self, node: int, *, bring: bool = True) -> None:
         """Make a node the current one."""
@@ -102,6 +102,15 @@ class TreeView(QWidget):
         middle = QPointF(float(self._x.max() + self._x.min()) / 2, float(self._y.max() + self._y.min()) / 2)
         self._shift = QPointF(self.width() / 2, self.height() / 2) - middle * self._zoom
         self.update()
+
+    def _frame(self) -> None:
+        """The whole; of a tree that is long but not high no less than can be read, with the current node in sight."""
+        self.fit()
+        high = float(np.ptp(self._y)) + NODE.height() + 40 if len(self._y) else 0.0
+        if self._zoom < READABLE and high <= self.height():
+            there = QPointF(float(self._x[self.current]), float(self._y[self.current]))
+            self._zoom = 1.0
+            self._shift = QPointF(self.width() - NODE.width(), self.height() / 2) - there
 
     def zoom_by(self, factor: float, at: QPointF | None = None) -> None:
         """Zoom around a point of the widget."""
@@ -141,10 +150,10 @@ class TreeView(QWidget):
             self._nodes(painter, seen)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Until somebody zooms, the whole tree stays in sight."""
+        """Until somebody zooms, the whole tree stays in sight, or what of a long one can be read."""
         super().resizeEvent(event)
         if self._fresh:
-            self.fit()
+            self._frame()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Zoom around the pointer."""

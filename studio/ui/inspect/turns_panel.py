@@ -12,12 +12,15 @@ from studio.render.prose import visible
 from studio.ui.context import Context
 from studio.ui.inspect.cursor import Cursor, Position
 from studio.ui.inspect.opened import Opened
+from studio.ui.inspect.structure import BlockPlace
 from studio.ui.inspect.transcript_painter import TITLES, block_words
 from trainer.contract.records import BlockKind
 
 Index = QModelIndex | QPersistentModelIndex
 NO_PARENT = QModelIndex()
 LONGEST_NAME = 60
+LOOKED = 300  # letters in which a first line is looked for
+SHORT = {BlockKind.TOOL_CALL: "→", BlockKind.TOOL_RESULT: "←", BlockKind.SUMMARY: "summary"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class _Entry:
 
 
 class TurnsModel(QAbstractListModel):
-    """Turns, and under each its tools and what of it is not readable."""
+    """Turns, and under each its thinking, tools and answer, and what of it is not readable."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -46,12 +49,15 @@ class TurnsModel(QAbstractListModel):
         if opened is not None:
             blocks: dict[int, list[int]] = {}
             for place in opened.structure.blocks:
-                if place.titled and place.kind not in (BlockKind.ANSWER, BlockKind.OTHER):
+                if place.titled and place.kind is not BlockKind.OTHER:
                     blocks.setdefault(place.turn, []).append(place.number)
+            kinds = opened.structure.blocks
             for turn in range(len(opened.structure.turns)):
                 self._row_of_turn[turn] = len(entries)
                 entries.append(_Entry(turn, -1))
-                entries += [_Entry(turn, block) for block in blocks.get(turn, ())]
+                mine = blocks.get(turn, [])
+                alone = len(mine) == 1 and kinds[mine[0]].kind is BlockKind.ANSWER  # the turn says as much
+                entries += [] if alone else [_Entry(turn, block) for block in mine]
         self._entries = tuple(entries)
         self.endResetModel()
 
@@ -81,9 +87,7 @@ class TurnsModel(QAbstractListModel):
         if role == Qt.ItemDataRole.DisplayRole:
             turn = shape.turns[entry.turn]
             if entry.block >= 0:
-                place = shape.blocks[entry.block]
-                name = f"{turn.name}: " if turn.name and place.kind is not BlockKind.THINKING else ""
-                return visible(f"    {name}{TITLES[place.kind].split(':')[0]}")
+                return visible(f"    {_short(self._opened, shape.blocks[entry.block])}")
             return visible(f"{entry.turn + 1}  {turn.role}" + (f"  {turn.name}" if turn.name else ""))[:LONGEST_NAME]
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
             if entry.block >= 0:
@@ -94,6 +98,15 @@ class TurnsModel(QAbstractListModel):
             font.setWeight(QFont.Weight.DemiBold)
             return font
         return None
+
+
+def _short(opened: Opened, place: BlockPlace) -> str:
+    """A block in few words; of a tool what it was called with, or gave back, as its first line has it."""
+    words = SHORT.get(place.kind, TITLES[place.kind].split(":")[0])
+    if place.kind in (BlockKind.TOOL_CALL, BlockKind.TOOL_RESULT):
+        text = opened.trace.text[place.start : min(place.end, place.start + LOOKED)].strip()
+        words += f" {text.splitlines()[0][:LONGEST_NAME]}" if text else ", empty"
+    return words
 
 
 class TurnsPanel(QListView):

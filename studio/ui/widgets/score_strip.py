@@ -31,7 +31,7 @@ from studio.ui.widgets.step_model import WORDS
 from studio.ui.widgets.trace_values import ScoreLine
 from trainer.contract.records import Rating
 
-HEIGHT, LOWEST = 132, 104
+HEIGHT, LOWEST = 132, 88
 PEN_STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
 LEGEND_LINES, LEGEND = 4, 236
 NO_RATING = 2
@@ -59,7 +59,7 @@ class ScoreStrip(QWidget):
         self._current: int | None = None
         self._empty = ""
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.setAccessibleName(self.tr("Scores over the steps"))
         theme.switched.connect(self.updateGeometry)
         theme.switched.connect(self._redraw)

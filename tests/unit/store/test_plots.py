@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
-from studio.store import batches, plots, projects, traces
+from studio.store import batches, flag_words, plots, projects, traces
 from studio.store import schema as s
+from studio.store.flag_words import NewFlag
 from studio.store.plots import Kind, wilson
 from studio.workspace import Workspace
 from tests.e2e.inspecting import fill
+from trainer.reasoning.safety import Category
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +113,7 @@ def test_accuracy_by_tokens(tmp_path: Path) -> None:
             made = plots.read(c, Kind.TOKENS)
             by_source = plots.read(c, Kind.TYPES)
             empty = plots.read(c, Kind.LENGTH)
+    assert made.x_label == by_source.x_label == "tokens of thinking"
     assert made.x.tolist() == [10 * (10 * part + 5.5) for part in range(10)]
     assert made.y.tolist() == [sum(n % 3 == 0 for n in range(10 * p, 10 * p + 10)) / 10 for p in range(10)]
     assert by_source.names == ("sums (60)", "words (40)")
@@ -120,6 +123,11 @@ def test_accuracy_by_tokens(tmp_path: Path) -> None:
         cut = [mine[k * size : (k + 1) * size] for k in range(5)]
         assert by_source.y[spots].tolist() == pytest.approx([sum(n % 3 == 0 for n in p) / size for p in cut])
         assert by_source.x[spots].tolist() == pytest.approx([sum(10 * (n + 1) for n in p) / size for p in cut])
+    with Workspace.open(tmp_path / "w") as opened, opened.database.write() as c:
+        c.execute(update(s.trace).values(budget={"used": 7}))
+        assert plots.read(c, Kind.TOKENS).x_label == "tokens"
+        c.execute(update(s.trace).where(s.trace.c.id == 1).values(budget={"thinking": 5}))
+        assert plots.read(c, Kind.TOKENS).x_label == "tokens of thinking, or all"
     assert len(empty) == 0
     assert empty.nearest(0, 0, 1, 1) is None
 
@@ -129,3 +137,20 @@ def test_wilson_solves_its_equation(right: int, count: int) -> None:
     for bound in wilson(right, count):
         gap = abs(right / count - bound)
         assert gap == pytest.approx(plots.Z * math.sqrt(bound * (1 - bound) / count), abs=1e-7)
+
+
+def test_flags_are_counted_of_what_was_looked_at_alone(tmp_path: Path) -> None:
+    fill(tmp_path / "w")
+    with Workspace.open(tmp_path / "w") as opened, opened.database.write() as c:
+        none = plots.read(c, Kind.FLAGS)
+        assert len(none) == 0  # nobody looked: not a share of 0
+        author = projects.ensure_annotator(c, "Ada").id
+        ids = c.exec_driver_sql("SELECT id FROM trace ORDER BY id LIMIT 3").scalars().all()
+        for trace_id in ids[:2]:
+            flag_words.mark_clean(c, trace_id, author)
+        flag_words.add(c, NewFlag(ids[2], Category.DECEPTION, 0, 4), author)
+        bars = plots.read(c, Kind.FLAGS)
+        assert bars.ticks == ("written by hand (3)",)
+        assert bars.y.tolist() == [pytest.approx(1 / 3)]
+        assert [tuple(one) for one in bars.of(0).tolist()] == [(ids[2], -1)]
+        assert "69 that nobody" in bars.words

@@ -134,7 +134,7 @@ def test_a_budget_says_what_is_known_and_what_does_not_add_up() -> None:
     assert budget_words(Budget()) == "budget: the source says nothing"
     said = {"granted": 9000, "used": 7412, "thinking": 7200, "thinking_granted": 8000, "answer": 212, "ended": "stop"}
     budget = budget_of(said)
-    assert budget_words(budget) == "thinking 7,200/8,000 · answer 212 · closed itself"
+    assert budget_words(budget) == "thinking 7,200/8,000, answer 212 tokens · closed itself"
     assert budget.mismatch == ""
     assert "source counts 8,000" in budget_of({**said, "used": 8000}).mismatch
     assert not budget_of({"used": float("nan"), "granted": -3, "answer": True}).is_known
