@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import threading
 import tomllib
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy.exc import DatabaseError
 
 from studio.domain import new_uid
 from studio.errors import CancelledError, SteplensError, WorkspaceError
@@ -84,8 +87,9 @@ class Workspace:
 
         try:
             removed = batches.clean_abandoned(self.database, stop=self._closing.is_set)
-        except SteplensError:
-            log.exception("%s: what a killed import left could not be removed; the next start tries again", self.path)
+        except (SteplensError, DatabaseError, sqlite3.Error, OSError) as error:  # a full disk, most of all
+            said = "%s: what a killed import left could not be removed (%s); the next start tries again"
+            log.warning(said, self.path, error)
             return
         log.info("%s: removed %d unfinished batch(es)", self.path, removed)
 

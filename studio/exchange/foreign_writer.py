@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import DBAPICursor
 
+from studio.errors import ConflictError
 from studio.exchange.foreign import ForeignTrace, StepsBy, clean, cut
 from studio.exchange.put_rows import put_rows, put_steps
 from studio.store import segmentations, token_values
@@ -109,6 +110,10 @@ _COLUMNS = {
     "segmentation": "id, trace_id, version, method, created_at, steps",
     "source_record": "batch_id, ordinal, member, start, length, sha256, skeleton",
 }
+_KNOWN = (
+    "SELECT trace.uid, trace.id, batch.source FROM trace LEFT JOIN batch "
+    "ON batch.id = trace.batch_id AND batch.state != 'published' AND batch.id != ? WHERE trace.uid IN ({})"
+)
 _NEXT = (
     "SELECT (SELECT coalesce(max(id), 0) + 1 FROM problem), (SELECT coalesce(max(id), 0) + 1 FROM trace), "
     "(SELECT coalesce(max(id), 0) + 1 FROM segmentation)"
@@ -172,12 +177,18 @@ class ForeignWriter:
             token_values.put(c, key, self.batch_id, arrays)
 
     def _known(self, cursor: DBAPICursor, records: Sequence[ReadyRecord]) -> dict[str, int]:
+        """Traces that are here already. Raises ConflictError where they may be taken back: another brings them now."""
         uids = [trace.uid for record in records for trace in record.traces]
         found: dict[str, int] = {}
         for at in range(0, len(uids), 500):
             part = uids[at : at + 500]
-            cursor.execute(f"SELECT uid, id FROM trace WHERE uid IN ({', '.join('?' * len(part))})", tuple(part))
-            found |= dict(cursor.fetchall())
+            cursor.execute(_KNOWN.format(", ".join("?" * len(part))), (self.batch_id, *part))
+            for uid, key, coming in cursor.fetchall():
+                if coming is not None:
+                    raise ConflictError(
+                        f"some of these traces come in with {coming} at this moment; import the file again afterwards"
+                    )
+                found[uid] = key
         return found
 
     def _source(self, cursor: DBAPICursor, record: ReadyRecord, rows: _Rows, *, is_new: bool) -> None:

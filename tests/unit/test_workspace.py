@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import time
 import tomllib
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from studio import workspace as module
 from studio.errors import WorkspaceError
-from studio.store import backup, projects
+from studio.store import backup, batches, projects
 from studio.workspace import Workspace
 
 
@@ -72,3 +74,23 @@ def test_the_document_is_plain_toml(tmp_path: Path) -> None:
     with Workspace.open(tmp_path / 'a "quoted" name', create=True) as made:
         document = tomllib.loads((made.path / "workspace.toml").read_text("utf-8"))
     assert document == {"format": 1, "uid": made.uid, "name": 'a "quoted" name'}
+
+
+def test_what_a_killed_import_left_stays_while_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(batches, "lives", lambda _process: False)
+    with Workspace.open(tmp_path / "w", create=True) as made:
+        made.database.run(lambda c: batches.begin(c, "import"))
+    with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
+        patched.setattr(batches, "remove", full)
+        Workspace.open(tmp_path / "w").close()
+        assert "database or disk is full" in caplog.text
+        assert "Traceback" not in caplog.text
+    with Workspace.open(tmp_path / "w") as again:
+        assert again._cleaner is not None
+        again._cleaner.join()
+        assert batches.abandoned(again.database) == ()

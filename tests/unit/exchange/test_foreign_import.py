@@ -11,11 +11,13 @@ import pytest
 from sqlalchemy import func, select
 
 from studio.cli import main
-from studio.errors import CancelledError, ImportFormatError, NotFoundError, SteplensError
+from studio.errors import CancelledError, ConflictError, ImportFormatError, NotFoundError
 from studio.exchange import annotation_file, foreign_export, opening
-from studio.exchange.files import Piece
+from studio.exchange.files import Piece, look
 from studio.exchange.foreign import StepsBy
 from studio.exchange.foreign_export import Standing
+from studio.exchange.foreign_import import ForeignImporter
+from studio.exchange.report import ImportReport
 from studio.exchange.transfer import export_original, import_files
 from studio.filling import read_in_helpers
 from studio.store import bookmarks, find, projects, segmentations, traces
@@ -225,20 +227,6 @@ def test_a_dry_run_counts_and_writes_nothing(workspace: Workspace, tmp_path: Pat
     assert sizes(workspace) == before
 
 
-def test_a_mapping_of_ones_own(workspace: Workspace, tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_text('{"colour": "red", "deep": {"said": "It is blue."}, "n": 3}\n')
-    with pytest.raises(ImportFormatError, match="--map"):
-        import_files(workspace, [path])
-    with pytest.raises(SteplensError, match="FIELD one of problem"):
-        import_files(workspace, [path], fields=("reply=x",))
-    import_files(workspace, [path], fields=("answer=deep.said", "problem=colour"))
-    with workspace.database.read() as c:
-        row = c.execute(select(s.trace)).one()
-        assert row.text == "red\n\nIt is blue."
-        assert c.scalar(select(s.log.c.extra))["fields"] == "problem=colour answer=deep.said"
-
-
 def test_helpers_read_what_this_process_would_read(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,22 +359,23 @@ def test_harmony_is_split_as_its_source_splits_it(data_dir: Path) -> None:
         assert found["answer"].strip() == (record["output"] or "").strip()
 
 
-def test_fields_that_are_no_texts_are_shown(workspace: Workspace, tmp_path: Path) -> None:
-    asked = [{"role": "system", "content": "s"}, {"role": "user", "content": "2 + 2?"}]
-    rows: list[dict[str, Any]] = [
-        {"prompt": "2 + 2?", "thinking": "two and two", "response": "4"},
-        {"prompt": asked, "thinking": ["two", "and two"], "response": 4},
-        {"prompt": {"x": 1}, "thinking": False, "response": {"y": None}},
-    ]
-    path = tmp_path / "a.jsonl"
-    path.write_text("\n".join(map(json.dumps, rows)))
-    assert import_files(workspace, [path]).broken == 0
-    with workspace.database.read() as c:
-        found = c.execute(select(s.trace.c.text, s.problem.c.prompt).join(s.problem).order_by(s.trace.c.id)).all()
-    assert [tuple(row) for row in found] == [
-        ("2 + 2?\n\ntwo and two\n\n4", "2 + 2?"),
-        ("s\n\n2 + 2?\n\ntwo\n\nand two\n\n4", "2 + 2?"),
-        ('{"x": 1}\n\n{"y": null}', '{"x": 1}'),
-    ]
-    path.write_text("\n".join(map(json.dumps, [{"prompt": asked, "response": "4"}] * 2)))
-    assert [trace.problem for trace in opening.open_file(path).traces(0)] == ["2 + 2?"]
+def test_traces_that_another_import_may_take_back_are_not_counted_as_here(workspace: Workspace, tmp_path: Path) -> None:
+    """Both would say that all is in, and when the first is cancelled nothing is."""
+    path = rows(tmp_path / "a.jsonl", range(3))
+    outcomes: list[str] = []
+
+    def stop() -> bool:
+        with workspace.database.read() as c:
+            there = bool(c.scalar(select(func.count()).select_from(s.trace)))
+        if there and not outcomes:
+            outcomes.append("second")
+            with pytest.raises(ConflictError, match=r"come in with .*a\.jsonl at this moment"):
+                import_files(workspace, [path])
+        return there
+
+    first = ForeignImporter(workspace.database, None, ImportReport("", False, []), stop=stop)
+    with pytest.raises(CancelledError):
+        first.run(look(path))
+    assert outcomes == ["second"]
+    assert sizes(workspace) == {**sizes(workspace), "trace": 0, "batch": 0}
+    assert import_files(workspace, [path]).imported == 3
