@@ -9,10 +9,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.unit.routing.simulated import Says, row
-from trainer.contract.kept_answers import DAY, Counts, remove, statistics
+from trainer.contract.generated import Spent
+from trainer.contract.kept_answers import DAY, Counts, Kept, KeptAnswers, remove, statistics
 from trainer.routing.cache import Cached, key_of, normalised
 from trainer.routing.values import Effort, Question, Reply
 
@@ -26,16 +28,31 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def test_what_is_asked_again_comes_from_the_cache_whole(tmp_path: Path):
-    model = Says(("4", "5"), mean=-0.25)
-    (first,) = ask(Cached(model, tmp_path), "2 + 2?")
+    model, told = Says(("4", "5"), mean=-0.25), list[str]()
+    fresh = Cached(model, tmp_path, on_problem=told.append)
+    (first,) = ask(fresh, "2 + 2?")
+    assert (fresh.looked.hits, fresh.looked.misses, told) == (0, 1, [])
     again = Cached(model, tmp_path)
+    began = time.monotonic()
     (second,) = ask(again, "2 + 2?")
+    assert 0 <= second.spent.seconds <= time.monotonic() - began
     assert len(model.asked) == 1
     assert second.samples == first.samples  # traces, answers, log-probs
     assert second.spent.cached
     assert (second.spent.tokens, second.spent.cost) == (0, 0.0)
     assert second.saved == first.spent
     assert (again.looked.hits, again.looked.misses) == (1, 0)
+
+
+def test_a_kept_answer_is_told_like_one_that_is_written(tmp_path: Path):
+    told: list[tuple[int, int, str, bool]] = []
+    cache = Cached(Says(("4", "5")), tmp_path)
+    ask(cache, "b")
+    cache.ask(
+        [Question(row("a", "a")), Question(row("b", "b"))], Effort(), lambda: None,
+        lambda pieces: told.extend((each.ask, each.trace, each.text, each.done) for each in pieces), None,
+    )  # fmt: skip
+    assert told == [(1, 0, "The answer is 4.", True), (1, 1, "The answer is 5.", True)]
 
 
 def test_only_what_is_missing_is_asked(tmp_path: Path):
@@ -92,6 +109,25 @@ def test_what_failed_is_not_kept(tmp_path: Path):
     assert files_of(tmp_path) == []
     assert [reply.spent.cached for reply in ask(Cached(Says(), tmp_path), "a")] == [False]
 
+    class Short(Says):
+        def _reply(self, question: Question) -> Reply:
+            return replace(super()._reply(question), problem="one of two samples failed")
+
+    for lacking in (Short(("4",), name="short"), Says((), name="empty")):
+        for _ in range(2):
+            (reply,) = ask(Cached(lacking, tmp_path), "a")
+            assert not reply.spent.cached
+
+
+def test_samples_of_another_version_are_a_miss_that_is_told(tmp_path: Path):
+    model, told = Says(("4",)), list[str]()
+    key = key_of(Question(row("a", "a")), Effort(), model.identity)
+    kept = Kept(key=key, at=time.time(), spent=Spent(), value=msgspec.Raw(b'[{"answer": "5"}]'))
+    KeptAnswers(tmp_path, model.name, model.identity).put(kept)
+    (reply,) = ask(Cached(model, tmp_path, on_problem=told.append), "a")
+    assert (reply.samples[0].answer, len(told)) == ("4", 1)
+    assert "is of another version" in told[0]
+
 
 def test_a_folder_that_cannot_be_written_costs_no_answer(tmp_path: Path):
     told: list[str] = []
@@ -99,6 +135,7 @@ def test_a_folder_that_cannot_be_written_costs_no_answer(tmp_path: Path):
     (reply,) = ask(Cached(Says(("4",)), tmp_path / "file", on_problem=told.append), "a")
     assert reply.samples[0].answer == "4"
     assert any("cannot be kept" in text for text in told)
+    assert any("cannot count" in text for text in told)
 
 
 def test_counts_and_what_was_saved(tmp_path: Path):

@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from trainer.models.monitor_learn import fold_of
 from trainer.reasoning.metrics import auc, ece
 from trainer.reasoning.segment import Span
 from trainer.routing.confidence import ConfidenceModel, Signals, answer_span, learn, plain, span_logprobs
-from trainer.routing.difficulty import TooFewError
+from trainer.routing.difficulty import FOLDS, TooFewError
 
 
 def drawn(n: int, seed: int) -> tuple[list[Signals], list[bool], np.ndarray]:
@@ -80,8 +81,16 @@ def test_it_comes_back_from_json_and_too_few_are_refused():
     again = msgspec.json.decode(msgspec.json.encode(model), type=ConfidenceModel)
     assert [again(each) for each in signals] == [model(each) for each in signals]
     assert 0 <= again(Signals()) <= 1
-    with pytest.raises(TooFewError, match="5 right and 5 wrong"):
-        learn(signals[:4], [True] * 4, ["a", "b", "c", "d"])
+    names = [str(i) for i in range(100)]
+    assert learn(signals[:10], [True, False] * 5, names[:10]).model.answers == 10
+    for few in ([True] * 96 + [False] * 4, [False] * 96 + [True] * 4):
+        with pytest.raises(TooFewError, match="5 right and 5 wrong"):
+            learn(signals, few, names)
+    with pytest.raises(TooFewError, match="problems of the answers are too few"):
+        learn(signals, right, ["the same"] * 100)
+    one, other = (next(name for name in names if fold_of([name], FOLDS)[0] == fold) for fold in (0, 1))
+    with pytest.raises(TooFewError, match="problems of the answers are too few"):  # of the mixed half nothing is known
+        learn(signals, [True] * 50 + [True, False] * 25, [one] * 50 + [other] * 50)
 
 
 def test_without_a_model_it_is_the_mean_of_what_there_is():
@@ -93,6 +102,7 @@ def test_without_a_model_it_is_the_mean_of_what_there_is():
 def test_the_answer_span_and_its_log_probs():
     text = "<think>7 + 5 is 12</think>It is 12."
     assert answer_span(text, "12") == Span(text.rindex("12"), text.rindex("12") + 2)
+    assert answer_span("12 it is", "12") == Span(0, 2)
     assert answer_span(text, "twelve") == Span(text.index("It"), len(text))
     starts = np.array([0, text.index("It"), text.rindex("12"), len(text) - 1, len(text)], np.uint32)
     logprobs = np.array([-9.0, -1.0, -0.25, -3.0, -7.0], np.float32)
