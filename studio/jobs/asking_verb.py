@@ -162,9 +162,12 @@ def _with_shipped(workspace: Workspace, question: Question) -> Question:
 
 
 def _kept_to_taught(workspace: Workspace, question: Question) -> Question:
-    """With as much thinking as the policy was taught, where nobody says how much; another grant is said."""
+    """With as much thinking as the policy was taught, where nobody says how much; another grant is said.
+
+    Scores are aggregated as the PRM was taught, where nobody says how.
+    """
     with workspace.database.read() as c:
-        kept, said = taught.kept_to(c, question)
+        kept, said = taught.kept_to(c, taught.scored_as_taught(c, question))
     if said:
         sys.stderr.write(f"steplens: {said}\n")
     return kept

@@ -31,7 +31,7 @@ from trainer.contract import events
 from trainer.contract.events import Level
 from trainer.contract.launch import Launch, Share
 from trainer.contract.records import RunState
-from trainer.contract.run_folder import RunFolder, last_attempt, read_events
+from trainer.contract.run_folder import RunFolder, all_events, last_attempt
 from trainer.contract.spec import SpecError
 
 POLL_SECONDS = 0.2
@@ -250,7 +250,7 @@ def warnings_of(folder: RunFolder) -> list[str]:
     attempt = last_attempt(folder.events)
     first: dict[str, events.Notice] = {}
     count = Counter[str]()
-    for event in read_events(folder.events)[0]:
+    for event in all_events(folder.events):
         if isinstance(event, events.Notice) and event.level is not Level.INFO and event.attempt == attempt:
             first.setdefault(event.code, event)
             count[event.code] += 1

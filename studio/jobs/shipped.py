@@ -15,6 +15,7 @@ from studio.errors import RunError
 from studio.store import models
 from studio.store.models import StoredModel
 from studio.workspace import Workspace
+from trainer.contract.forms import Aggregation
 from trainer.contract.run_folder import sha256_of_folder
 
 
@@ -29,6 +30,8 @@ class Example:
 POLICY, PRM = "Tiny policy", "Tiny PRM"
 THINKING = (24, 96)
 """Least and most tokens of thinking that the policy was taught to hear (budget_low and budget_high of its run)."""
+AGGREGATION = Aggregation.LAST
+"""The PRM's score of a step is how often the policy still gets there, so the last one is that of the trace."""
 EXAMPLES = (
     Example("Which of 6, 9, 12, 7, 8, 19 becomes 10? Subtract 4. Double it.", "9"),
     Example("Which of 18, 13, 17, 10, 19, 15 becomes 10? Subtract 9. Add 4.", "15"),
@@ -56,6 +59,11 @@ def ensure(workspace: Workspace) -> Shipped:
 def is_policy(model: StoredModel) -> bool:
     """Whether this is the policy that travels with the app, as it came."""
     return model.run_id is None and model.name == POLICY and model.folder == f"models/policy-{model.checksum[:12]}"
+
+
+def is_prm(model: StoredModel) -> bool:
+    """Whether this is the PRM that travels with the app, as it came."""
+    return model.run_id is None and model.name == PRM and model.folder == f"models/prm-{model.checksum[:12]}"
 
 
 def _one(workspace: Workspace, name: str, kind: str, folder: str) -> StoredModel:

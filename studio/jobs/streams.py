@@ -8,10 +8,10 @@ from pathlib import Path
 
 from trainer.contract import events
 from trainer.contract.events import Answered, Grew, Wrote
-from trainer.contract.run_folder import complete_lines
+from trainer.contract.run_folder import STREAMED, complete_lines, file_number
 
 TAIL = 1 << 16  # bytes: an answer to a request stands behind everything that was said before the request
-ABOUT_REQUESTS = tuple(f'{{"kind":"{kind.__struct_config__.tag}"'.encode() for kind in (Answered, Wrote, Grew))
+ABOUT_REQUESTS = (f'{{"kind":"{Answered.__struct_config__.tag}"'.encode(), *STREAMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,10 @@ class Tail:
     path: Path
     offset: int = field(init=False)
     due: float = 0.0
+    _file: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self._file = file_number(self.path)
         size = self.path.stat().st_size if self.path.exists() else 0
         self.offset = max(0, size - TAIL)
         if self.offset:
@@ -42,13 +44,19 @@ class Tail:
             self.offset += len(lines[0]) + 1 if lines else 0
 
     def read(self) -> list[Answered | Wrote | Grew]:
-        """What was told of requests since the last call."""
+        """What was told of requests since the last call; in a file that took the other's place, from its beginning."""
         try:
-            if os.stat(self.path).st_size <= self.offset:
-                return []
+            found = os.stat(self.path)
         except FileNotFoundError:
             return []
-        lines, self.offset = complete_lines(self.path, self.offset)
+        if found.st_ino != self._file:
+            self._file, self.offset = found.st_ino, 0
+        if found.st_size <= self.offset:
+            return []
+        lines, behind = complete_lines(self.path, self.offset)
+        if file_number(self.path) != self._file:
+            return []
+        self.offset = behind
         said = [events.decoder.decode(line) for line in lines if line.startswith(ABOUT_REQUESTS)]
         return [event for event in said if isinstance(event, Answered | Wrote | Grew)]
 

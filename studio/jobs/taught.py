@@ -1,4 +1,4 @@
-"""How long a policy was taught to think, where that is known; and a question that keeps to it.
+"""How long a policy was taught to think, and how a PRM scores, where that is known; a question that keeps to it.
 
 A policy taught to hear its budget thinks less, not more, when it is granted what it never heard in its lessons.
 """
@@ -61,6 +61,15 @@ def kept_to(c: Connection, question: Question) -> tuple[Question, str]:
         f"{model.name} was taught to think for {known.low} to {known.high} tokens; granted {granted} it may think "
         f"less and answer worse (--set {THINKING}=N grants N)"
     )
+
+
+def scored_as_taught(c: Connection, question: Question) -> Question:
+    """With the PRM that travels with the app, and nothing said of it, a trace is judged by its last step's score."""
+    is_led = question.way in SEARCHES and SEARCHES[question.way].needs_prm and not question.routed
+    prm = models.find(c, question.prm) if is_led and question.prm else None
+    if prm is None or not shipped.is_prm(prm) or "aggregation" in question.settings:
+        return question
+    return replace(question, settings={**question.settings, "aggregation": shipped.AGGREGATION.value})
 
 
 def _granted(question: Question) -> int | None:

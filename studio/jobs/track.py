@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from studio.jobs.values import Curve, Example, RunNotice, RunTopic
 from trainer.contract import events
-from trainer.contract.run_folder import RunFolder, complete_lines
+from trainer.contract.run_folder import STREAMED, RunFolder, complete_lines, file_number
 from trainer.reasoning.alarms import ALARM
 
 PIECE = 1 << 18
 """Bytes of one reading: 256 KiB are decoded in a few milliseconds, so that other threads stay quick."""
 MOST_EXAMPLES = 200
-_STREAMED = (b'{"kind":"wrote"', b'{"kind":"grew"')  # for those who ask; of no use when it is over
 MOST_NOTICES = 2000
 
 
@@ -65,6 +64,7 @@ class Track:
         self.alarm = ""  # what the newest alarm of the newest attempt said
         self.at_end = False
         self.offset = 0
+        self._file = 0
         self._sequence = 0
         self._series: dict[str, Series] = {}
         self._examples: dict[str, Example] = {}
@@ -72,12 +72,18 @@ class Track:
 
     def read(self, limit: int = PIECE) -> frozenset[RunTopic]:
         """Take in what was appended, at most about `limit` bytes; what changed. `at_end`: nothing more is there."""
+        file = file_number(self.folder.events)
+        if file != self._file:  # a run that stays begins an attempt with a smaller file; what is known is passed over
+            self._file, self.offset = file, 0
         lines, behind = complete_lines(self.folder.events, self.offset, limit)
+        if file_number(self.folder.events) != file:
+            self.at_end = False
+            return frozenset()
         self.at_end = behind - self.offset < limit // 2
         self.offset = behind
         topics: set[RunTopic] = set()
         for line in lines:
-            if line.strip() and not line.startswith(_STREAMED):
+            if line.strip() and not line.startswith(STREAMED):
                 topics |= self._take(line)
         return frozenset(topics)
 

@@ -179,17 +179,62 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[events.AnyEvent], int
 
 def last_attempt(path: Path) -> int:
     """The highest attempt in an events file, 0 when there is none. Attempts are appended, so the last lines have it."""
-    size = path.stat().st_size if path.exists() else 0
-    offset = max(0, size - (1 << 20))
-    lines = complete_lines(path, offset)[0][1 if offset else 0 :]
-    return max((events.decoder.decode(line).attempt for line in lines if line.strip()), default=0)
+    return max((events.decoder.decode(line).attempt for line in _last_lines(path)), default=0)
 
 
 def last_event(path: Path) -> events.AnyEvent | None:
     """The last whole event of an events file, None where there is none. Raises msgspec.MsgspecError."""
-    size = path.stat().st_size if path.exists() else 0
-    lines = [line for line in complete_lines(path, max(0, size - (1 << 20)))[0] if line.strip()]
+    lines = _last_lines(path)
     return events.decoder.decode(lines[-1]) if lines else None
+
+
+def _last_lines(path: Path, window: int = 1 << 20) -> list[bytes]:
+    """Whole lines of the end of a file, at least one where it has any: a line may be longer than the window."""
+    size = path.stat().st_size if path.exists() else 0
+    offset = max(0, size - window)
+    lines = [line for line in complete_lines(path, offset, window + 1)[0][1 if offset else 0 :] if line.strip()]
+    return lines if lines or not offset else _last_lines(path, 4 * window)
+
+
+def all_events(path: Path) -> Iterator[events.AnyEvent]:
+    """Every whole event of a file, in order, a piece of the file at a time."""
+    offset, lines = 0, [b""]
+    while lines:
+        lines, offset = complete_lines(path, offset)
+        yield from (events.decoder.decode(line) for line in lines if line.strip())
+
+
+STREAMED = tuple(f'{{"kind":"{kind.__struct_config__.tag}"'.encode() for kind in (events.Wrote, events.Grew))
+"""How lines begin that tell of an answer while it is made; when it is over, they are of no use."""
+WORTH_DROPPING = 1 << 20  # bytes of such lines, under which a file stays as it is
+
+
+def drop_streamed(path: Path) -> int:
+    """Take what earlier attempts told of answers out of an events file, if it is much; returns the bytes.
+
+    For the one writer, before it opens the file. It is a new file then, by which those who follow it know.
+    """
+    if not path.exists() or path.stat().st_size < WORTH_DROPPING:
+        return 0
+    with path.open("rb") as lines:
+        dropped = sum(len(line) for line in lines if line.startswith(STREAMED))
+    if dropped < WORTH_DROPPING:
+        return 0
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with path.open("rb") as lines, aside.open("wb") as out:
+        out.writelines(line for line in lines if not line.startswith(STREAMED))
+        out.flush()
+        sync(out.fileno())
+    aside.replace(path)
+    return dropped
+
+
+def file_number(path: Path) -> int:
+    """Changes when another file takes the place of this one; 0 where there is none."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
 
 
 record_decoder = msgspec.json.Decoder(Record)

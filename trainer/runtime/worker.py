@@ -30,6 +30,7 @@ from trainer.contract.run_folder import (
     boot_id,
     checksum_of,
     cut_torn_line,
+    drop_streamed,
     host_name,
     last_attempt,
     last_event,
@@ -72,6 +73,8 @@ class Worker:
         self.processes = int(os.environ.get("WORLD_SIZE", "1"))
         self.cut_bytes = cut_torn_line(folder.events) + cut_torn_line(folder.records)
         self.attempt = last_attempt(folder.events) + 1
+        if spec.parameters.get("resident"):
+            drop_streamed(folder.events)
         self._sequence = 0
         self._lock = threading.Lock()
         self._events = folder.events.open("ab", buffering=0)

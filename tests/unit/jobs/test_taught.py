@@ -9,7 +9,7 @@ import pytest
 
 from studio.jobs import shipped
 from studio.jobs.asking import Question, Way
-from studio.jobs.taught import Taught, kept_to, taught
+from studio.jobs.taught import Taught, kept_to, scored_as_taught, taught
 from studio.store import models, runs
 from studio.workspace import Workspace
 from trainer.reasoning.budget import allocate
@@ -42,6 +42,21 @@ def test_a_question_keeps_to_what_its_policy_was_taught(tmp_path: Path) -> None:
             assert asked(workspace, settings=odd) == (odd, "")
         for other in ("", "nobody", shipped.PRM):
             assert asked(workspace, model=other) == ({}, "")
+
+
+def test_the_shipped_prm_judges_a_trace_by_its_last_step(tmp_path: Path) -> None:
+    with Workspace.open(tmp_path / "w", create=True) as workspace:
+        shipped.ensure(workspace)
+
+        def aggregation(**given: Any) -> str | None:
+            with workspace.database.read() as c:
+                kept = scored_as_taught(c, Question(**{"problem": "2?", "model": "m", "prm": shipped.PRM} | given))
+            return kept.settings.get("aggregation")
+
+        assert aggregation(way=Way.MCTS) == "last"
+        assert aggregation(way=Way.MCTS, settings={"aggregation": "mean"}) == "mean"
+        for other in ({"way": Way.MAJORITY}, {"way": Way.MCTS, "prm": "another"}, {"routed": True}):
+            assert aggregation(**other) is None
 
 
 @pytest.mark.parametrize(
