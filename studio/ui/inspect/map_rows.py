@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.ui.inspect.opened import NO_RATING, Opened
+from studio.ui.inspect.opened import Opened
 from studio.ui.inspect.transcript_painter import RULES, block_words
 from studio.ui.widgets.trace_map import MapRows
+from studio.ui.widgets.trace_values import NO_RATING
 from trainer.contract.records import BlockKind
 
 

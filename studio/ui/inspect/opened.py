@@ -31,12 +31,11 @@ from studio.store.token_values import TokenArrays
 from studio.ui.inspect.clock import Clock, clock_of
 from studio.ui.inspect.structure import Structure, structure
 from studio.ui.widgets.step_model import StepRow
-from studio.ui.widgets.trace_values import ScoreLine
+from studio.ui.widgets.trace_values import NO_RATING, ScoreLine
 from trainer.contract.records import Rating
 from trainer.reasoning.segment import Span
 
 LOW = 0.5  # a step with a lower score is a hit: the PRM thinks it is wrong
-NO_RATING = 2
 COMPARED = 4 << 20  # bytes: a source that was written to is compared up to here while somebody waits for a trace
 
 

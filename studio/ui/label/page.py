@@ -7,7 +7,7 @@ from functools import partial
 
 from PySide6.QtCore import QEvent, QObject, QTimer
 from PySide6.QtGui import QHideEvent, QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from studio.domain import Annotator, Project, Trace
 from studio.ui.actions import Page
@@ -19,6 +19,7 @@ from studio.ui.label.done_panel import DonePanel
 from studio.ui.label.given import Counts
 from studio.ui.label.header import Header
 from studio.ui.label.keys import REPEATABLE, Press, RatingKeys
+from studio.ui.label.page_frame import PageFrame
 from studio.ui.label.preload import Preloader
 from studio.ui.label.problem_card import ProblemCard
 from studio.ui.label.project_chooser import choose_project
@@ -65,7 +66,7 @@ class LabelPage(QWidget):
         self.bar = BottomBar(context.actions, context.theme)
         self.done = DonePanel(context)
         self._keys = RatingKeys(context.actions, self)
-        self._lay_out()
+        self._frame = PageFrame(self)
         self._connect()
         self._register()
         self._tick = QTimer(self, interval=1_000)
@@ -111,31 +112,6 @@ class LabelPage(QWidget):
         return super().eventFilter(watched, event)
 
     # -- building -----------------------------------------------------------------------------------------------------
-
-    def _lay_out(self) -> None:
-        card = QFrame()
-        card.setProperty("card", True)
-        inside = QHBoxLayout(card)
-        inside.setContentsMargins(6, 6, 2, 6)
-        inside.setSpacing(4)
-        inside.addWidget(self.map)
-        inside.addWidget(self.steps, 1)
-        work = QWidget()
-        column = QVBoxLayout(work)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(12)
-        column.addWidget(self.problem)
-        column.addWidget(card, 1)
-        column.addWidget(self.panel)
-        column.addWidget(self.bar)
-        self._stack = QStackedLayout()
-        self._stack.addWidget(work)
-        self._stack.addWidget(self.done)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(20, 14, 20, 16)
-        whole.setSpacing(10)
-        whole.addWidget(self.header)
-        whole.addLayout(self._stack, 1)
 
     def _connect(self) -> None:
         context, desk = self._context, self.desk
@@ -283,7 +259,7 @@ class LabelPage(QWidget):
     def _on_opened(self, work: TraceWork) -> None:
         self._expect()
         self.panel.hide()
-        self._stack.setCurrentIndex(0)
+        self._frame.show_work(True)
         problem = work.trace.problem
         self.gate.shut()
         self.problem.show_problem(problem.prompt, problem.reference_answer, wrong=work.reference_wrong)
@@ -303,7 +279,7 @@ class LabelPage(QWidget):
         self._painted = True
         self.panel.hide()
         self.done.show_for(self.desk.project)
-        self._stack.setCurrentIndex(1)
+        self._frame.show_work(False)
         self.header.show_place("")
         self._enable()
 

@@ -25,6 +25,7 @@ from studio.render.layout import LEADING, ProseLayout, TextStyle
 from studio.render.maths import MathsRenderer
 from studio.ui.theme import Theme
 from studio.ui.widgets.layouts import LayoutCache
+from studio.ui.widgets.row_heights import RowHeights
 from studio.ui.widgets.step_delegate import StepDelegate
 from studio.ui.widgets.step_model import Faces, Index, StepModel, StepRow
 from studio.ui.widgets.text_style import STEP_POINTS, text_style
@@ -60,8 +61,7 @@ class StepListView(QListView):
         self.hovered: tuple[int, Rating] | None = None
         self._maths = maths
         self._source = False
-        self._heights: list[int] = []
-        self._exact = bytearray()
+        self._heights = RowHeights(self._measured)
         self._moved = False  # a height has changed since the rows were laid out
         self._whole: set[int] = set()
         self._told_first = self._told_ready = True
@@ -69,8 +69,7 @@ class StepListView(QListView):
         self._model = StepModel(self)
         self._layouts = LayoutCache(maths, self._style())
         self._delegate = StepDelegate(self)
-        self._spare = QTimer(self)
-        self._spare.setInterval(0)
+        self._spare = QTimer(self, interval=0)
         self._spare.timeout.connect(self._on_spare_time)
         self.setModel(self._model)
         self.setItemDelegate(self._delegate)
@@ -110,8 +109,7 @@ class StepListView(QListView):
     def set_steps(self, rows: Sequence[StepRow], *, current: int | None = None) -> None:
         """Show another trace, from its top or with this step in sight."""
         self._model.current = current
-        self._heights = [self._guess(row.text) for row in rows]
-        self._exact = bytearray(len(rows))
+        self._heights.guess(self._guess(row.text) for row in rows)
         self._moved = False
         self._whole.clear()
         self._told_first = self._told_ready = False
@@ -120,7 +118,7 @@ class StepListView(QListView):
         for place in range(len(rows)):
             if time.perf_counter() > until:
                 break
-            self._measure(place)
+            self._heights.settle(place)
         self.scrollToTop()
         if current is not None:
             self.set_current(current)
@@ -131,7 +129,7 @@ class StepListView(QListView):
         """Replace the row of the same ordinal."""
         place = self._model.place(row.ordinal)
         if place is not None and self._model.set_row(row):
-            self._exact[place] = 0
+            self._heights.forget(place)
             self._settle(range(place, place + 1))
 
     def set_current(self, ordinal: int | None, *, scroll: bool = True) -> None:
@@ -213,7 +211,7 @@ class StepListView(QListView):
         if self._settle_visible():
             self.executeDelayedItemsLayout()
         super().paintEvent(event)
-        if self._told_ready or not self._heights:
+        if self._told_ready or not len(self._heights):
             return
         if not self._told_first:
             self._told_first = True
@@ -318,19 +316,13 @@ class StepListView(QListView):
     def _settle(self, places: range) -> bool:
         moved = False
         for place in places:
-            moved |= self._measure(place)
+            moved |= self._heights.settle(place)
         if moved:
             self._relay()
         return moved
 
-    def _measure(self, place: int) -> bool:
-        """Give a row its exact height; whether it was another one."""
-        if self._exact[place]:
-            return False
-        height = math.ceil(self.layout_of(place).height) + 2 * self.padding
-        moved = height != self._heights[place]
-        self._heights[place], self._exact[place] = height, 1
-        return moved
+    def _measured(self, place: int) -> int:
+        return math.ceil(self.layout_of(place).height) + 2 * self.padding
 
     def _relay(self) -> None:
         """New places for all rows; what is at the top of the view stays there."""
@@ -343,8 +335,7 @@ class StepListView(QListView):
         self.viewport().update()
 
     def _forget_heights(self) -> None:
-        self._heights = [self._guess(row.text) for row in self._model.rows]
-        self._exact = bytearray(len(self._heights))
+        self._heights.guess(self._guess(row.text) for row in self._model.rows)
         self._moved = False
         self._whole.clear()
         self.scheduleDelayedItemsLayout()
@@ -354,14 +345,14 @@ class StepListView(QListView):
     def _on_spare_time(self) -> None:
         """Exact heights for rows out of sight, then the texts of the next trace, a slice at a time."""
         until = time.perf_counter() + SLICE_S
-        while (place := self._exact.find(0)) >= 0 and time.perf_counter() < until:
-            self._moved |= self._measure(place)
-        if self._moved and (0 not in self._exact or len(self._exact) <= LAID_AT_ONCE):
+        while (place := self._heights.unsettled) is not None and time.perf_counter() < until:
+            self._moved |= self._heights.settle(place)
+        if self._moved and (self._heights.unsettled is None or len(self._heights) <= LAID_AT_ONCE):
             self._relay()  # takes as long as there are rows: of a long trace once, at the end
         width = self._text_width()
         while self._ahead and time.perf_counter() < until:
             self._layouts.get(self._ahead.pop(0), width, source=self._source, urgent=False)
-        if not self._ahead and 0 not in self._exact:
+        if not self._ahead and self._heights.unsettled is None:
             self._spare.stop()
 
     # -- news ---------------------------------------------------------------------------------------------------------
@@ -375,7 +366,7 @@ class StepListView(QListView):
             text = self._model.row(place).text
             if text in texts:
                 mine.add(text)
-                self._exact[place] = 0
+                self._heights.forget(place)
                 self._whole.discard(place)
         self._ahead += texts - mine
         if mine:
@@ -385,7 +376,7 @@ class StepListView(QListView):
 
     def _on_theme_switched(self) -> None:
         self._layouts.restyle(self._style())
-        self._told_ready = not self._heights
+        self._told_ready = not len(self._heights)
         self.verticalScrollBar().setSingleStep(self.theme.px(28))
         self._forget_heights()
 

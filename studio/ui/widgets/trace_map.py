@@ -28,7 +28,7 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 from studio.ui.theme import Theme
 from studio.ui.widgets import faces
 from studio.ui.widgets.step_model import WORDS
-from studio.ui.widgets.trace_values import StepSigns
+from studio.ui.widgets.trace_values import NO_RATING, StepSigns
 from trainer.contract.records import Rating
 
 Ints = NDArray[np.int64]
@@ -36,7 +36,6 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 WIDTH = 76
 TALLEST_BAR = 22
-NO_RATING = 2
 THIRDS = (1 / 3, 2 / 3)
 TOLD = 20  # negative steps that a screen reader is told by number
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from trainer.contract.records import Rating
 
+NO_RATING = 2  # in arrays of ratings
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreLine:

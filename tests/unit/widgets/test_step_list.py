@@ -193,9 +193,9 @@ def test_a_rating_changes_no_height_and_keeps_the_place(qtbot: QtBot, view: Step
 def test_a_thousand_steps_are_shown_in_slices(qtbot: QtBot, view: StepListView, helpers: Helpers) -> None:
     texts = [f"Step {n}: " + "words and words " * (n % 23) for n in range(1_000)]
     view.set_steps(rows(*texts), current=0)
-    assert not all(view._exact), "most rows are laid out later, in slices"
+    assert view._heights.unsettled is not None, "most rows are laid out later, in slices"
     finish(qtbot, view, helpers)
-    qtbot.waitUntil(lambda: all(view._exact))
+    qtbot.waitUntil(lambda: view._heights.unsettled is None)
     view.set_current(999)
     QApplication.processEvents()
     assert view.visualRect(view.model().index(999, 0)).intersects(view.viewport().rect())
