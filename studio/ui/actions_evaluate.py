@@ -13,6 +13,8 @@ EVALUATE_ACTIONS: tuple[Action, ...] = (
     Action("show_problems", "Problems behind the cell", ("W",), "", Page.EVALUATE, "Evaluate"),
     Action("plot_results", "Cur&ves of the cell", ("G",), "", Page.EVALUATE, "Evaluate", "Every point opens traces"),
     Action("compare_models", "Compare with another model", ("M",), "", Page.EVALUATE, "Evaluate", "Same problems"),
+    Action("sort_rows", "&Sort by the next column", ("S",), "", Page.EVALUATE, "Evaluate", "Problems, or routes"),
+    Action("turn_rows", "Sort the other way round", ("Shift+S",), "", Page.EVALUATE, "Evaluate"),
     Action("open_result", "Open the sample's trace", ("Shift+O",), "inspect", Page.EVALUATE, "Evaluate"),
     Action(
         "export_results", "E&xport results…", ("X",), "export", Page.EVALUATE, "Evaluate", "CSV, Markdown, PNG, SVG"

@@ -107,6 +107,12 @@ class LinesModel(RowsModel):
         """Those of HEADS."""
         return _texts(row)
 
+    def key(self, row: Line, column: int) -> float | str | None:
+        """The share that is right, and tokens, by their numbers."""
+        if column == 0:
+            return row.share
+        return thought(row) if column == 4 else super().key(row, column)
+
     def tip(self, row: Line, column: int) -> str:
         """The whole problem."""
         return row.solved.prompt[:TIP] if column == 1 else super().tip(row, column)
@@ -122,15 +128,21 @@ def _texts(line: Line) -> tuple[str, ...]:
     answers = dict.fromkeys(short(line, each.sample.answer or "none") for each in line.tried)
     differing = sum(each.sample.graders_differ for each in line.tried)
     said = graders(first) if first is not None and len(line.tried) == 1 else ""
-    thought = [each.sample.thinking_tokens for each in line.tried if each.sample.number >= 0]
+    tokens = thought(line)
     return (
         line.mark,
         name_of(line),
         ", ".join(list(answers)[:4]) + (f" and {len(answers) - 4} more" if len(answers) > 4 else ""),
         short(line, line.solved.reference or ""),
-        f"{sum(thought) / len(thought):,.0f}" if thought else "",
+        "" if tokens is None else f"{tokens:,.0f}",
         said or (f"differ in {plural(differing, 'sample')}" if differing else ""),
     )
+
+
+def thought(line: Line) -> float | None:
+    """Tokens of thinking, on average over its samples; None where there is none."""
+    counts = [each.sample.thinking_tokens for each in line.tried if each.sample.number >= 0]
+    return sum(counts) / len(counts) if counts else None
 
 
 def name_of(line: Line) -> str:

@@ -79,7 +79,7 @@ class ChartView(QWidget):
         self.stale = False
         self.current: tuple[int, int] | None = None
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumSize(theme.px(300), theme.px(180))
+        self.setMinimumSize(theme.px(300), theme.px(136))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMouseTracking(True)
         self.setAccessibleName("Plot")

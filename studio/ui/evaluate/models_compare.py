@@ -20,6 +20,7 @@ from studio.ui.widgets.parts import Quiet, align_labels, plural
 if TYPE_CHECKING:
     from studio.ui.context import Context
 
+SQUARE = 47  # height of a square at 100 %
 ALONE = "Nothing else was evaluated on this suite: evaluate a second model, or this one with another strategy."
 
 
@@ -91,6 +92,7 @@ class ComparePanel(QWidget):
         self.pairs = None
         for square in self.squares:
             square.hide()
+        self._fit()
         if left is None or right is None:
             self.told.setText(ALONE)
             return
@@ -114,6 +116,7 @@ class ComparePanel(QWidget):
             button.setAccessibleName(f"{square.name}: {plural(count, 'problem')}")
             button.setEnabled(count > 0)
             button.show()
+        self._fit()
 
     def _on_failed(self, asked: int, error: Exception) -> None:
         if not isinstance(error, NotFoundError):
@@ -131,15 +134,16 @@ class ComparePanel(QWidget):
         form.addRow("This one", self.left)
         form.addRow("With", self.right)
         align_labels(form)
-        grid = QGridLayout()
+        grid = self._grid = QGridLayout()
         grid.setSpacing(8)
         for place, button in enumerate(self.squares):
             button.setAutoDefault(False)
             button.setAccessibleName("Problems behind a square")
-            button.setMinimumHeight(self._context.theme.px(56))
             button.setToolTip("Show these problems")
             button.clicked.connect(partial(self._on_square, place))
             grid.addWidget(button, place // 2, place % 2)
+        for label in (self.left, self.told):
+            label.setTextFormat(Qt.TextFormat.PlainText)
         self.told.setWordWrap(True)
         self.told.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         column = QVBoxLayout(self)
@@ -150,3 +154,11 @@ class ComparePanel(QWidget):
         column.addLayout(grid)
         column.addWidget(Quiet("Every square opens its problems, with the samples of both models.", self))
         column.addStretch(1)
+        self._fit()
+        self._context.theme.switched.connect(self._fit)
+
+    def _fit(self) -> None:
+        """Room for both lines of a square; a style sheet's own least height would win over a button's."""
+        for row in range(2):
+            shown = not self.squares[2 * row].isHidden()
+            self._grid.setRowMinimumHeight(row, self._context.theme.px(SQUARE) if shown else 0)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from sqlalchemy import Connection
 
@@ -65,6 +65,7 @@ class CurvesPanel(QWidget):
         self.kinds.setAccessibleName("Which curve")
         self.chart = ChartView(context.theme, self)
         self.state, self.told = Quiet("", self), QLabel(HOW, self)
+        self.told.setTextFormat(Qt.TextFormat.PlainText)
         self.told.setWordWrap(True)
         head = QHBoxLayout()
         head.addWidget(self.kinds)

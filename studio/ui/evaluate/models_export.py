@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPoint, QRect, QSize
+from PySide6.QtCore import QPoint, QRect, QSize, Qt
 from PySide6.QtGui import QImage, QPainter
 from PySide6.QtWidgets import QFileDialog, QWidget
 
@@ -28,19 +28,39 @@ FORMS = {
 }
 
 
-def ask(context: Context, parent: QWidget, stem: str, texts: Texts, shown: QWidget) -> None:
-    """Ask for a file; its ending says the form."""
-    name, chosen = QFileDialog.getSaveFileName(parent, "Export", f"{stem}.csv", ";;".join(FORMS.values()))
-    if not name:
-        return
-    ending = next(ending for ending, form in FORMS.items() if form == (chosen or FORMS[".csv"]))
-    path = Path(name) if Path(name).suffix in FORMS else Path(f"{name}{ending}")
-    try:
-        write(path, texts, shown)
-    except OSError as error:
-        context.fail(error)
-        return
-    context.say(f"{path.name} is written")
+def ask(context: Context, parent: QWidget, stem: str, texts: Texts, shown: QWidget) -> QFileDialog:
+    """Ask for a file in one of the forms, and write it."""
+    dialog = QFileDialog(parent, "Export")
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+    dialog.setNameFilters([*FORMS.values()])
+    dialog.setDefaultSuffix(".csv")
+    dialog.selectFile(f"{stem}.csv")
+
+    def follow(form: str) -> None:
+        """The name gets the ending of the form that is chosen: before it is asked whether to replace that file."""
+        ending = next(each for each, name in FORMS.items() if name == form)
+        dialog.setDefaultSuffix(ending)
+        named = Path(dialog.selectedFiles()[0])
+        if named.suffix.lower() in FORMS:
+            dialog.selectFile(named.with_suffix(ending).name)
+
+    def put(name: str) -> None:
+        path = Path(name)
+        if path.suffix.lower() not in FORMS:
+            context.say(f"{path.name} is not written: its name ends in none of {', '.join(FORMS)}")
+            return
+        try:
+            write(path, texts, shown)
+        except OSError as error:
+            context.fail(error)
+            return
+        context.say(f"{path} is written")
+
+    dialog.filterSelected.connect(follow)
+    dialog.fileSelected.connect(put)
+    dialog.open()
+    return dialog
 
 
 def texts_of(cells: Sequence[Cell]) -> Texts:
@@ -50,9 +70,10 @@ def texts_of(cells: Sequence[Cell]) -> Texts:
 
 def write(path: Path, texts: Texts, shown: QWidget) -> None:
     """Write a file in the form of its ending. Raises OSError."""
-    if path.suffix in texts:
-        path.write_text(texts[path.suffix](), "utf-8")
-    elif path.suffix == ".png":
+    ending = path.suffix.lower()
+    if ending in texts:
+        path.write_text(texts[ending](), "utf-8")
+    elif ending == ".png":
         _png(path, shown)
     else:
         _svg(path, shown)

@@ -75,6 +75,14 @@ def told(cell: Cell, *, best: bool = False) -> str:
     return "\n".join(lines)
 
 
+def as_lines(made: Grid) -> str:
+    """The figures of a grid under their heads, cells apart by tabs."""
+    lines = [("model", *(column.name for column in made.columns))]
+    for name, cells in zip(made.rows, made.cells, strict=True):
+        lines.append((name, *("" if cell is None else figure_words(cell) for cell in cells)))
+    return "\n".join("\t".join(line) for line in lines)
+
+
 def _judges(cell: Cell) -> bool:
     return cell.key.suite in set(Suite) and Suite(cell.key.suite).judges_prm
 

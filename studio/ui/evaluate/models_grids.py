@@ -7,6 +7,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from studio.ui.theme import Theme
+from studio.ui.widgets.parts import plural
 from trainer.reasoning.grids import Grid, read_examples, read_grid
 
 COLOURS = (
@@ -31,7 +32,7 @@ class GridsView(QWidget):
         self.grids: tuple[Grid | None, Grid | None, Grid | None] = (None, None, None)
         self.examples: tuple[tuple[Grid, Grid], ...] = ()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumHeight(theme.px(150))
+        self.setMinimumHeight(theme.px(116))
         self.setAccessibleName("Grids: given, expected, answered")
 
     def sizeHint(self) -> QSize:
@@ -93,7 +94,7 @@ class GridsView(QWidget):
         side = min(free / across, room.height() / max(len(grid) for pair in self.examples for grid in pair), 14.0)
         painter.setFont(theme.font(9))
         painter.setPen(theme.colours.q("secondary"))
-        painter.drawText(QRectF(0, 0, room.width(), room.top()), Qt.AlignmentFlag.AlignLeft, f"{count} examples")
+        painter.drawText(QRectF(0, 0, room.width(), room.top()), Qt.AlignmentFlag.AlignLeft, plural(count, "example"))
         left, tallest = room.left(), 0.0
         for before, after in self.examples:
             for place, grid in enumerate((before, after)):

@@ -58,6 +58,8 @@ class EvaluateDialog(OrderForm):
         self.file.setEditable(True)
         self.file.setCurrentText("")
         self.file.setAccessibleName("Problems")
+        if (line := self.file.lineEdit()) is not None:
+            line.setAccessibleName("Problems")
         self.file.setMinimumContentsLength(24)
         self.file.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         files = QHBoxLayout()

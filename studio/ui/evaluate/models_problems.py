@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QFont
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QHBoxLayout,
     QHeaderView,
     QPlainTextEdit,
     QSplitter,
-    QTableView,
-    QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
     QWidget,
@@ -22,16 +19,20 @@ from PySide6.QtWidgets import (
 
 from studio.store.evaluations import Sample
 from studio.ui.actions import Page
+from studio.ui.dialogs import plain_tip
 from studio.ui.evaluate.models_behind import MARKS, WORDS, Behind, Line, LinesModel, Tried, Wanted, graders, kept, short
 from studio.ui.evaluate.models_grids import GridsView
+from studio.ui.evaluate.rows_view import Rows, SampleRows, dress
 from studio.ui.widgets.cut_label import CutLabel
-from studio.ui.widgets.parts import Quiet, button, heading, plural
+from studio.ui.widgets.parts import Quiet, button, plural, set_property
 from trainer.contract.specs.evaluate import Suite
 
 if TYPE_CHECKING:
     from studio.ui.context import Context
 
 SAMPLES = ("Sample", "", "Answer", "Strict", "Lenient", "Thinking", "Answered", "Why")
+LIST_WIDTHS = {0: 44, 2: 84, 3: 84, 4: 76, 5: 128}  # of columns, pixels at 100 %
+SAMPLE_WIDTHS = {0: 72, 1: 32, 3: 56, 4: 70, 5: 82, 6: 88, 7: 160}
 NO_TRACE = "This sample has no trace: it was judged on a text that was there, or the run kept none."
 
 
@@ -48,8 +49,8 @@ class ProblemsPanel(QWidget):
         self.list = Rows(self)
         self.text = QPlainTextEdit(self)
         self.grids = GridsView(context.theme, self)
-        self.samples = _Samples(0, len(SAMPLES), self)
-        self.why = Quiet("", self)
+        self.samples = SampleRows(0, len(SAMPLES), self)
+        self.why = CutLabel("", self)
         self.open_button = button("Open the trace", self.open_trace, tip="In Inspect", primary=True, parent=self)
         self._lay_out()
         self.wanted.currentIndexChanged.connect(lambda _index: self._show_wanted())
@@ -117,7 +118,7 @@ class ProblemsPanel(QWidget):
         for row, each in enumerate(tried):
             for column, text in enumerate(_cells(each, line)):
                 item = QTableWidgetItem(text)
-                item.setToolTip(text)
+                item.setToolTip(plain_tip(text))
                 if column == 1:
                     item.setData(Qt.ItemDataRole.AccessibleTextRole, WORDS[each.sample.correct])
                 self.samples.setItem(row, column, item)
@@ -154,17 +155,21 @@ class ProblemsPanel(QWidget):
         else:
             self.samples.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def _fit(self) -> None:
+        """Widths in the present size of text."""
+        for table, widths in ((self.list, LIST_WIDTHS), (self.samples, SAMPLE_WIDTHS)):
+            for column, width in widths.items():
+                table.setColumnWidth(column, self._context.theme.px(width))
+
     def _lay_out(self) -> None:
         for each in Wanted:
             self.wanted.addItem(each.value)
         self.wanted.setAccessibleName("Which problems")
-        self.list.setModel(self.model)
+        self.list.show_model(self.model)
         self.list.setAccessibleName("Problems behind the figure")
         dress(self.list)
         head = self.list.horizontalHeader()
         head.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((0, 44), (2, 84), (3, 84), (4, 76), (5, 128)):
-            self.list.setColumnWidth(column, self._context.theme.px(width))
         self.text.setReadOnly(True)
         self.text.setTabChangesFocus(True)
         self.text.setAccessibleName("The problem")
@@ -172,10 +177,11 @@ class ProblemsPanel(QWidget):
         self.samples.setAccessibleName("Samples of the problem")
         dress(self.samples)
         self.samples.horizontalHeader().setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((0, 72), (1, 32), (3, 56), (4, 70), (5, 82), (6, 88), (7, 160)):
-            self.samples.setColumnWidth(column, self._context.theme.px(width))
         top = QHBoxLayout()
-        self.title.setFont(heading("", self).font())
+        bold = QFont()
+        bold.setBold(True)
+        self.title.setFont(bold)
+        set_property(self.why, "role", "caption")
         for widget, stretch in ((self.title, 1), (self.count, 0), (self.wanted, 0)):
             top.addWidget(widget, stretch)
         right = QWidget(self)
@@ -201,52 +207,8 @@ class ProblemsPanel(QWidget):
         whole.setSpacing(8)
         whole.addLayout(top)
         whole.addWidget(split, 1)
-
-
-class Rows(QTableView):
-    """Enter goes on with the row.
-
-    Signals:
-        enterPressed: Enter was pressed on a row.
-    """
-
-    enterPressed = Signal()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.enterPressed.emit()
-        else:
-            super().keyPressEvent(event)
-
-
-class _Samples(QTableWidget):
-    """Enter opens the sample.
-
-    Signals:
-        enterPressed: Enter was pressed on a row.
-    """
-
-    enterPressed = Signal()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.enterPressed.emit()
-        else:
-            super().keyPressEvent(event)
-
-
-def dress(table: QTableView) -> None:
-    """The look that lists of this page share."""
-    table.verticalHeader().hide()
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    table.setTabKeyNavigation(False)
-    table.setShowGrid(False)
-    table.setWordWrap(False)
-    table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        self._fit()
+        self._context.theme.switched.connect(self._fit)
 
 
 def _cells(tried: Tried, line: Line | None) -> tuple[str, ...]:

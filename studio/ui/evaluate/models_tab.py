@@ -23,7 +23,8 @@ from studio.ui.evaluate.models_table import ResultsTable
 from studio.ui.evaluate.table_tab import TableTab
 from studio.ui.play.contest_dialog import ContestDialog
 from studio.ui.play.contest_form import Asked
-from studio.ui.widgets.parts import EmptyState, button
+from studio.ui.widgets.command_button import CommandButton
+from studio.ui.widgets.parts import EmptyState
 
 if TYPE_CHECKING:
     from studio.ui.context import Context
@@ -53,11 +54,10 @@ class ModelsTab(TableTab):
         self.curves = CurvesPanel(context, self)
         self.compare = ComparePanel(context, self)
         self.note = LearnedNote(context, self)
-        self.new_button = button("New evaluation…", self.new_evaluation, primary=True, parent=self)
-        self.contest_button = button(
-            "Best-of-n or larger?", self.contest, tip="Cost against accuracy: Shift+B", parent=self
-        )
-        self.export_button = button("Export…", self.export, tip="The table, or the plot that is shown", parent=self)
+        made = partial(CommandButton, context.actions, parent=self)
+        self.new_button = made("new_evaluation", "New evaluation…", primary=True)
+        self.contest_button = made("contest_models", "Best-of-n or larger?")
+        self.export_button = made("export_results", "Export…")
         self.empty = EmptyState(NOTHING, HINT, "New evaluation…", self.new_evaluation, self)
         self.lay_out(
             self.empty,
@@ -75,6 +75,7 @@ class ModelsTab(TableTab):
     def enable(self, on: bool) -> None:
         """Whether the commands of this tab mean something now."""
         self._on = on
+        self.take_sorting(self.problems.list, on)
         if on:
             self._context.actions.on("export_results", self.export)
         for id in COMMANDS:

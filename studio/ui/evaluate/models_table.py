@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QFont, QFontMetrics, QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QFont, QFontMetrics, QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 from studio.exchange.result_names import Column
 from studio.store.evaluation_rows import Key
 from studio.store.evaluations import Cell
-from studio.ui.evaluate.models_grid import Grid, detail_words, figure_words, grid, told
+from studio.ui.evaluate.models_grid import Grid, as_lines, detail_words, figure_words, grid, told
 from studio.ui.theme import Theme
 
 FIGURE_ROLE, DETAIL_ROLE = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
@@ -110,9 +110,11 @@ class ResultsTable(QTableWidget):
         return made
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter opens."""
+        """Enter opens; Copy takes the whole table along, as a spreadsheet reads it."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self._open()
+        elif event.matches(QKeySequence.StandardKey.Copy):
+            QGuiApplication.clipboard().setText(as_lines(self.grid))
         else:
             super().keyPressEvent(event)
 

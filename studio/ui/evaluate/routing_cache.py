@@ -16,8 +16,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.ui.evaluate.models_problems import dress
 from studio.ui.evaluate.routing_desk import read_cache
+from studio.ui.evaluate.rows_view import dress
 from studio.ui.widgets.parts import Quiet, button, plural, size_text
 from trainer.contract import kept_answers
 from trainer.contract.kept_answers import ModelStatistics

@@ -12,8 +12,8 @@ from studio.store import routes
 from studio.store.routes import StoredRoute, WholeRoute
 from studio.ui.actions import Page
 from studio.ui.evaluate.models_behind import MARKS, WORDS
-from studio.ui.evaluate.models_problems import Rows, dress
 from studio.ui.evaluate.rows_model import TIP, RowsModel
+from studio.ui.evaluate.rows_view import Rows, dress
 from studio.ui.widgets.parts import Quiet, button, heading, plural
 from trainer.contract.generated import RouteStep
 
@@ -38,6 +38,11 @@ class RoutesModel(RowsModel):
     def texts(self, row: StoredRoute) -> tuple[str, ...]:
         """Those of HEADS."""
         return _texts(row)
+
+    def key(self, row: StoredRoute, column: int) -> float | str | None:
+        """What can be measured, by its number."""
+        numbers = {0: row.outcome, 5: row.difficulty, 6: row.seconds, 7: row.cost}
+        return numbers[column] if column in numbers else super().key(row, column)
 
     def tip(self, row: StoredRoute, column: int) -> str:
         """The whole problem, or what the answer lacks."""
@@ -118,13 +123,18 @@ class RoutesPanel(QWidget):
         item = self.steps.currentItem()
         self.open_button.setEnabled(item is not None and item.data(TRACE_ROLE) is not None)
 
+    def _fit(self) -> None:
+        """Widths in the present size of text."""
+        for column, width in ((0, 34), (2, 80), (3, 170), (4, 90), (5, 82), (6, 70), (7, 70)):
+            self.list.setColumnWidth(column, self._context.theme.px(width))
+
     def _lay_out(self) -> None:
-        self.list.setModel(self.model)
+        self.list.show_model(self.model)
         self.list.setAccessibleName("Routes behind the figure")
         dress(self.list)
         self.list.horizontalHeader().setSectionResizeMode(1, self.list.horizontalHeader().ResizeMode.Stretch)
-        for column, width in ((0, 34), (2, 80), (3, 170), (4, 90), (5, 82), (6, 70), (7, 70)):
-            self.list.setColumnWidth(column, self._context.theme.px(width))
+        self._fit()
+        self._context.theme.switched.connect(self._fit)
         self.steps.setAccessibleName("Models that were asked")
         self.steps.setWordWrap(True)
         right = QWidget(self)

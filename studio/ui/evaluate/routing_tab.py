@@ -19,12 +19,13 @@ from PySide6.QtWidgets import (
 from studio.ui.actions import Page
 from studio.ui.evaluate import models_export, routing_desk
 from studio.ui.evaluate.models_chart import NOTHING, ChartView
-from studio.ui.evaluate.models_problems import dress
 from studio.ui.evaluate.routing_cache import CachePanel
 from studio.ui.evaluate.routing_desk import Desk, read_desk
 from studio.ui.evaluate.routing_list import RoutesPanel
+from studio.ui.evaluate.rows_view import dress
 from studio.ui.evaluate.table_tab import TableTab
-from studio.ui.widgets.parts import EmptyState, button
+from studio.ui.widgets.command_button import CommandButton
+from studio.ui.widgets.parts import EmptyState
 
 if TYPE_CHECKING:
     from studio.ui.context import Context
@@ -54,7 +55,7 @@ class RoutingTab(TableTab):
         self.list = RoutesPanel(context, self)
         self.chart, self.told = ChartView(context.theme, self), QLabel("", self)
         self.cache = CachePanel(context, self)
-        self.export_button = button("Export…", self.export, tip="The ledger, or what is shown", parent=self)
+        self.export_button = CommandButton(context.actions, "export_results", "Export…", parent=self)
         self.empty = EmptyState(TITLE, HINT, "To the Train page", lambda: context.show_page(Page.TRAIN), self)
         self._dress()
         self.router.currentIndexChanged.connect(lambda _index: self.reload())
@@ -69,6 +70,7 @@ class RoutingTab(TableTab):
 
     def enable(self, on: bool) -> None:
         """Whether the commands of this tab mean something now."""
+        self.take_sorting(self.list.list, on)
         if on:
             self._context.actions.on("export_results", self.export)
         for id in COMMANDS:

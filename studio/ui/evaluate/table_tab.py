@@ -10,6 +10,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QTableWidget, QTabWidget, QVBoxLayout, QWidget
 
 from studio.ui.evaluate.models_runs import RunsStrip
+from studio.ui.evaluate.rows_view import Rows
 from studio.ui.widgets.parts import EmptyState
 
 if TYPE_CHECKING:
@@ -63,6 +64,14 @@ class TableTab(QWidget):
         if focus is not None:
             focus.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def take_sorting(self, rows: Rows, on: bool) -> None:
+        """The commands that sort speak of this list while the tab is shown."""
+        if on:
+            self._context.actions.on("sort_rows", lambda: self._context.say(rows.sort_next()))
+            self._context.actions.on("turn_rows", lambda: self._context.say(rows.turn_round()))
+        for id in ("sort_rows", "turn_rows"):
+            self._context.actions.enable(id, on)
+
     def side_shower(self, side: QWidget, focus: QWidget) -> Callable[[], None]:
         """`show_side` for a command."""
         return lambda: self.show_side(side, focus)
@@ -78,6 +87,8 @@ class TableTab(QWidget):
         self.setFocusProxy(table)
         self._table = table
         self.sides.setDocumentMode(True)
+        for named in (self.sides, self.sides.tabBar()):
+            named.setAccessibleName("What is behind the table")
         self.sides.tabBar().setDrawBase(False)
         for name, widget in sides:
             self.sides.addTab(widget, name)

@@ -9,6 +9,7 @@ from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from studio.jobs.asking import Answered
+from studio.ui.dialogs import plain_tip
 from studio.ui.play.outcome import Outcome
 from studio.ui.play.values import Entrant, Play
 from studio.ui.widgets.parts import duration
@@ -111,7 +112,7 @@ class Ledger(QTableWidget):
             item = QTableWidgetItem(text)
             if name in NUMBERS:
                 item.setTextAlignment(RIGHT_SIDE)
-            item.setToolTip(text)
+            item.setToolTip(plain_tip(text))
             self.setItem(0, column, item)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

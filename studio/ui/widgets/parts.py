@@ -28,6 +28,7 @@ class Quiet(QLabel):
 
     def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
         super().__init__(text, parent)
+        self.setTextFormat(Qt.TextFormat.PlainText)  # what a model wrote is never markup
         self.setWordWrap(True)
         self.setProperty("role", "caption")
 
