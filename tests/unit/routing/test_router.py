@@ -37,6 +37,7 @@ def test_the_decisions():
     assert before(None, limits).ask
     assert before(EASY, limits).ask
     assert not before(HARD, limits).ask
+    assert before(HARD, Thresholds(direct=HARD.simple, accept=0.7)).ask
     assert before(HARD, limits).why == "asked at once: P(the fast model is right) 0.15 before asking, below 0.20"
     assert not after(0.7, True, limits).ask
     assert after(0.69, True, limits).ask
@@ -55,7 +56,18 @@ def test_what_fits_into_the_time_left():
     assert cut.effort == Effort(n=1, thinking=75, answer=25)
     assert cut.why == "cut to one sample of 100 tokens: about 2.0 s are needed, 1.0 s are left"
     assert fit(effort, pace, 0.4).effort is None
-    assert fit(effort, pace, -1.0) == Fitted(None, "no time is left")
+    for left in (0.0, -1.0):
+        assert fit(effort, pace, left) == fit(effort, Pace(), left) == Fitted(None, "no time is left")
+    short = Pace([(2.0, 8)])  # a quarter of the 8 tokens that are usual is worth a try, one token never is
+    assert fit(effort, short, 0.5).effort == effort.cut_to(2)
+    assert fit(effort, short, 0.25).effort is None
+    assert fit(effort, Pace([(1.0, 2)]), 0.5).effort is None
+
+
+def test_thresholds_are_those_of_the_task_of_all_others_or_the_usual():
+    code, others = Thresholds(0.1, 0.2), Thresholds(0.3, 0.4)
+    assert [Rules({"": others, "code": code}).of(task) for task in ("code", "sums", "")] == [code, others, others]
+    assert Rules({"code": code}).of("sums") == Thresholds()
 
 
 def test_the_pace_is_that_of_the_last_answers():
@@ -64,6 +76,13 @@ def test_the_pace_is_that_of_the_last_answers():
         pace.see(1.0, 1000 if k < 100 else 100)
     assert pace.usual == 100
     assert pace.seconds_a_token == pytest.approx(0.01)
+    assert len(pace.seen) == 50
+    for tokens in (30, *range(1, 20), 20):  # nine of ten of 21 keep to 19
+        pace.see(0.5, tokens)
+    pace.seen = pace.seen[-21:]
+    assert pace.usual == 19
+    assert Pace([(1.0, 7)]).usual == 7
+    pace.seen = [(1.0, 100)] * 50
     pace.see(1.0, 0)  # nothing was drawn: nothing is learned
     assert pace.seconds_a_token == pytest.approx(0.01)
 
