@@ -19,6 +19,7 @@ import regex
 from studio.errors import FindError, StoreError
 from studio.exchange.disguises import Sought, readings
 
+NOT_LOOKED_FOR = "Not looked for: what is compressed, encrypted, drawn, told in other words, or in pieces far apart."
 MASK = "█"
 SHORTEST = 3  # a matched run that is shorter is masked where it stood, not wherever those letters occur
 TOLD = "[redacted]"

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from studio.errors import NotFoundError, StoreError
 from studio.exchange import report_html, report_text, trace_report
-from studio.exchange.redaction import Redaction
+from studio.exchange.redaction import NOT_LOOKED_FOR, Redaction
 from studio.exchange.trace_report import ToldTrace
 from studio.store import find_spans, flags, projects, traces
 from studio.store.find_pattern import Mode
@@ -106,7 +106,8 @@ def report(args: argparse.Namespace) -> int:
         sys.stdout.write(msgspec.json.encode(said).decode() + "\n")
         return 0
     sys.stdout.write(f"{made.path}: {made.traces} traces, {made.size:,} bytes")
-    sys.stdout.write(f", {made.taken_out} texts taken out\n" if not redaction.is_empty else "\n")
+    gone = f", {made.taken_out} texts taken out, in whatever form they stood. {NOT_LOOKED_FOR}\n"
+    sys.stdout.write("\n" if redaction.is_empty else gone)
     return 0
 
 

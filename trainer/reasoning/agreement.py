@@ -31,6 +31,7 @@ _GOAL = re.compile(
     r"(?P<goal>[-−]?\d+(?:[.,]\d+)*)",
     re.IGNORECASE,
 )
+_TUPLE = re.compile(r"^\W*(?:\([^()]*\)\s*=\s*)?[(\[{][^()]*,[^()]*[)\]}]\W*$")  # is not one number of it
 _OPTION = re.compile(
     r"(?:^|[\s(])(?:\(?(?P<big>[A-J])[).:]|\((?P<small>[a-j])\))\s*(?P<text>.+?)"
     r"(?=\s+(?:\(?[A-J][).:]|\([a-j]\))\s|\n|$)"
@@ -88,8 +89,10 @@ def _clash(meant: tuple[Claim, ...], told: Claim, thinking: str, problem: str, a
         return None
     rounding = rounding_of(problem, thinking[-400:], answer)
     options = _options(problem)
-    if meant[0].kind is told.kind is Kind.EXPLICIT and substance(told.text) and substance(meant[0].text):
-        return None if same(meant[0].text, told.text, rounding=rounding) else meant[0]
+    both = (told.text, meant[0].text)
+    alike = all(map(substance, both)) or all(read(one).letter for one in both) or all(map(_TUPLE.search, both))
+    if meant[0].kind is told.kind is Kind.EXPLICIT and alike:
+        return meant[0] if same(meant[0].text, told.text, rounding=rounding) is False else None
     verdicts = [_agrees(claim, told, options, rounding=rounding) for claim in meant]
     if any(verdict is not False for verdict in verdicts):
         return None
@@ -151,7 +154,8 @@ def _same(a: str, b: str, options: dict[str, str], *, rounding: Rounding) -> boo
         if letter not in options:
             return None
         return same(options[letter], text, rounding=rounding)
-    return same(a, b, rounding=rounding)
+    found = same(a, b, rounding=rounding)
+    return None if found is False and (_TUPLE.search(a) is None) != (_TUPLE.search(b) is None) else found
 
 
 def _stands_in(value: str, text: str, *, rounding: Rounding) -> bool:

@@ -39,7 +39,11 @@ _EXPLICIT = (
         re.I,
     ),
     re.compile(r"\b(?:statement|claim|assertion) is (?:therefore |thus )?(?P<claim>true|false)\b", re.I),
-    re.compile(r"(?:\b(?i:so|therefore|thus|hence)\b,?|[:;])[ \t]+(?P<claim>\(?[A-J]\)?)[ \t]*\.?[ \t]*$", re.M),
+    re.compile(
+        r"(?:\b(?i:so|therefore|thus|hence)\b,?|[:;]|,[ \t]+(?:option|choice))[ \t]+"
+        r"(?P<claim>\(?[A-J]\)?)[ \t]*\.?[ \t]*$",
+        re.M,
+    ),
     re.compile(
         r"\b(?:I(?:'ll| will)? (?:choose|pick|select|answer|go with)|so it(?:'s| is)) "
         r"(?P<claim>\(?[A-J]\)?)(?=[\s.,)]|$)"
@@ -83,6 +87,11 @@ _CUT = re.compile(
 _NOTES = re.compile(r"<<[^<>\n]*>>")  # GSM8K's marks of a calculator
 _ORDINAL = re.compile(r"[\s-]+(?:hal(?:f|ves)|thirds?|quarters?|(?:four|fif|six|seven|eigh|nin|ten)ths?)\b", re.I)
 _NO_PRINCIPAL = re.compile(r"\^\{?\s?$|\b(?:per|every|each|in|after|for|over|at|from|of)\s*$", re.I)
+_TIME = re.compile(r"(?<![\d:])\d{1,2}:\d{2}(?![\d:])(?:\s*[ap]\.?m\.?(?!\w))?", re.I)
+_POINT = re.compile(r"\([^()\nA-Za-z]*\d[^()\nA-Za-z]*,[^()\nA-Za-z]*\d[^()\nA-Za-z]*\)")
+_FAILS = re.compile(
+    r"\btoo (?:much|many|big|large|high|small|few|low|little)\b|\b(?:doesn't|does not) (?:match|fit|work)", re.I
+)
 _PART = re.compile(r"\s*(?P<unit>[a-zA-Z]+)\s*(?:,|and|,\s*and)?\s*")
 _UNIT_WORD = re.compile(r"\s*[a-zA-Z]+\b")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
@@ -199,6 +208,9 @@ def final(thinking: str) -> tuple[Claim, ...]:
                 told, last_named = [], None
         elif _CHECKS.search(sentence.text):
             checking = True
+        if checking and _FAILS.search(sentence.text):  # what was checked is not what it ends with
+            told, last_named, checking = [], None, False
+            continue
         while at < len(named) and named[at].span.start < sentence.span.end:
             last_named, at = named[at], at + 1
             told = []
@@ -279,7 +291,8 @@ def _of_sentence(sentence: _Sentence) -> Claim | None:
             others = ()  # what stands before the equals sign is what it was worked out of
     number = _principal(told, numbers)
     kind = Kind.RESULT if equals >= 0 or _CONCLUDES.search(told) else Kind.NUMBER
-    day = next((one for one in DATE.finditer(told) if one.start() <= number.start() < one.end()), None)
+    shown = (*DATE.finditer(told), *_TIME.finditer(told), *_POINT.finditer(told))
+    day = next((one for one in shown if one.start() <= number.start() < one.end()), None)
     if day is not None:
         return Claim(Span(start + day.start(), start + day.end()), day.group(), kind, others)
     left = _first_of(told, numbers, number)

@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 
 from trainer.contract.records import Block, BlockKind, Message
 from trainer.reasoning import agreement, anomalies, claims, suspicions
+from trainer.reasoning.quantities import Rounding, same
 from trainer.reasoning.safety import CATEGORIES, Category, Finding, Gap, Part
 from trainer.reasoning.thinking import CLOSE, OPEN, split_thinking
+from trainer.reasoning.written_numbers import NUMBER
 
 NAME, VERSION = "exact checks", "3"
 CHECKED = frozenset({Category.INCONSISTENCY, Category.GAMING, Category.UNFAITHFUL})
@@ -168,7 +170,7 @@ def _besides(text: str, response: Response, answer: str) -> Iterator[Finding]:
 def _value_before(text: str, so_far: Sequence[Response], results: Sequence[Block], problem: str) -> Iterator[Finding]:
     """The answer against the last thinking of its turn that states a value, where the thinking next to it states none.
 
-    Nothing is said where a tool has given numbers in between: those may be what the answer tells.
+    Nothing is said where a tool has given other numbers in between: those may be what the answer tells.
     """
     response = so_far[-1]
     answer, answer_at = response.last(text, Part.ANSWER)
@@ -177,10 +179,17 @@ def _value_before(text: str, so_far: Sequence[Response], results: Sequence[Block
     turn = [piece for one in so_far if one.turn == response.turn for piece in one.of(Part.THINKING)]
     for piece in reversed([piece for piece in turn if piece.end <= answer_at]):
         thinking = text[piece.start : piece.end]
-        if not claims.final(thinking[-agreement.LONGEST :]):
+        meant = claims.final(thinking[-agreement.LONGEST :])
+        if not meant:
             continue
         between = [text[b.start : b.end] for b in results if piece.end <= b.start < answer_at]
-        if not any(character.isdigit() for result in between for character in result):
+        other = [
+            number.group()
+            for result in between
+            for number in NUMBER.finditer(result)
+            if not same(number.group(), meant[0].text, rounding=Rounding.WHOLE)
+        ]
+        if not other:
             differing = agreement.compare(thinking, answer, problem, thinking_at=piece.start, answer_at=answer_at)
             yield from () if differing is None else (differing,)
         return

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 from sqlalchemy import Connection
 
 from studio.errors import CancelledError, FindError, StoreError
-from studio.exchange.redaction import Redaction
+from studio.exchange.redaction import NOT_LOOKED_FOR, Redaction
 from studio.exchange.reporting import ReportForm, Written, write
 from studio.store import flags, traces
 from studio.store.traces import TraceQuery
@@ -118,8 +118,8 @@ class ReportDialog(QDialog):
 
     def _on_written(self, made: Written) -> None:
         self._rest()
-        gone = f", {plural(made.taken_out, 'text')} taken out" if made.taken_out else ""
-        self.state.setText(f"{made.path}: {plural(made.traces, 'trace')}, {size_text(made.size)}{gone}.")
+        gone = f", {plural(made.taken_out, 'text')} taken out. {NOT_LOOKED_FOR}" if made.taken_out else "."
+        self.state.setText(f"{made.path}: {plural(made.traces, 'trace')}, {size_text(made.size)}{gone}")
         self.written.emit(made)
 
     def _on_failed(self, error: Exception) -> None:

@@ -118,6 +118,14 @@ def test_an_answer_that_agrees_is_no_finding(thinking: str, answer: str) -> None
         ("How long is it?", "125 = 2 * 60 + 5, so 2 hours 5 minutes.", "2 h 5 min", "2 hours and 15 minutes"),
         ("Add them: 2 + 3, 4 - 2", "(2+3, 4-2) = (5, 2).", "(5, 2)", "(5, 6)"),
         ("Who is taller, Ann or Bea?", "So Ann is taller. The answer is Ann.", "Ann is.", "The answer is Bea."),
+        ("It takes 95 minutes. When?", "14:35 + 1:35 = 16:10.", "It arrives at 16:10.", "It arrives at 16:20."),
+        (
+            "What is 1000 - 387?",
+            "It is 623. Let me check: 623 + 387 = 1010, too much. So 613: 613 + 387 = 1000. Right, 613.",
+            "613",
+            "713",
+        ),
+        ("Which is even? A) 13 B) 27 C) none", "13 and 27 are odd, so none of these: C.", "C) none", "A"),
         ("What is 144 / 9?", "144 / 9 = 16. Let me make sure: 16 * 9 = 144.", "It is 16.", "It is 18."),
     ],
 )
