@@ -29,6 +29,13 @@ def in_words(method: str) -> str:
     return known.get(method, method)
 
 
+def spans_of(c: Connection, segmentation_id: int) -> tuple[tuple[int, int], ...]:
+    """Where the steps of a version, which need not be the present one, begin and end, in order."""
+    of = step.c.segmentation_id == segmentation_id
+    rows = c.execute(select(step.c.start, step.c.end).where(of).order_by(step.c.ordinal))
+    return tuple((row.start, row.end) for row in rows)
+
+
 def split(c: Connection, trace_id: int, ordinal: int, at: int, annotator_id: int) -> Changes:
     """Cut a step in two before code point `at` of the trace; the first part keeps its id, the second has a new one.
 

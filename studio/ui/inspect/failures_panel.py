@@ -283,7 +283,7 @@ def _bases(standing: Standing) -> list[str]:
     said = ", ".join(f"{words.get(basis, basis.value)} {count:,}" for basis, count in known.most_common())
     nobody = len(standing.explained) - known.total()
     named = [f"First bad step by {said}."] if said else []
-    return [*named, f"In {nobody:,} it is not known."] if nobody else named
+    return [*named, f"In {nobody:,} the first bad step is not known."] if nobody else named
 
 
 def place_of(one: Explained) -> str:

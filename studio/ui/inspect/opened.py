@@ -21,6 +21,7 @@ from studio.store import (
     projects,
     run_traces,
     scores,
+    segmentations,
     token_values,
     traces,
 )
@@ -168,7 +169,7 @@ def read_trace(c: Connection, trace_id: int, annotator_id: int) -> Opened:
     history = [entry for annotation in said for entry in verbs.timeline(c, annotation.id)]
     history.sort(key=lambda entry: entry.id, reverse=True)
     domains = run_traces.domains_of(c, trace_id)
-    lines = [_line(each, trace, domains) for each in reversed(scores.of_trace(c, trace_id))]
+    lines = [_line(c, each, trace, domains) for each in reversed(scores.of_trace(c, trace_id))]
     made = assemble(
         trace,
         conversations.read(c, trace_id),
@@ -301,11 +302,15 @@ def _labels(c: Connection, trace: Trace) -> tuple[ScoreLine, ...]:
     return tuple(reversed(found.values()))
 
 
-def _line(scored: StepScores, trace: Trace, of: tuple[str, ...]) -> ScoreLine:
+def _line(c: Connection, scored: StepScores, trace: Trace, of: tuple[str, ...]) -> ScoreLine:
+    """A scorer's scores of the present steps; of another version those of the steps that are in both."""
     note = ""
     if scored.segmentation_id != trace.segmentation.id:
-        note = "scored on another version of the steps"
-    elif scored.domain and of and not set(of) & set(scored.domain.split(", ")):
+        known = dict(zip(segmentations.spans_of(c, scored.segmentation_id), scored.values, strict=False))
+        kept = tuple(known.get((step.start, step.end)) for step in trace.segmentation.steps)
+        note = f"scored on another version of the steps, {sum(v is not None for v in kept)} of {len(kept)} are in both"
+        return ScoreLine(scored.scorer, kept, scored.version, note)
+    if scored.domain and of and not set(of) & set(scored.domain.split(", ")):
         note = f"trained on {scored.domain}: this trace is of {' and '.join(of)}"
     count = len(trace.segmentation.steps)
     values = (*scored.values[:count], *(None,) * (count - len(scored.values)))

@@ -125,7 +125,7 @@ class PlotView(QWidget):
             canvas.showAxis(name, plot is not None and len(plot) > 0)
         if plot is None:
             return
-        style = {"color": colours.q("secondary").name(), "font-size": "9pt"}
+        style = {"color": colours.q("secondary").name(), "font-size": f"{self._theme.font(9).pointSizeF():.1f}pt"}
         canvas.setLabel("bottom", plot.x_label, **style)
         canvas.setLabel("left", plot.y_label, **style)
         self._name_ticks()
@@ -159,6 +159,9 @@ class PlotView(QWidget):
         brush = self._theme.colours.q("accent")
         self.canvas.addItem(self._pg.BarGraphItem(x=plot.x, height=plot.y, width=0.7, brush=brush, pen=None))
         self._interval(plot)
+        if plot.low is not None:  # a share of none has a bar without height, and still is a finding
+            dots = self._pg.ScatterPlotItem(x=plot.x, y=plot.y, size=7, brush=brush, pen=None)
+            self.canvas.addItem(dots)
 
     def _line(self, plot: Plot) -> None:
         pg, colours = self._pg, self._theme.colours

@@ -26,6 +26,7 @@ from studio.ui.widgets.parts import blend
 ACROSS, DOWN = 176.0, 30.0  # between depths and between leaves, before zoom
 NODE = QRectF(-76, -12, 152, 24)
 READABLE = 0.55  # zoom from which nodes have words
+HIGHEST = 0.2  # of the rows that fit at 100 %: a higher tree begins as a whole, however small
 SHADES = 12
 SMOOTH = 800  # nodes in sight up to which lines are drawn smooth
 Floats = NDArray[np.float64]
@@ -104,13 +105,15 @@ class TreeView(QWidget):
         self.update()
 
     def _frame(self) -> None:
-        """The whole; of a tree that is long but not high no less than can be read, with the current node in sight."""
+        """The whole; of a tree that is long but not very high no less than can be read, the current node in sight."""
         self.fit()
-        high = float(np.ptp(self._y)) + NODE.height() + 40 if len(self._y) else 0.0
-        if self._zoom < READABLE and high <= self.height():
+        if not len(self._y) or self._zoom >= READABLE:
+            return
+        share = self.height() / (float(np.ptp(self._y)) + NODE.height() + 40)
+        if share >= HIGHEST:
+            self._zoom = min(1.0, max(READABLE, share))
             there = QPointF(float(self._x[self.current]), float(self._y[self.current]))
-            self._zoom = 1.0
-            self._shift = QPointF(self.width() - NODE.width(), self.height() / 2) - there
+            self._shift = QPointF(self.width() - NODE.width(), self.height() / 2) - there * self._zoom
 
     def zoom_by(self, factor: float, at: QPointF | None = None) -> None:
         """Zoom around a point of the widget."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib as files
 from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -14,16 +15,19 @@ from PySide6.QtGui import QFontMetricsF
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from studio.store import projects, segmentations
 from studio.store.failures import Explained
 from studio.store.plots import Kind, Plot, Shape
 from studio.store.trace_tree import Branch, TraceTree
 from studio.ui.inspect.failures_list import place_words, sentence
 from studio.ui.inspect.failures_panel import NOWHERE, place_of
 from studio.ui.inspect.held import HELD, HeldTraces
-from studio.ui.inspect.opened import Opened
+from studio.ui.inspect.opened import Opened, read_trace
 from studio.ui.inspect.plots_view import PlotView
 from studio.ui.inspect.tree_view import READABLE, TreeView
 from studio.ui.theme import Theme
+from studio.workspace import Workspace
+from tests.e2e.inspecting import fill
 from trainer.reasoning.failures import Basis, Cause, Failure
 from trainer.reasoning.prefix_tree import Path, grow
 
@@ -75,7 +79,7 @@ def test_names_below_bars_never_run_into_each_other(qtbot: QtBot, theme: Theme) 
     assert not view.canvas.getPlotItem().items
 
 
-@pytest.mark.parametrize("paths", [1, 3])
+@pytest.mark.parametrize("paths", [1, 3, 20])
 def test_a_long_tree_begins_where_it_can_be_read(qtbot: QtBot, theme: Theme, paths: int) -> None:
     steps = tuple(tuple(f"step {n} of {path}" for n in range(60)) for path in range(paths))
     tree = grow([Path(each, 0) for each in steps])
@@ -100,3 +104,22 @@ def test_the_trace_looked_at_longest_ago_is_let_go_first() -> None:
     held.put(cast(Opened, SimpleNamespace(trace=SimpleNamespace(id=HELD, text=""))))
     assert 0 in held
     assert 1 not in held
+
+
+def test_scores_of_other_steps_stand_at_the_steps_that_are_still_there(tmp_path: files.Path) -> None:
+    fill(tmp_path / "w")
+    with Workspace.open(tmp_path / "w") as opened, opened.database.write() as c:
+        trace_id = c.exec_driver_sql("SELECT trace_id FROM score ORDER BY id LIMIT 1").scalar_one()
+        for table in ("rating", "annotation"):
+            column = "annotation_id" if table == "rating" else "id"
+            of = f"{column} IN (SELECT id FROM annotation WHERE trace_id = {trace_id})"
+            c.exec_driver_sql(f"DELETE FROM {table} WHERE {of}")
+        me = projects.ensure_annotator(c, "Ada").id
+        before = read_trace(c, trace_id, me)
+        step = before.trace.segmentation.steps[1]
+        segmentations.split(c, trace_id, 1, step.start + before.trace.step_text(1).index(" ") + 1, me)
+        after = read_trace(c, trace_id, me)
+    (was,), (now,) = ([line for line in each.lines if line.name == "prm-03"] for each in (before, after))
+    assert now.values == (was.values[0], None, None, *was.values[2:])  # none moves on to the next step
+    count = len(was.values)
+    assert now.note == f"scored on another version of the steps, {count - 1} of {count + 1} are in both"
