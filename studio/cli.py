@@ -61,9 +61,7 @@ def parser() -> argparse.ArgumentParser:
     _add_contamination(verbs)
     _add_evaluate(verbs)
     cli_finding.add(partial(_verb, verbs))
-    _add_report(verbs)
     _add_failures(verbs)
-    _add_flags(verbs)
     _add_tour(verbs)
     _add_ingest(verbs)
     _add_sample(verbs)
@@ -315,21 +313,6 @@ def _add_contamination(verbs: Verbs) -> None:
     _progress(made)
 
 
-def _add_flags(verbs: Verbs) -> None:
-    about = "Say what the safety monitors found; exit code 0 clean, 1 flagged, 2 not all could be assessed."
-    made = _verb(verbs, "flags", "studio.exchange.flag_listing:flags_", about)
-    made.add_argument("--json", action="store_true", help="one JSON document")
-    made.add_argument("--project", metavar="NAME", help="only this project (default: all)")
-    made.add_argument("--category", metavar="NAME", help="list only findings of this category")
-    made.add_argument(
-        "--state",
-        action="append",
-        choices=("open", "confirmed", "rejected", "unsure"),
-        help="list only findings in this state; repeatable (default: open and confirmed)",
-    )
-    made.add_argument("--limit", type=int, metavar="N", help="list at most this many findings")
-
-
 def _add_failures(verbs: Verbs) -> None:
     about = "Say why wrong traces are wrong: first bad step, cause and quote; exit code 1 when a trace is wrong."
     made = _verb(verbs, "failures", "studio.jobs.rubric_verb:failures", about)
@@ -350,28 +333,6 @@ def _add_failures(verbs: Verbs) -> None:
     made.add_argument("--dry-run", action="store_true", help="of --rubric: say what it will take and cost; look not")
     made.add_argument("--json", action="store_true", help="one JSON document with every trace")
     _progress(made)
-
-
-def _add_report(verbs: Verbs) -> None:
-    about = "Write traces with scores, ratings and flags to one file that opens offline."
-    made = _verb(verbs, "report", "studio.exchange.reporting:report", about)
-    made.add_argument("out", type=Path, metavar="OUT")
-    forms = ("html", "markdown", "jsonl", "inspect", "otlp")
-    made.add_argument("--form", choices=forms, help="default: by OUT's ending")
-    made.add_argument("--title", default="Steplens report")
-    which = made.add_mutually_exclusive_group()
-    which.add_argument("--trace", action="append", type=int, metavar="N", help="this trace; repeatable (default: all)")
-    which.add_argument("--find", default="", metavar="TEXT", help="traces in which these words stand")
-    which.add_argument("--project", metavar="NAME", help="traces of this project")
-    made.add_argument(
-        "--redact",
-        action="append",
-        default=[],
-        metavar="REGEX",
-        help="take out what this matches, everywhere; repeatable",
-    )
-    made.add_argument("--redact-flags", action="store_true", help="take out the quotes of flags, wherever they stand")
-    made.add_argument("--json", action="store_true", help="say what was written as one JSON document")
 
 
 def _add_tour(verbs: Verbs) -> None:

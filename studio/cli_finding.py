@@ -1,8 +1,9 @@
-"""What the verbs find, bookmarks and diff take on the command line."""
+"""What the verbs find, bookmarks, diff, report and flags take on the command line."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Protocol
 
 
@@ -14,10 +15,12 @@ class Verb(Protocol):
 
 
 def add(verb: Verb) -> None:
-    """The verbs that find and compare."""
+    """The verbs that find, compare and tell."""
     _find(verb)
     _bookmarks(verb)
     _diff(verb)
+    _report(verb)
+    _flags(verb)
 
 
 def _find(verb: Verb) -> None:
@@ -69,3 +72,40 @@ def _diff(verb: Verb) -> None:
     made.add_argument("right", metavar="RIGHT")
     made.add_argument("--models", action="store_true", help="compare outcomes on the problems that both models tried")
     made.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def _report(verb: Verb) -> None:
+    about = "Write traces with scores, ratings and flags to one file that opens offline."
+    made = verb("report", "studio.exchange.reporting:report", about)
+    made.add_argument("out", type=Path, metavar="OUT")
+    forms = ("html", "markdown", "jsonl", "inspect", "otlp")
+    made.add_argument("--form", choices=forms, help="default: by OUT's ending")
+    made.add_argument("--title", default="Steplens report")
+    which = made.add_mutually_exclusive_group()
+    which.add_argument("--trace", action="append", type=int, metavar="N", help="this trace; repeatable (default: all)")
+    which.add_argument("--find", default="", metavar="TEXT", help="traces in which these words stand")
+    which.add_argument("--project", metavar="NAME", help="traces of this project")
+    made.add_argument(
+        "--redact",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="take out what this matches, everywhere; repeatable",
+    )
+    made.add_argument("--redact-flags", action="store_true", help="take out the quotes of flags, wherever they stand")
+    made.add_argument("--json", action="store_true", help="say what was written as one JSON document")
+
+
+def _flags(verb: Verb) -> None:
+    about = "Say what the safety monitors found; exit code 0 clean, 1 flagged, 2 not all could be assessed."
+    made = verb("flags", "studio.exchange.flag_listing:flags_", about)
+    made.add_argument("--json", action="store_true", help="one JSON document")
+    made.add_argument("--project", metavar="NAME", help="only this project (default: all)")
+    made.add_argument("--category", metavar="NAME", help="list only findings of this category")
+    made.add_argument(
+        "--state",
+        action="append",
+        choices=("open", "confirmed", "rejected", "unsure"),
+        help="list only findings in this state; repeatable (default: open and confirmed)",
+    )
+    made.add_argument("--limit", type=int, metavar="N", help="list at most this many findings")

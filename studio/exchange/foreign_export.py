@@ -22,6 +22,7 @@ from studio.exchange.files import Kind
 from studio.exchange.inspect_log import is_sample
 from studio.store import batches
 from studio.store import schema as s
+from studio.store import schema_inspect as i
 from studio.store.schema_inspect import source_record
 
 
@@ -117,8 +118,8 @@ def rebuilt(c: Connection, log: Log) -> Iterator[bytes]:
 
 
 def _kept(c: Connection, log: Log) -> Iterator[bytes]:
-    query = select(s.raw_record.c.codec, s.raw_record.c.data).where(s.raw_record.c.batch_id == log.batch_id)
-    for codec, data in c.execute(query.order_by(s.raw_record.c.line)):
+    query = select(i.raw_record.c.codec, i.raw_record.c.data).where(i.raw_record.c.batch_id == log.batch_id)
+    for codec, data in c.execute(query.order_by(i.raw_record.c.line)):
         yield ZstdDecompressor().decompress(data) if codec == "zstd" else data
 
 

@@ -26,6 +26,7 @@ from studio.exchange.reading import BrokenRecord
 from studio.exchange.report import ImportReport, RowError, more
 from studio.store import batches, segmentations
 from studio.store import schema as s
+from studio.store import schema_inspect as i
 from studio.store.database import Database
 
 SUFFIXES = {".eval", ".json", ".jsonl", ".ndjson", ".sse"}  # looked at in a folder
@@ -191,7 +192,7 @@ class ForeignImporter:
 
         for number, codec, data in chunks():
             with database.bulk(checked=False) as c:
-                c.execute(insert(s.raw_record).values(batch_id=batch_id, line=number, codec=codec, data=data))
+                c.execute(insert(i.raw_record).values(batch_id=batch_id, line=number, codec=codec, data=data))
 
 
 def _is_around(source: Source, record: ReadyRecord) -> bool:

@@ -146,7 +146,7 @@ def lives(process: str) -> bool:
 # Tables with a batch of their own and no children, then what hangs on a trace. Parents follow their children; foreign
 # keys are not checked meanwhile: several of the columns that a check would look up have no index.
 _OWN = (
-    *(s.score, s.machine_label, s.token_values, s.project_trace, s.raw_record),
+    *(s.score, s.machine_label, i.token_values, s.project_trace, i.raw_record),
     *(i.flag, i.monitor_score, i.monitor_steps, i.source_record, i.rubric_hit),
     *(r.evaluation, r.search_trace, r.search, r.route),
 )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from studio.errors import FindError
 from studio.store.find_spans import Query
-from studio.store.schema import saved_filter
+from studio.store.schema_inspect import saved_filter
 from studio.store.trace_filter import Filter
 
 FIND, TRACES = "find", "traces"  # kinds of saved filters: which form they fill

@@ -98,16 +98,6 @@ lease = Table(
     Column("expires_at", Text, nullable=False),
 )
 
-saved_filter = Table(
-    "saved_filter",
-    metadata,
-    _key(),
-    Column("project_id", ForeignKey("project.id")),
-    Column("name", Text, nullable=False),
-    Column("query", Text, nullable=False),
-    Column("kind", Text, nullable=False, server_default="find"),  # find, traces: which form it fills
-)
-
 # -- where rows come from ---------------------------------------------------------------------------------------------
 
 batch = Table(
@@ -138,16 +128,6 @@ log = Table(
     Column("path", Text, nullable=False),
     Column("sha256", Text),
     Column("extra", JSON),
-)
-
-raw_record = Table(
-    "raw_record",  # the bytes a row came as; may be deleted, nothing is built from them
-    metadata,
-    _key(),
-    Column("batch_id", ForeignKey("batch.id"), nullable=False, index=True),
-    Column("line", Integer, nullable=False),
-    Column("codec", Text, nullable=False),  # raw, zstd
-    Column("data", LargeBinary, nullable=False),
 )
 
 # -- problems, traces, steps ------------------------------------------------------------------------------------------
@@ -349,17 +329,6 @@ machine_label = Table(
     Column("method", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("data", LargeBinary, nullable=False),
-)
-
-token_values = Table(
-    "token_values",  # packed arrays in chunks, never a row a token
-    metadata,
-    Column("trace_id", ForeignKey("trace.id"), primary_key=True),
-    Column("name", Text, primary_key=True),  # logprob, entropy, offsets, alternatives
-    Column("chunk", Integer, primary_key=True),
-    Column("batch_id", ForeignKey("batch.id"), nullable=False, index=True),
-    Column("data", LargeBinary, nullable=False),
-    sqlite_with_rowid=False,
 )
 
 # -- runs and models --------------------------------------------------------------------------------------------------

@@ -242,3 +242,36 @@ rubric_hit = Table(
     Column("batch_id", ForeignKey("batch.id"), index=True),  # of the run that found it; None: the rule in the window
     Index("ix_rubric_hit_of", "rubric_id", "how", "trace_id"),
 )
+
+# -- what came with traces, and what people look for ------------------------------------------------------------------
+
+raw_record = Table(
+    "raw_record",  # the bytes a row came as; may be deleted, nothing is built from them
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("batch_id", ForeignKey("batch.id"), nullable=False, index=True),
+    Column("line", Integer, nullable=False),
+    Column("codec", Text, nullable=False),  # raw, zstd
+    Column("data", LargeBinary, nullable=False),
+)
+
+token_values = Table(
+    "token_values",  # packed arrays in chunks, never a row a token
+    metadata,
+    Column("trace_id", ForeignKey("trace.id"), primary_key=True),
+    Column("name", Text, primary_key=True),  # logprob, entropy, offsets, alternatives
+    Column("chunk", Integer, primary_key=True),
+    Column("batch_id", ForeignKey("batch.id"), nullable=False, index=True),
+    Column("data", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+saved_filter = Table(
+    "saved_filter",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("project_id", ForeignKey("project.id")),
+    Column("name", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("kind", Text, nullable=False, server_default="find"),  # find, traces: which form it fills
+)

@@ -13,7 +13,7 @@ from sqlalchemy import insert as insert_into
 
 from studio.errors import StoreError
 from studio.store import batches
-from studio.store.schema import token_values
+from studio.store.schema_inspect import token_values
 
 CHUNK = 4096  # tokens
 STARTS, LOGPROB, ENTROPY, ALTERNATIVES = "offsets", "logprob", "entropy", "alternatives"

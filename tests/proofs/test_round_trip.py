@@ -18,6 +18,7 @@ from studio.exchange.exporter import ExportQuery
 from studio.exchange.transfer import export_file, import_files
 from studio.store import annotations, projects
 from studio.store import schema as s
+from studio.store import schema_inspect as i
 from studio.workspace import Workspace
 from tests.unit.exchange.records import Generator, Record, exact
 from trainer.contract.records import Rating
@@ -38,8 +39,8 @@ def through(workspace: Workspace, source: Path) -> list[Record]:
     report = import_files(workspace, [source], "Round trip")
     assert report.broken == 0, report.errors
     with workspace.database.write() as c:
-        assert c.scalar(select(func.count()).select_from(s.raw_record)) > 0
-        c.execute(delete(s.raw_record))
+        assert c.scalar(select(func.count()).select_from(i.raw_record)) > 0
+        c.execute(delete(i.raw_record))
     return exported(workspace)
 
 

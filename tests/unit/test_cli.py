@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 
 from studio import cli
 from studio.store import schema as s
+from studio.store import schema_inspect as i
 from studio.workspace import Workspace
 from tests.unit.exchange.records import Generator, exact
 
@@ -161,7 +162,7 @@ def test_sigterm_cancels_an_import_and_leaves_nothing(tmp_path: Path) -> None:
     assert "report" not in rest
     assert "nothing of" in said
     with Workspace.open(workspace) as opened, opened.database.read() as c:
-        for table in (s.project, s.batch, s.problem, s.trace, s.annotation, s.rating, s.raw_record):
+        for table in (s.project, s.batch, s.problem, s.trace, s.annotation, s.rating, i.raw_record):
             assert c.scalar(select(func.count()).select_from(table)) == 0, table.name
 
 

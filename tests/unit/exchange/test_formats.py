@@ -21,6 +21,7 @@ from studio.exchange.files import Kind
 from studio.exchange.foreign_export import Standing
 from studio.exchange.transfer import import_files
 from studio.store import schema as s
+from studio.store import schema_inspect as i
 from studio.store import token_values, traces
 from studio.workspace import Workspace
 
@@ -96,7 +97,7 @@ def test_it_comes_back_by_value_from_the_tables_alone(name: str, imported: tuple
         log = foreign_export.by_name(c, str(files / name))
         assert log.standing() is Standing.MOVED
         assert foreign_export.raw(c, log) is None
-        assert not c.execute(select(s.raw_record).limit(1)).all()
+        assert not c.execute(select(i.raw_record).limit(1)).all()
         again = b"".join(foreign_export.rebuilt(c, log))
     assert values(name, again, log.kind) == values(name, (FOLDER / name).read_bytes(), log.kind)
 

@@ -17,6 +17,7 @@ from studio.exchange.report import ImportReport
 from studio.exchange.transfer import export_file, import_files
 from studio.store import annotations, batches, find, projects, traces
 from studio.store import schema as s
+from studio.store import schema_inspect as i
 from studio.store.annotations import Work
 from studio.workspace import Workspace
 from tests.unit.exchange.records import Generator, Record, exact
@@ -61,7 +62,7 @@ def test_every_trap_comes_back_without_the_raw_bytes(workspace: Workspace) -> No
     assert report.errors == []
     assert report.imported == len(LINES)
     with workspace.database.write() as c:
-        c.execute(delete(s.raw_record))
+        c.execute(delete(i.raw_record))
     for number, (mine, line) in enumerate(zip(exported(workspace), LINES, strict=True), 1):
         assert exact(mine) == exact(json.loads(line)), f"line {number}"
 
@@ -69,7 +70,7 @@ def test_every_trap_comes_back_without_the_raw_bytes(workspace: Workspace) -> No
 def test_the_raw_bytes_are_kept(workspace: Workspace) -> None:
     import_files(workspace, [TRAPS], "Traps")
     with workspace.database.read() as c:
-        rows = c.execute(select(s.raw_record).order_by(s.raw_record.c.line)).all()
+        rows = c.execute(select(i.raw_record).order_by(i.raw_record.c.line)).all()
     kept: dict[int, bytes] = {}
     for row in rows:
         for at, line in enumerate(ZstdDecompressor().decompress(row.data).split(b"\n")):

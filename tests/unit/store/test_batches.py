@@ -13,6 +13,7 @@ from sqlalchemy import func, select, update
 from studio.errors import ConflictError, NotFoundError
 from studio.store import annotations, batches, find, projects, traces
 from studio.store import schema as s
+from studio.store import schema_inspect as i
 from studio.store.database import Database
 from studio.workspace import Workspace
 from tests.unit.store.making import small
@@ -44,7 +45,7 @@ def write_batch(database: Database, project_id: int, wanted: int = 30) -> int:
             option = {"trace_id": made.trace_id, "annotation_id": key[0], "ordinal": 1, "option": 1}
             c.execute(s.candidate.insert().values(**option, text="t", source="model"))
             c.execute(s.score.insert().values(**on, record=f"s{n}", scorer_id=scorer[0], data=b""))
-            c.execute(s.raw_record.insert().values(batch_id=batch, line=n, codec="raw", data=b"{}"))
+            c.execute(i.raw_record.insert().values(batch_id=batch, line=n, codec="raw", data=b"{}"))
     return batch
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from studio.errors import StoreError
 from studio.store import batches, token_values, traces
 from studio.store.database import Database
-from studio.store.schema import token_values as table
+from studio.store.schema_inspect import token_values as table
 from studio.store.token_values import CHUNK, TokenArrays
 
 
