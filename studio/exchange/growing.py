@@ -15,12 +15,13 @@ from typing import Any, Protocol
 import msgspec
 
 from studio.domain import Problem, Segmentation, Trace
-from studio.exchange import chat_log, formats
+from studio.exchange import chat_log, formats, mapped
 from studio.exchange.archive import SIGN
 from studio.exchange.chat_messages import is_message
 from studio.exchange.foreign import ForeignMessage, ForeignTrace, Json, steps_of
 from studio.exchange.formats import Told
 from studio.exchange.inspect_log import InspectLog
+from studio.exchange.mapped import FieldMap
 from studio.exchange.reading import BrokenRecord, parse
 from studio.store.conversations import Conversation, Turn, budget_of
 from trainer.contract import rollouts
@@ -88,6 +89,7 @@ class GrowingFile:
         self._messages: list[Any] = []
         self._events: list[Json] = []
         self._messages_new = self._events_new = False
+        self._fields: FieldMap | None = None
         self._trouble = ""
 
     def read(self) -> News:
@@ -165,10 +167,20 @@ class GrowingFile:
                 self._messages.append(value)
                 self._messages_new = True
                 return {}
-            return self._keyed(formats.read(value, Told({}), self._line).traces, f"line {self._line}")
+            told = Told({}, self._fields_of(value))
+            return self._keyed(formats.read(value, told, self._line).traces, f"line {self._line}")
         except (BrokenRecord, msgspec.MsgspecError) as error:
             self._trouble = f"line {self._line}: {error}"
             return {}
+
+    def _fields_of(self, value: object) -> FieldMap | None:
+        """What the fields of a record of no known format mean, as their names suggest: what an import would take."""
+        if not isinstance(value, dict) or formats.format_of(value) is not None:
+            return None
+        if self._fields is None or not mapped.fits(value, self._fields):
+            guessed = mapped.guess([value])
+            self._fields = guessed if guessed.is_enough else self._fields
+        return self._fields
 
     def _keyed(self, traces: Iterable[ForeignTrace], key: str) -> dict[str, Grown]:
         found = {}

@@ -249,3 +249,19 @@ def test_what_a_run_wrote_broken_is_told_until_it_is_whole(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["records.jsonl", "rollouts"])
 def test_an_empty_run_folder_has_no_news(tmp_path: Path, name: str) -> None:
     assert GrowingRun(tmp_path / name, "none").read() == News()
+
+
+def test_records_with_fields_of_their_own_are_followed_as_they_are_imported(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    write(path, json.dumps({"id": 7, "prompt": "2+1?", "response": "<think>Two.</think>3", "target": "3"}) + "\n")
+    file = GrowingFile(path)
+    (grown,) = file.read().traces
+    assert (grown.trace.problem.prompt, grown.trace.problem.reference_answer) == ("2+1?", "3")
+    assert [block.kind for turn in grown.conversation.turns for block in turn.blocks if turn.role == "assistant"] == [
+        BlockKind.THINKING,
+        BlockKind.ANSWER,
+    ]
+    write(path, json.dumps({"note": "nothing of a model"}) + "\n" + json.dumps({"id": 8, "response": "4"}) + "\n")
+    news = file.read()
+    assert [each.conversation.sample for each in news.traces] == ["8"]
+    assert "line 2: no known format" in news.remark
