@@ -16,6 +16,7 @@ from studio import cli_finding
 from studio.cli_reason import add_continuing
 from studio.errors import SteplensError
 
+CANCELLED = 130  # and of one that was stopped by Ctrl+C
 ENOUGH_READ = 141  # what a shell says of a program that nobody listened to any more
 Handler = Callable[[argparse.Namespace], int]
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -34,6 +35,9 @@ def main(argv: Sequence[str]) -> int:
     except SteplensError as error:
         print(f"steplens: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # while a verb's libraries are read, or where nothing is to be taken back
+        print("steplens: cancelled", file=sys.stderr)
+        return CANCELLED
     except BrokenPipeError:  # whoever read has read enough; the end of the program would try to write the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ENOUGH_READ

@@ -83,7 +83,9 @@ class Database:
                 database._told = os.fstat(turn).st_size
         except (OperationalError, DatabaseError) as error:
             database.close()
-            raise StoreError(f"{path}: {error.orig}; is it a Steplens workspace, and is its disk writable?") from error
+            raise StoreError(
+                f"{path}: {error.orig}; is it a Steplens workspace, and is its disk writable and not full?"
+            ) from error
         return database
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -70,7 +71,12 @@ def test_cancel_is_obeyed_in_a_long_native_call(folder: RunFolder, monkeypatch: 
 
 @pytest.mark.parametrize(
     ("error", "message"),
-    [(RunFailed("do this"), "do this"), (ZeroDivisionError("by 0"), "ZeroDivisionError: by 0"), (SystemExit(3), "3")],
+    [
+        (RunFailed("do this"), "do this"),
+        (ZeroDivisionError("by 0"), "ZeroDivisionError: by 0"),
+        (SystemExit(3), "3"),
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full; make room and resume"),
+    ],
 )
 def test_whatever_a_recipe_raises_the_last_event_is_ended(folder: RunFolder, error: BaseException, message: str):
     def broken(worker: Worker) -> dict[str, float]:

@@ -40,6 +40,17 @@ def test_without_a_verb_the_window_opens() -> None:
     assert (args.handler, args.workspace) == ("studio.start:window", Path("here"))
 
 
+def test_ctrl_c_while_libraries_are_read_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def interrupted(_name: str) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_handler", interrupted)
+    assert cli.main(["ask", "2 + 2?", "--workspace", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "steplens: cancelled\n"
+
+
 def test_a_tour_that_cannot_leave_pictures_says_so_before_it_begins(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "file").write_text("no folder")
     assert cli.main(["tour", "--screenshots", str(tmp_path / "file" / "tour")]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -383,7 +384,14 @@ def _attempt(worker: Worker, recipe_of: Callable[[str], Callable[[Worker], dict[
         text = traceback.format_exc()
         worker.log(text)
         known = isinstance(error, RunFailed | RunFolderError)
-        shown = str(error) if known else worker.lost() or f"{type(error).__name__}: {error}"
+        shown = str(error) if known else worker.lost() or _said(error)
         worker.say(events.Ended, outcome=Outcome.FAILED, message=shown, traceback=text)
         return 1
     return 0
+
+
+def _said(error: BaseException) -> str:
+    """What went wrong, with what to do where that is known."""
+    said = f"{type(error).__name__}: {error}"
+    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"{said}: the disk is full; make room and resume, nothing is lost" if is_full else said
