@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sqlite3
 import threading
 from contextlib import closing
@@ -154,3 +155,32 @@ def test_no_room_for_a_backup_is_said_before_writing(tmp_path: Path, monkeypatch
         backup.make(here.database, tmp_path / "backups")
     assert backup.all_backups(tmp_path / "backups") == ()
     here.database.close()
+
+
+def test_copies_of_processes_that_were_killed_go_with_the_next(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "workspace.db")
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    killed, living = folder / ".backup-1.db.4194999.part", folder / f".backup-1.db.{os.getppid()}.part"
+    for left in (killed, living):
+        left.write_bytes(b"half")
+    backup.make(database, folder)
+    assert (killed.exists(), living.exists()) == (False, True)
+    database.close()
+
+
+def test_a_workspace_that_cannot_be_copied_is_not_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "workspace.db"
+    Database.open(path).close()
+    with closing(sqlite3.connect(path)) as c:
+        c.execute("UPDATE alembic_version SET version_num = '0004'")
+        c.commit()
+
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(migrate, "backup_file", full)
+    with pytest.raises(StoreError, match=r"schema 0004, and the copy .* disk is full; make room"):
+        Database.open(path)
+    with closing(sqlite3.connect(path)) as c:
+        assert c.execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
