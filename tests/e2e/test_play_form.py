@@ -62,6 +62,24 @@ def test_everything_has_room_however_large_the_text_is_made(seat: Seat, page: Pl
     assert seat.window.width() == 1280
 
 
+def test_three_lanes_stand_side_by_side_in_a_small_window_and_every_word_has_room(seat: Seat, page: PlayPage) -> None:
+    page.show_recorded(1, 0)
+    seat.wait(lambda: page.recorded is not None)
+    assert page.recorded is not None
+    page._seat(replace(page.form.play(), entrants=page.form.play().entrants * 2))
+    page._columns.setSizes([1000] * 3)
+    page.recorded.verdict.setText("Stored: nothing\n" + "Checks: allow, and a long reason that wraps " * 3)
+
+    def fits() -> None:
+        assert page._space.horizontalScrollBar().maximum() == 0
+        for lane in page.columns:
+            for each in (lane.answer, lane.verdict):
+                assert each.height() >= each.heightForWidth(each.width())
+
+    seat.wait(fits)
+    assert page.form.focusPolicy() is Qt.FocusPolicy.NoFocus, "Tab goes from field to field"
+
+
 def test_undo_brings_back_the_problem_that_an_example_replaced(seat: Seat, page: PlayPage) -> None:
     mine = "What is 2 + 2?\nSay why."
     page.form.problem.selectAll()
@@ -139,13 +157,13 @@ def test_a_folder_on_disk_is_played_too(
     assert form.policy.currentText() == POLICY
     (folder / "config.json").write_text("{}", "utf-8")
     form.folder.click()
-    assert (form.policy.currentText(), form.policy.toolTip()) == ("SmallOne", str(folder))
+    assert (form.policy.currentText(), form.policy.toolTip()) == (f"{tmp_path.name}/SmallOne", str(folder))
     assert form.play().models.policy == str(folder)
     assert form.reasoning.currentText() == "none"
     assert form.reasoning.findData(str(folder)) >= 0
     adopt(seat, "another", "models/another", "3")
     seat.wait(lambda: form.policy.findText("another") >= 0)
-    assert form.policy.currentText() == "SmallOne", "it stays when models come"
+    assert form.policy.currentData() == str(folder), "it stays when models come"
 
 
 def test_what_was_played_goes_back_into_the_form_and_answers_to_the_clipboard(seat: Seat, page: PlayPage) -> None:

@@ -302,6 +302,7 @@ class PlayForm(QScrollArea):
         for widget, name in names.items():
             widget.setAccessibleName(name)
         self.setAccessibleName("What to play")
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its fields bring themselves into sight
         self.problem.setTabChangesFocus(True)
         self.problem.setPlaceholderText("A problem; LaTeX between dollars")
         self.reference.setPlaceholderText("optional: says whether an answer is right")

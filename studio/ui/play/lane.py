@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from PySide6.QtCore import QElapsedTimer, Qt, QTimer
+from PySide6.QtCore import QElapsedTimer, QEvent, Qt, QTimer
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSplitter, QVBoxLayout, QWidget
 
 from studio.store import trace_tree
@@ -290,7 +290,7 @@ class Lane(QFrame):
         self.head.addWidget(self.title)
         self.head.addWidget(self.grade)
         self.head.addStretch(1)
-        side = QWidget()
+        side = _Below()
         below = QVBoxLayout(side)
         below.setContentsMargins(0, 0, 0, 0)
         below.setSpacing(6)
@@ -310,6 +310,20 @@ class Lane(QFrame):
         column.addWidget(self.state)
         column.addWidget(self.budget)
         column.addWidget(self._split, 1)
+
+
+class _Below(QWidget):
+    """What stands below the text, as high as its words need at this width: no splitter asks for that."""
+
+    def event(self, event: QEvent) -> bool:
+        """Its words or its width are others now."""
+        done = super().event(event)
+        layout = self.layout()
+        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize) and layout is not None:
+            least = layout.minimumHeightForWidth(self.width())
+            if least != self.minimumHeight():
+                self.setMinimumHeight(least)
+        return done
 
 
 def _places(judged: Judged) -> tuple[tuple[int, int], ...]:

@@ -46,7 +46,7 @@ class ModelChoice(ChoiceField):
             for model in sorted(known, key=lambda each: (each.name != self._first, -each.id)):
                 self.addItem(told_apart(model, known), model.uid)
             for folder in self._folders:
-                self.addItem(Path(folder).name, folder)
+                self.addItem(called(folder), folder)
             if self._more is not None:
                 self.addItem(*self._more)
             if self._none:
@@ -79,12 +79,17 @@ class ModelChoice(ChoiceField):
         if self.findData(folder) < 0:
             place = len(self._names) + len(self._folders)
             self._folders.append(folder)
-            self.insertItem(place, Path(folder).name, folder)
+            self.insertItem(place, called(folder), folder)
 
     def _on_index(self, index: int) -> None:
         """Say where a model on disk lies."""
         value = self.itemData(index)
         self.setToolTip(value if value in self._folders else "")
+
+
+def called(folder: str) -> str:
+    """A folder on disk in short, with the one that it lies in: "hf" and "checkpoint-500" say little alone."""
+    return "/".join(Path(folder).parts[-2:])
 
 
 def told_apart(model: StoredModel, known: Sequence[StoredModel]) -> str:

@@ -22,6 +22,7 @@ from studio.ui.play.form import PlayForm
 from studio.ui.play.known_models import Known, read_known
 from studio.ui.play.lane import Lane
 from studio.ui.play.ledger import Entry, Ledger
+from studio.ui.play.model_choice import called
 from studio.ui.play.outcome import Outcome
 from studio.ui.play.race import Race
 from studio.ui.play.recorded import Recorded, read_recorded
@@ -35,7 +36,8 @@ from studio.ui.widgets.problem_view import ProblemView
 if TYPE_CHECKING:
     from studio.ui.context import Context
 
-FORM, LANE = 330, 274  # width of the form, least width of a lane at 100 %
+FORM = 330  # width of the form at 100 %
+LANE = 264  # least width of a lane: three stand side by side in a window of 1280
 TALLEST = 118  # of the problem above the lanes; a longer one scrolls
 
 
@@ -282,7 +284,7 @@ class PlayPage(QWidget):
     def _seat(self, play: Play) -> None:
         """A lane for every entrant: those that are there, then new ones."""
         known = self._models.get(play.models.policy)
-        policy = Path(play.models.policy).name if known is None else known.name
+        policy = called(play.models.policy) if known is None else known.name
         alone = len(play.entrants) == 1 and self.recorded is None
         if self.recorded is not None:
             self.recorded.set_alone(False)
