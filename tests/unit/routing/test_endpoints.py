@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.unit.models.http_servers import Handler, Scripted, answers, chat, chunk, served
+from tests.unit.models.http_servers import Handler, Scripted, answers, chat, chunk, served, streams
 from tests.unit.routing.simulated import Says, row, same
+from trainer.contract.records import record_id
 from trainer.models.endpoint import Dialect, Endpoint, EndpointSettings, Limits, Price, Retries, Timeouts
+from trainer.models.growing import Told
 from trainer.routing.backends import LATE, Distant, Place, logprobs_in
 from trainer.routing.router import Routed, Router, Rules
-from trainer.routing.values import REASONING, Effort, Question
+from trainer.routing.values import FIRST, REASONING, Effort, Question
 
 
 def distant(server: Scripted, dialect: Dialect = Dialect.CHAT, key: str = "", **more: object) -> Distant:
@@ -199,6 +202,79 @@ def test_some_samples_that_fail_leave_the_others():
     assert [one.answer for one in reply.samples] == ["8", "8"]
     assert "out of luck" in reply.problem
     assert len({one.trace.id for one in reply.samples}) == 2
+
+
+def test_what_a_chat_is_asked_and_under_which_numbers_its_samples_stand():
+    question = Question(row("a", "3 + 4?"), context="Be brief.", key="asked")
+    with served(answers(chat("8"))) as server:
+        (reply,) = distant(server, limits=Limits(parallel=1)).ask([question], Effort(n=2), lambda: None, None, None)
+        distant(server).ask([replace(question, context="")], Effort(n=1, top_p=1.0), lambda: None, None, None)
+        bodies = [body for _, _, body in server.seen]
+    assert [one.trace.id for one in reply.samples] == [
+        record_id("run", "asked", FIRST[REASONING] + n) for n in range(2)
+    ]
+    assert bodies[1]["seed"] == bodies[0]["seed"] + 1
+    assert bodies[2]["seed"] == bodies[0]["seed"] < 2**31, "it follows from the problem"
+    first, _, last = bodies
+    assert (first["temperature"], first["top_p"], first["logprobs"]) == (0.7, 0.95, True)
+    assert "top_p" not in last
+    assert [turn["role"] for turn in first["messages"]] == ["system", "user"]
+    assert first["messages"][0]["content"] == "Be brief.\n\n" + last["messages"][0]["content"]
+    assert first["messages"][1]["content"] == "3 + 4?"
+    with served(answers({"id": "r", "choices": [{"index": 0, "text": "8", "finish_reason": "stop"}]})) as server:
+        (reply,) = distant(server, Dialect.COMPLETIONS).ask([question], Effort(), lambda: None, None, None)
+        ((path, _, body),) = server.seen
+    assert (path, [one.answer for one in reply.samples]) == ("/v1/completions", ["8"])
+    assert body["prompt"] == first["messages"][0]["content"] + "\n\n3 + 4?\n\n"
+
+
+@pytest.mark.parametrize(("thinking", "thinks"), [(1023, False), (1024, True)])
+def test_anthropic_thinks_only_with_the_tokens_that_it_asks_for(thinking: int, thinks: bool):
+    body = {"id": "m", "type": "message", "role": "assistant", "model": "c", "stop_reason": "end_turn",
+            "content": [{"type": "text", "text": "7"}], "usage": {"input_tokens": 1, "output_tokens": 2}}  # fmt: skip
+    with served(answers(body)) as server:
+        backend = distant(server, Dialect.MESSAGES, key="sk-test")
+        backend.ask([Question(row("a"))], Effort(1, thinking, 512), lambda: None, None, None)
+        ((_, _, asked),) = server.seen
+    assert ("thinking" in asked, "temperature" in asked, "top_p" in asked) == (thinks, not thinks, not thinks)
+
+
+def test_one_sample_is_told_as_it_comes_and_several_when_they_are_whole():
+    told: list[Told] = []
+    pieces = [chunk(reasoning_content="3 and "), chunk(reasoning_content="4"), chunk(content="It is "),
+              chunk(content="\\boxed{7}."), chunk(finish="stop"), "[DONE]"]  # fmt: skip
+    with served(streams(pieces)) as server:
+        (reply,) = distant(server).ask([Question(row("a"))], Effort(n=1), lambda: None, told.extend, None)
+    assert "".join(one.text for one in told) == "<think>3 and 4</think>It is \\boxed{7}." == reply.samples[0].trace.text
+    assert "".join(one.text for one in told if one.part == "thinking") == "<think>3 and 4"
+    assert [one.done for one in told] == [False] * (len(told) - 1) + [True]
+    assert {(one.ask, one.trace) for one in told} == {(0, 0)}
+    told.clear()
+    with served(answers(chat("7"))) as server:
+        distant(server).ask([Question(row("a")), Question(row("b"))], Effort(n=2), lambda: None, told.extend, None)
+    assert [(one.ask, one.trace, one.text, one.done) for one in told] == [
+        (ask, trace, "7", True) for ask in range(2) for trace in range(2)
+    ]
+    told.clear()
+    with served(says(418, "out of luck")) as server:
+        (reply,) = distant(server).ask([Question(row("a"))], Effort(n=1), lambda: None, told.extend, None)
+    assert (reply.samples, told) == ((), [])
+    assert "out of luck" in reply.problem
+
+
+def test_thinking_is_counted_apart_and_log_probs_of_another_text_are_left_out():
+    content = [{"token": word, "logprob": -0.5, "top_logprobs": []} for word in ("It", " is", " 9")]
+    body = chat("It is 8", choice={"logprobs": {"content": content}})
+    used = {"prompt_tokens": 5, "completion_tokens": 30, "completion_tokens_details": {"reasoning_tokens": 10}}
+    with served(answers(body | {"usage": used}, body)) as server:
+        told, silent = (
+            distant(server).ask([Question(row("a"))], Effort(), lambda: None, None, None)[0].samples[0]
+            for _ in range(2)
+        )
+    assert told.trace.budget is not None
+    assert (told.trace.budget.thinking, told.trace.budget.answer, told.tokens) == (10, 20, 30)
+    assert silent.tokens == 3, "else its log-probs are counted"
+    assert (told.trace.tokens, told.mean, told.least) == (None, None, None)
 
 
 def test_anthropic_messages():
