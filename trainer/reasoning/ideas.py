@@ -3,7 +3,8 @@ r"""Steps of a text by idea: sentences and list items, with displays, code and d
 Finer than `segment` in prose, coarser in LaTeX and code: a heading, a label or a lead-in that is no whole sentence
 opens the step under it; what stands between quotation marks, in a display (`\[ \]`, `$$`, an environment), in `[asy]`
 or between code fences is never cut; lines of formulas or code go with the line that brings them, and so does a list of
-mere names; a sentence that goes on telling what was asked joins the one before. Deterministic; offsets are code points.
+mere names; a sentence that goes on telling what was asked joins the one before. Lines in lower case go on with the line
+above, unless they are short, many, and no sentence ends in them. Deterministic; offsets are code points.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import pairwise
 
 from trainer.reasoning.segment import Span
 
-VERSION = "ideas 2"
+VERSION = "ideas 3"
 _WHOLE = re.compile(
     r"```.*?(?:```|\Z)|\[asy\].*?(?:\[/asy\]|\Z)|\\\[.*?(?:\\\]|\Z)|\$\$.*?(?:\$\$|\Z)"
     r"|\\begin\{(\w+\*?)\}.*?(?:\\end\{\1\}|\Z)|\$[^$\n]{0,2000}\$",
@@ -73,6 +74,9 @@ _FIRST = ": First"  # a lead-in and the first step on one line
 _BRINGS = frozenset(":：*")  # ends of lines that may bring the next one
 _SPACES = re.compile(r"[ \t]*")
 _DISPLAY = ("\\[", "$$", "\\begin{", "[asy]", "```")
+_WRAPPED = 8  # lines of one sentence at most that is wrapped into short lines, of which each begins in lower case
+_SHORT = 60  # code points of such a line at most; wider text is wrapped at 70 and more
+_HAS_END = re.compile(r"[.!?…](?:\s|\Z)")
 _NAME = 40  # code points of an item that may be a mere name, or of a word
 _LOOK_BACK = 200  # code points of a line that say what it is
 
@@ -163,6 +167,7 @@ class _Lines:
     def begins(self) -> dict[int, bool]:
         """Places of lines; the first one begins."""
         text, found = self._text, {self._lines[0][0]: True}
+        joined: list[int] = []  # numbers of lines that go on with the line above for their lower case alone
         for number, ((first, behind), (place, end)) in enumerate(pairwise(self._lines), 1):
             last = text[behind - 1]
             if last.isspace():
@@ -170,10 +175,34 @@ class _Lines:
             if self._chained or number <= self._names or last in _BRINGS or text[first] == "#":
                 found[place] = self._begins(number, (first, behind), (place, end))
             elif text[place].islower():
-                found[place] = last in ".!?" or self._is_parted(last, behind, place)
+                found[place] = begins = last in ".!?" or self._is_parted(last, behind, place)
+                if not begins:
+                    joined.append(number)
             else:
                 found[place] = not text.startswith(_DISPLAY, place, self._stop)
+        if len(joined) > _WRAPPED:
+            found |= dict.fromkeys(self._listed(joined), True)
         return found
+
+    def _listed(self, numbers: list[int]) -> list[int]:
+        """Places of those of these lines that are one of many short ones after each other in which no sentence ends."""
+        found: list[int] = []
+        run: list[int] = []
+        before = -1
+        for number in [*numbers, len(self._lines) + 1]:
+            whole = number < len(self._lines) and self._is_bare(*self._lines[number])
+            if number != before + 1 or not whole:
+                found += run if len(run) > _WRAPPED else ()
+                run = []
+            if whole:
+                run.append(self._lines[number][0])
+            before = number
+        return found
+
+    def _is_bare(self, place: int, end: int) -> bool:
+        """Whether a line is short, not indented as code is, and has no end of a sentence."""
+        text = self._text
+        return end - place <= _SHORT and text[place - 1] not in " \t" and not _HAS_END.search(text, place, end)
 
     def _begins(self, number: int, above: tuple[int, int], here: tuple[int, int]) -> bool:
         """Whether a line begins a step below one that may bring it."""
