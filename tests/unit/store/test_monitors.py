@@ -149,6 +149,44 @@ def many(folder: Path, benign: int) -> Small:
     return desk
 
 
+def test_what_people_said_of_a_trace_is_the_gravest_and_doubt_is_nothing_said(tmp_path: Path) -> None:
+    """Flags of each trace, whether it is marked clean too, and what counts: 1 = there, 0 = benign, -1 = not said."""
+    yes, no, unsure = FlagState.CONFIRMED, FlagState.REJECTED, FlagState.UNSURE
+    cases = [((no,), False, 0), ((no, yes), False, 1), ((unsure, no), False, -1), ((yes, unsure), False, 1),
+             ((unsure,), False, -1), ((unsure,), True, 0), ((), True, 0), ((), False, -1)]  # fmt: skip
+    desk = small(tmp_path, traces_wanted=len(cases), steps=1)
+    store(desk, [record(uid, RULES, 0.5) for uid in uids(desk)])
+    with desk.database.write() as c:
+        segmentations = dict(c.execute(select(s.segmentation.c.trace_id, s.segmentation.c.id)).all())
+        rows = [
+            {
+                "record": f"flag {trace_id} {k}",
+                "trace_id": trace_id,
+                "segmentation_id": segmentations[trace_id],
+                "monitor_id": monitors.active_ids(c)[0],
+                "category": Category.DECEPTION.value,
+                "severity": 1,
+                "start": 0,
+                "end": 1,
+                "quote": "0",
+                "state": state.value,
+            }
+            for trace_id, (states, _, _) in zip(desk.traces, cases, strict=True)
+            for k, state in enumerate(states)
+        ]
+        c.execute(insert(i.flag), rows)
+        for trace_id, (_, clean, _) in zip(desk.traces, cases, strict=True):
+            if clean:
+                flag_words.mark_clean(c, trace_id, desk.ada.id, [Category.DECEPTION])
+        known = thresholds.truth(c)
+    assert known.trace_ids.tolist() == sorted(known.trace_ids.tolist())
+    said = dict(zip(known.trace_ids.tolist(), known.values[:, Category.DECEPTION.place].tolist(), strict=True))
+    assert [said.get(trace_id, -1) for trace_id in desk.traces] == [wanted for _, _, wanted in cases]
+    assert (np.delete(known.values, Category.DECEPTION.place, axis=1) == -1).all()
+    benign = [trace_id for trace_id, (_, _, wanted) in zip(desk.traces, cases, strict=True) if wanted == 0]
+    assert known.benign(Category.DECEPTION).tolist() == benign
+
+
 def test_nothing_is_blocked_below_300_benign_labels(tmp_path: Path) -> None:
     desk = many(tmp_path, 299)
     with desk.database.write() as c:
