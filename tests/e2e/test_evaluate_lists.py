@@ -121,6 +121,8 @@ def test_nothing_lies_over_anything_else_at_150_per_cent_in_a_small_window(qtbot
             seat.wait(partial(apart, side))
             seat.picture(f"models-150-{type(side).__name__}")
         assert (seat.window.width(), seat.window.height()) == (1280, 800)
+        rows = tab.problems.list
+        assert rows.columnWidth(1) >= rows.fontMetrics().horizontalAdvance("What is gsm8k:0?"), "a problem is named"
 
 
 def apart(panel: QWidget) -> None:

@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from sqlalchemy import Connection
 
+from studio.errors import NotFoundError
 from studio.store import evaluations
 from studio.store.evaluation_rows import Key
 from studio.store.evaluations import Cell
@@ -104,7 +105,10 @@ class CurvesPanel(QWidget):
         self.chart.show_stale()
         kind = Curve(self.kinds.currentText())
         self._context.background.read(
-            self, partial(_curves, kind=kind, cell=cell), partial(self._on_read, self._asked, kind)
+            self,
+            partial(_curves, kind=kind, cell=cell),
+            partial(self._on_read, self._asked, kind),
+            partial(self._on_failed, self._asked),
         )
 
     def _on_read(self, asked: int, kind: Curve, found: Curves) -> None:
@@ -115,6 +119,15 @@ class CurvesPanel(QWidget):
         self.chart.show_drawing(found.drawing if some else NOTHING)
         self.state.setText(found.drawing.title if some else EMPTY[kind])
         self.told.setText(HOW if some else "")
+
+    def _on_failed(self, asked: int, error: Exception) -> None:
+        """Its run may have been removed since."""
+        if not isinstance(error, NotFoundError):
+            self._context.fail(error)
+        elif asked == self._asked:
+            self.curves = None
+            self.chart.show_drawing(NOTHING)
+            self.state.setText(str(error))
 
     def _on_opened(self, series: int, point: int) -> None:
         if self.curves is None:

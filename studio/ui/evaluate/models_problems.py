@@ -105,6 +105,7 @@ class ProblemsPanel(QWidget):
         self.count.setText(plural(whole, "problem") if len(lines) == whole else f"{len(lines):,} of {whole:,} problems")
         self.list.resizeColumnToContents(0)
         self.list.setColumnHidden(5, not any(each.sample.graders_differ for line in lines for each in line.tried))
+        self.list.fit()
         if lines:
             self.list.selectRow(0)
         self._show_line()
@@ -160,6 +161,7 @@ class ProblemsPanel(QWidget):
         for table, widths in ((self.list, LIST_WIDTHS), (self.samples, SAMPLE_WIDTHS)):
             for column, width in widths.items():
                 table.setColumnWidth(column, self._context.theme.px(width))
+        self.list.fit()
 
     def _lay_out(self) -> None:
         for each in Wanted:
@@ -168,8 +170,6 @@ class ProblemsPanel(QWidget):
         self.list.show_model(self.model)
         self.list.setAccessibleName("Problems behind the figure")
         dress(self.list)
-        head = self.list.horizontalHeader()
-        head.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.text.setReadOnly(True)
         self.text.setTabChangesFocus(True)
         self.text.setAccessibleName("The problem")

@@ -80,6 +80,7 @@ class RoutesPanel(QWidget):
         self.model.show_rows(found)
         self.count.setText(plural(len(found), "route"))
         self.list.resizeColumnToContents(0)
+        self.list.fit()
         if found:
             self.list.selectRow(0)
         self._read()
@@ -127,12 +128,12 @@ class RoutesPanel(QWidget):
         """Widths in the present size of text."""
         for column, width in ((0, 34), (2, 80), (3, 170), (4, 90), (5, 82), (6, 70), (7, 70)):
             self.list.setColumnWidth(column, self._context.theme.px(width))
+        self.list.fit()
 
     def _lay_out(self) -> None:
         self.list.show_model(self.model)
         self.list.setAccessibleName("Routes behind the figure")
         dress(self.list)
-        self.list.horizontalHeader().setSectionResizeMode(1, self.list.horizontalHeader().ResizeMode.Stretch)
         self._fit()
         self._context.theme.switched.connect(self._fit)
         self.steps.setAccessibleName("Models that were asked")

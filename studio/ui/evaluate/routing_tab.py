@@ -155,7 +155,6 @@ class RoutingTab(TableTab):
             named.setTextAlignment(NUMBER)
         head = self.table.horizontalHeader()
         head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.told.setWordWrap(True)
         self.chart.opened.connect(self._on_point)
         plot = QWidget(self)

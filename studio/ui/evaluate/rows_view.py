@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
+from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QTableView, QTableWidget
 
 from studio.ui.evaluate.rows_model import RowsModel
 
+NAMES = 1  # the column
+LEAST_CHARACTERS = 18
 UP, DOWN = Qt.SortOrder.AscendingOrder, Qt.SortOrder.DescendingOrder
 
 
@@ -27,6 +29,18 @@ class Rows(QTableView):
         head.setSortIndicator(-1, UP)
         head.setSortIndicatorClearable(True)
         self.setSortingEnabled(True)
+
+    def fit(self) -> None:
+        """The second column, which names the row, takes what the others leave, and never less than a few words."""
+        columns = [column for column in range(self.model().columnCount()) if column != NAMES]
+        others = sum(self.columnWidth(column) for column in columns if not self.isColumnHidden(column))
+        least = LEAST_CHARACTERS * self.fontMetrics().averageCharWidth()
+        self.setColumnWidth(NAMES, max(least, self.viewport().width() - others))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """There is other room."""
+        super().resizeEvent(event)
+        self.fit()
 
     def sort_next(self) -> str:
         """Sort by the next column, behind the last in the list's own order again; says by what."""

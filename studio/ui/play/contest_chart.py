@@ -49,7 +49,7 @@ class ContestChart(QWidget):
         self.made: Contest | None = None
         self.current: int | None = None
         self.setAccessibleName("Accuracy against cost")
-        self.setMinimumSize(theme.px(420), theme.px(220))
+        self.setMinimumSize(theme.px(420), theme.px(170))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         theme.switched.connect(self.update)
 

@@ -27,6 +27,7 @@ class ProblemList(QTableWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, len(HEADS), parent)
         self.lines: tuple[Line, ...] = ()
+        self.setAccessibleName("Problems behind the point")
         self.setHorizontalHeaderLabels(HEADS)
         self.verticalHeader().hide()
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
