@@ -21,7 +21,7 @@ from http import HTTPStatus
 from typing import Any
 
 from trainer.models.endpoint_blot import Blotter, blotted, blotted_choice
-from trainer.models.endpoint_dialects import PATHS, ShapeError, body_of, choices_of, headers_of, usage_of
+from trainer.models.endpoint_dialects import PATHS, ShapeError, body_of, choices_of, headers_of, parsed, usage_of
 from trainer.models.endpoint_http import Answer, Exchange, Timeouts, events_of
 from trainer.models.endpoint_limits import Limits, Meter, Retries, pause, retry_after
 from trainer.models.endpoint_stream import Streamed
@@ -52,6 +52,7 @@ __all__ = [
 
 SHOWN = 300  # characters of a server's words in a message
 BUSY_ANTHROPIC = 529
+_MOVED = (301, 302, 303, 307, 308)
 Check = Callable[[], None]
 
 
@@ -283,6 +284,9 @@ class Endpoint:
             raise SlowError(f"{said}; ask for fewer tokens, or later", **known)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise DownError(f"{said}; try again, or look at the server's log", **known)
+        if status in _MOVED and (there := answer.headers.get("location")):
+            where = self._words(there)
+            raise RefusedError(f"{url} sends on to {where}, which is not followed; give that address", **known)
         if status == HTTPStatus.NOT_FOUND:
             raise RefusedError(f"{said}; check the address (it mostly ends in /v1) and the model's name", **known)
         raise RefusedError(f"{said}; change the request", **known)
@@ -314,7 +318,7 @@ class Endpoint:
 
     def _json(self, text: str, answer: Answer, url: str) -> Any:  # noqa: ANN401
         try:
-            found = json.loads(text)
+            found = parsed(text)
         except ValueError as error:
             kind = answer.headers.get("content-type", "no type")
             raise BadAnswerError(
@@ -342,7 +346,7 @@ class Endpoint:
     def _words(self, text: str) -> str:
         """What the server said, short and without the key."""
         try:
-            found = json.loads(text)
+            found = parsed(text)
             error = found.get("error") if isinstance(found, dict) else None
             text = str(error.get("message", error) if isinstance(error, dict) else error or text)
         except ValueError:

@@ -6,6 +6,8 @@ Thinking is read wherever servers put it: `reasoning_content` (DeepSeek, vLLM), 
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -82,6 +84,30 @@ def _messages_body(model: str, ask: Ask, stream: bool) -> tuple[dict[str, Any], 
     if stream:
         out["stream"] = True
     return out | dict(ask.extra), (() if ask.seed is None else ("seed",))
+
+
+# -- what JSON may hold -----------------------------------------------------------------------------------------------
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def parsed(text: str) -> Any:  # noqa: ANN401 - any JSON
+    """The JSON of an answer, half characters (`\\ud83d` alone) as U+FFFD: no file takes them. Raises ValueError."""
+    try:
+        found = json.loads(text)
+        return _whole(found) if _HALF.search(text) else found
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _whole(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    if isinstance(value, dict):
+        return {_whole(name): _whole(each) for name, each in value.items()}
+    return value
 
 
 # -- whole answers ----------------------------------------------------------------------------------------------------

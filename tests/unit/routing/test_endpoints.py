@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -84,6 +85,28 @@ def test_a_wrong_one():
         assert "no chat answer" in stands_marked(routed(distant(server)))
     with served(lambda handler, number: handler.raw(b"<html>hello</html>")) as server:
         assert "no JSON" in stands_marked(routed(distant(server)))
+
+
+def test_one_whose_json_is_nested_without_end():
+    for body in (b"[" * 200_000, b'{"a":' * 100_000):
+        with served(lambda handler, number, body=body: handler.raw(body)) as server:
+            assert "nested too deeply" in stands_marked(routed(distant(server)))
+
+
+def test_half_a_character_is_written_down_as_unknown():
+    half = b'{"id": "\\udc00", "model": "\\udc00", "choices": [{"index": 0, "finish_reason": "\\ud83d", "message": '
+    half += b'{"content": "\\ud83d is \\ud83d\\ude00, so \\\\boxed{8}."}}]}'
+    with served(lambda handler, number: handler.raw(half)) as server:
+        route = routed(distant(server))
+    assert (route.answer, route.marked) == ("8", "")
+    (trace,) = [sample.trace for sample in route.samples if sample.answer == "8"]
+    assert "\ufffd is \U0001f600, so" in trace.text
+    msgspec.json.encode(trace)
+
+
+def test_one_that_moved_says_where():
+    with served(lambda handler, number: handler.raw(b"", 308, Location="https://example.org/v1")) as server:
+        assert "sends on to https://example.org/v1, which is not followed" in stands_marked(routed(distant(server)))
 
 
 def test_an_empty_one():
