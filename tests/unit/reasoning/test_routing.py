@@ -141,6 +141,10 @@ def test_a_target_that_cannot_be_met_says_so():
         np.full(50, np.nan), np.zeros(50), both.fast_right, ~both.fast_right, both.fast_cost, both.reasoning_cost
     )
     assert not choose_for_accuracy(blind, 0.01).reached
+    never = replace(blind, fast_right=np.zeros(50, np.bool_), reasoning_right=np.ones(50, np.bool_))
+    chosen = choose_for_accuracy(never, 0.0)
+    assert chosen.thresholds.direct == 0, "of what nobody judged nothing goes to the reasoning model at once"
+    assert chosen.line.accuracy == chosen.line.escalated == 1
     for choose in (choose_for_accuracy, choose_for_cost):
         with pytest.raises(ValueError, match="no problem"):
             choose(both.of(np.zeros(50, np.bool_)), 0.02)

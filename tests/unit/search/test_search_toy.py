@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
 
-from tests.unit.search.toys import Place, Searched, searched, toy
+from tests.unit.search.toys import Place, Searched, ToyProposer, ToyScorer, exactly, searched, toy
 from trainer.contract.forms import Aggregation
 from trainer.contract.specs.search import Compute, SearchSpec, Strategy
+from trainer.search.desk import Desk
+from trainer.search.run import search
 from trainer.search.values import Node
 
 BY_STEP = [Strategy.BEAM, Strategy.LOOKAHEAD, Strategy.DVTS, Strategy.MCTS]
@@ -187,6 +190,22 @@ def test_no_search_draws_more_than_its_budget_and_every_token_is_booked(strategy
             assert spent.tokens == most, "the budget was not used up"
 
 
+def test_each_search_books_what_it_drew_itself() -> None:
+    """Two searches with one proposer and one scorer, which count all that ever was drawn and read."""
+    root, began = toy(1, depth=4), time.monotonic()
+    proposer, scorer, drawn, calls = ToyProposer(), ToyScorer(root), 0, 0
+    for _ in range(2):
+        desk = Desk(SearchSpec(strategy=Strategy.BEAM, n=6, width=2), "?", root, proposer, scorer)
+        search(desk, exactly)
+        assert desk.spent.tokens == sum(node.tokens for node in desk.nodes) == proposer.tokens_drawn - drawn
+        assert desk.spent.prm_calls == scorer.calls - calls > 0
+        assert 0 <= desk.spent.seconds <= time.monotonic() - began
+        drawn, calls = proposer.tokens_drawn, scorer.calls
+        shown = [node.shown() for node in desk.nodes]
+        assert (shown[0].kept, shown[0].round) == (True, 0)
+        assert [shown[node.parent].round + 1 for node in shown[1:]] == [node.round for node in shown[1:]]
+
+
 @pytest.mark.parametrize("strategy", list(Strategy))
 def test_equal_seeds_give_equal_trees_and_what_is_told_is_the_tree(strategy: Strategy) -> None:
     one, same, other = (searched(toy(3, depth=4), strategy=strategy, n=8, width=2, seed=s) for s in (5, 5, 6))
@@ -235,5 +254,5 @@ def test_presets_set_traces_width_and_lookahead() -> None:
         low, high = (SearchSpec(strategy=strategy, compute=c, n=999).with_preset() for c in (Compute.LOW, Compute.HIGH))
         assert low.n < high.n < 999
         assert SearchSpec(strategy=strategy, n=999).with_preset().n == 999
-        least = searched(toy(0), strategy=strategy, compute=Compute.LOW).desk.spent.tokens
+        least = searched(toy(0, depth=5), strategy=strategy, compute=Compute.LOW).desk.spent.tokens
         assert least < searched(toy(0, depth=5), strategy=strategy, compute=Compute.HIGH).desk.spent.tokens
