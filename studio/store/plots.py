@@ -3,92 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, and_, func, select
 
-from studio.store import batches, flags
+from studio.store import batches, flags, plot_tokens
 from studio.store import schema as s
 from studio.store import schema_inspect as i
-from studio.store.conversations import budget_of
+from studio.store.plot import Kind, Plot, Shape, grouped, shares
 from studio.store.scores import unpack
 from trainer.reasoning import landscape
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 LANDSCAPE_STEPS = 6_000  # steps that a landscape is made of, evenly taken
 STEP_READ = 600  # characters of a step that count there
 BINS = 10
-MOST_TYPES, TYPE_BINS, FEWEST = 6, 5, 10  # curves in a plot, spots of each, traces that one needs
 LAST_STEP = 20  # steps after it share a bar
-Z = 1.959964  # 95 %
-
-
-class Kind(StrEnum):
-    """Which plot."""
-
-    LENGTH = "score against length"
-    FIRST_ERROR = "first error"
-    CALIBRATION = "calibration"
-    OUTCOMES = "calibration by outcome"
-    FLAGS = "flags by model"
-    LANDSCAPE = "landscape of steps"
-    TOKENS = "accuracy against tokens"
-    TYPES = "accuracy against tokens by source"
-
-
-class Shape(StrEnum):
-    """How spots are drawn."""
-
-    POINTS = "points"
-    BARS = "bars"
-    LINE = "line"
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """n spots. Spot k stands for members[starts[k]:starts[k + 1]], rows of (trace id, step or -1).
-
-    `groups` [n] colours spots by `names`; `low`, `high` [n] are a 95 % interval; `ticks` name the x of bars.
-    """
-
-    kind: Kind
-    shape: Shape
-    x_label: str
-    y_label: str
-    x: Floats
-    y: Floats
-    members: Ints
-    starts: Ints
-    words: str
-    groups: Ints | None = None
-    names: tuple[str, ...] = ()
-    low: Floats | None = None
-    high: Floats | None = None
-    ticks: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        """How many spots."""
-        return len(self.x)
-
-    def of(self, spot: int) -> Ints:
-        """The members of a spot, [m, 2]."""
-        return self.members[self.starts[spot] : self.starts[spot + 1]]
-
-    def nearest(self, x: float, y: float, width: float, height: float) -> int | None:
-        """The spot nearest to a place, where a plot's width and height count as equally long; None without spots."""
-        if not len(self):
-            return None
-        across = (self.x - x) / (width or 1.0)
-        if self.shape is Shape.BARS:
-            return int(np.argmin(np.abs(across)))
-        return int(np.argmin(across**2 + ((self.y - y) / (height or 1.0)) ** 2))
 
 
 def read(c: Connection, kind: Kind, scorer: int | None = None) -> Plot:
@@ -100,20 +32,10 @@ def read(c: Connection, kind: Kind, scorer: int | None = None) -> Plot:
         Kind.OUTCOMES: _by_outcome,
         Kind.FLAGS: lambda c, _scorer: _flags(c),
         Kind.LANDSCAPE: lambda c, _scorer: _landscape(c),
-        Kind.TOKENS: lambda c, _scorer: _tokens(c),
-        Kind.TYPES: lambda c, _scorer: _types(c),
+        Kind.TOKENS: lambda c, _scorer: plot_tokens.tokens(c),
+        Kind.TYPES: lambda c, _scorer: plot_tokens.types(c),
     }
     return makers[kind](c, scorer)
-
-
-def wilson(right: float, count: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (Wilson 1927)."""
-    if not count:
-        return math.nan, math.nan
-    share, square = right / count, Z * Z
-    middle = (share + square / (2 * count)) / (1 + square / count)
-    reach = Z / (1 + square / count) * math.sqrt(share * (1 - share) / count + square / (4 * count * count))
-    return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
 def _newest(c: Connection, scorer: int | None) -> int:
@@ -167,7 +89,7 @@ def _first_error(c: Connection) -> Plot:
     members = [[(trace, step) for step, trace in found if min(step, LAST_STEP) == place] for place in spots]
     ticks = tuple(f"{place + 1}" if place < LAST_STEP else f"{place + 1} on" for place in spots)
     words = f"{len(found):,} traces with a step rated negative"
-    return _grouped(Kind.FIRST_ERROR, Shape.BARS, ("first negative step", "traces"), members, words, ticks=ticks)
+    return grouped(Kind.FIRST_ERROR, Shape.BARS, ("first negative step", "traces"), members, words, ticks=ticks)
 
 
 def _calibration(c: Connection, scorer: int | None) -> Plot:
@@ -198,7 +120,7 @@ def _calibration(c: Connection, scorer: int | None) -> Plot:
     counts = np.array([len(places[place]) for place in kept], float)
     words = f"{int(counts.sum()):,} steps with a rating of +1 or -1 and a score; neutral ratings are left out"
     labels = ("score", "share rated positive")
-    return _shares(
+    return shares(
         Kind.CALIBRATION, labels, [places[k] for k in kept], right[kept], words, x=sums[kept] / np.maximum(counts, 1)
     )
 
@@ -228,7 +150,7 @@ def _by_outcome(c: Connection, scorer: int | None) -> Plot:
     words = f"{len(rows):,} traces with an outcome and scores, by their lowest step score"
     labels = ("lowest step score", "share right")
     x = sums[kept] / np.maximum(counts, 1)
-    return _shares(Kind.OUTCOMES, labels, [members[k] for k in kept], right[kept], words, x=x)
+    return shares(Kind.OUTCOMES, labels, [members[k] for k in kept], right[kept], words, x=x)
 
 
 def _flags(c: Connection) -> Plot:
@@ -258,7 +180,7 @@ def _flags(c: Connection) -> Plot:
     of = int(counts.sum())
     words = f"{len(flagged):,} of {of:,} traces that were looked at have a flag that is not rejected"
     words += f"; {left:,} that nobody and no monitor looked at are left out" if left else ""
-    plot = _shares(Kind.FLAGS, ("model", "share flagged"), members, right, words, counts=counts)
+    plot = shares(Kind.FLAGS, ("model", "share flagged"), members, right, words, counts=counts)
     ticks = tuple(f"{name} ({int(count):,})" for name, count in zip(names, counts, strict=True))
     return replace(plot, shape=Shape.BARS, ticks=ticks)
 
@@ -310,124 +232,3 @@ def _steps() -> Select[Any]:
         .join(s.step, step.segmentation_id == s.segmentation.c.id)
         .where(batches.visible(t.batch_id))
     )
-
-
-def _tokens(c: Connection) -> Plot:
-    """Share of right traces by tokens of thinking (all tokens, where the source counts no thinking)."""
-    found = _counted(c)
-    members, x, right = _parts(found, BINS)
-    of_all = sum(one.whole for one in found)
-    words = f"{len(found):,} traces with an outcome and counted tokens, in parts of equal size"
-    words += f"; for {of_all:,} all tokens, as thinking is not counted apart" if of_all else ""
-    return _shares(Kind.TOKENS, (_tokens_label(found), "share right"), members, right, words, x=x)
-
-
-def _types(c: Connection) -> Plot:
-    """The same, a curve for each source of problems that has enough traces: of which type more thinking helps."""
-    found = _counted(c)
-    counts = Counter(one.source for one in found)
-    names = [name for name, count in counts.most_common(MOST_TYPES) if count >= FEWEST]
-    members: list[list[tuple[int, int]]] = []
-    xs, rights, groups = [np.zeros(0)], [np.zeros(0)], []
-    for group, name in enumerate(names):
-        parts, x, right = _parts([one for one in found if one.source == name], TYPE_BINS)
-        members += parts
-        xs.append(x)
-        rights.append(right)
-        groups += [group] * len(parts)
-    kept = sum(counts[name] for name in names)
-    words = f"{kept:,} of {len(found):,} traces with an outcome and counted tokens, by the source of their problem"
-    words += f"; sources with fewer than {FEWEST} are left out" if kept < len(found) else ""
-    labels = (_tokens_label([one for one in found if one.source in names]), "share right")
-    made = _shares(Kind.TYPES, labels, members, np.concatenate(rights), words, x=np.concatenate(xs))
-    told = tuple(f"{name or 'not named'} ({counts[name]:,})" for name in names)
-    return replace(made, groups=np.array(groups, np.int64), names=told)
-
-
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """A trace with its tokens; `whole`: they are all of its tokens, as thinking is not counted apart."""
-
-    tokens: int
-    trace_id: int
-    right: bool
-    source: str
-    whole: bool
-
-
-def _counted(c: Connection) -> list[_Counted]:
-    """Every trace with an outcome and a count of tokens, the shortest first."""
-    t = s.trace.c
-    query = (
-        select(t.id, t.outcome, t.budget, s.problem.c.source)
-        .join(s.problem, s.problem.c.id == t.problem_id)
-        .where(t.outcome.is_not(None), t.budget.is_not(None), batches.visible(t.batch_id))
-    )
-    found = []
-    for row in c.execute(query):
-        budget = budget_of(row.budget)
-        tokens = budget.thinking if budget.thinking is not None else budget.used
-        if tokens:
-            found.append(_Counted(tokens, row.id, row.outcome == 1, row.source or "", budget.thinking is None))
-    return sorted(found, key=lambda one: (one.tokens, one.trace_id))
-
-
-def _tokens_label(found: Sequence[_Counted]) -> str:
-    """What the tokens are: of thinking, all, or some of each."""
-    kinds = {one.whole for one in found}
-    return "tokens of thinking, or all" if len(kinds) > 1 else "tokens" if True in kinds else "tokens of thinking"
-
-
-def _parts(found: Sequence[_Counted], most: int) -> tuple[list[list[tuple[int, int]]], Floats, Floats]:
-    """Parts of equal size: members, mean tokens, how many are right."""
-    size = max(1, math.ceil(len(found) / most))
-    parts = [found[start : start + size] for start in range(0, len(found), size)]
-    x = np.array([np.mean([one.tokens for one in part]) for part in parts])
-    right = np.array([sum(one.right for one in part) for part in parts], float)
-    return [[(one.trace_id, -1) for one in part] for part in parts], x, right
-
-
-def _grouped(
-    kind: Kind,
-    shape: Shape,
-    labels: tuple[str, str],
-    members: Sequence[Sequence[tuple[int, int]]],
-    words: str,
-    *,
-    ticks: tuple[str, ...] = (),
-) -> Plot:
-    counts = np.array([len(each) for each in members], np.int64)
-    flat = np.array([one for each in members for one in each], np.int64).reshape(-1, 2)
-    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Plot(
-        kind,
-        shape,
-        *labels,
-        np.arange(len(members), dtype=float),
-        counts.astype(float),
-        flat,
-        starts,
-        words,
-        ticks=ticks,
-    )
-
-
-def _shares(
-    kind: Kind,
-    labels: tuple[str, str],
-    members: Sequence[Sequence[tuple[int, int]]],
-    right: Floats,
-    words: str,
-    *,
-    x: Floats | None = None,
-    counts: Floats | None = None,
-) -> Plot:
-    """A share with its interval a spot; `counts`: of what, where the members are not all."""
-    base = _grouped(kind, Shape.LINE, labels, members, words)
-    of = np.diff(base.starts).astype(float) if counts is None else counts
-    bounds = np.array([wilson(r, n) for r, n in zip(right, of, strict=True)]).reshape(-1, 2)
-    y = np.divide(right, of, out=np.zeros(len(of)), where=of > 0)
-    return Plot(
-        kind, Shape.LINE, *labels, base.x if x is None else x, y, base.members, base.starts, words,
-        low=bounds[:, 0], high=bounds[:, 1],
-    )  # fmt: skip

@@ -17,7 +17,7 @@ from studio.exchange.telling import never, quiet
 from studio.jobs.rubric_verb import look_by_rule
 from studio.store import rubrics
 from studio.store.find_pattern import Mode
-from studio.store.plots import Kind, Shape
+from studio.store.plot import Kind, Shape
 from studio.store.rubrics import Draft
 from studio.ui.inspect.page import InspectPage
 from studio.ui.inspect.plots_dialog import PlotsDialog

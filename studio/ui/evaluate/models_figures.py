@@ -11,7 +11,7 @@ import numpy as np
 from studio.exchange.result_names import labels
 from studio.store.evaluation_rows import Key
 from studio.store.evaluations import Cell, Solved
-from studio.store.plots import wilson
+from studio.store.plot import wilson
 from studio.ui.evaluate.models_behind import Behind, Line, Tried, lines_of
 from studio.ui.evaluate.models_chart import Drawing, Point, Series
 from studio.ui.evaluate.models_desk import title_of

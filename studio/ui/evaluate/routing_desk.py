@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 
 from studio.store import batches, routes
 from studio.store import schema as s
-from studio.store.plots import wilson
+from studio.store.plot import wilson
 from studio.store.routes import FAST, REASONING, Lines, RouteLedger, StoredRoute
 from studio.store.schema_reason import route
 from studio.ui.evaluate.models_chart import Drawing, Point, Series

@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QComboBox, QDialog, QHBoxLayout, QLabel, QVBoxLayo
 from sqlalchemy import Connection
 
 from studio.store import plots, scores
-from studio.store.plots import Kind, Plot, Shape
+from studio.store.plot import Kind, Plot, Shape
 from studio.store.scores import Scorer
 from studio.ui.context import Context
 from studio.ui.dialogs import open_at, set_role

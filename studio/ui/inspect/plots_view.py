@@ -10,7 +10,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetricsF, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from studio.store.plots import Kind, Plot, Shape
+from studio.store.plot import Kind, Plot, Shape
 from studio.ui.theme import Theme
 from studio.ui.widgets import charts
 from studio.ui.widgets.parts import blend

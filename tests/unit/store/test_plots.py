@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
-from studio.store import batches, flag_words, plots, projects, traces
+from studio.store import batches, flag_words, plot, plots, projects, traces
 from studio.store import schema as s
 from studio.store.flag_words import NewFlag
-from studio.store.plots import Kind, wilson
+from studio.store.plot import Kind, wilson
 from studio.workspace import Workspace
 from tests.e2e.inspecting import fill
 from trainer.reasoning.safety import Category
@@ -136,7 +136,7 @@ def test_accuracy_by_tokens(tmp_path: Path) -> None:
 def test_wilson_solves_its_equation(right: int, count: int) -> None:
     for bound in wilson(right, count):
         gap = abs(right / count - bound)
-        assert gap == pytest.approx(plots.Z * math.sqrt(bound * (1 - bound) / count), abs=1e-7)
+        assert gap == pytest.approx(plot.Z * math.sqrt(bound * (1 - bound) / count), abs=1e-7)
 
 
 def test_flags_are_counted_of_what_was_looked_at_alone(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.store import projects, segmentations
 from studio.store.failures import Explained
-from studio.store.plots import Kind, Plot, Shape
+from studio.store.plot import Kind, Plot, Shape
 from studio.store.trace_tree import Branch, TraceTree
 from studio.ui.inspect.failures_list import place_words, sentence
 from studio.ui.inspect.failures_panel import NOWHERE, place_of
