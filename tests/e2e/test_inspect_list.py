@@ -88,7 +88,7 @@ def test_a_log_is_read_sample_by_sample(sit_down: Callable[[], Seat]) -> None:
         rows = [panel.model.row(n) for n in range(6)]
         assert [(row.sample, row.epoch) for row in rows if row] == [(s, e) for s in ("2", "10") for e in (1, 2, 3)]
         assert rows[0] is not None
-        assert facts(rows[0]) == "2 e1 · wrong · 1,212 tokens · 8 steps · model 1"
+        assert facts(rows[0]) == "sample 2 e1 · wrong · 1,212 tokens · 8 steps · model 1"
         panel.outcome.setCurrentIndex(panel.outcome.findData(OutcomeFilter.WRONG))
         seat.wait(lambda: panel.model.rowCount() == 2)
         assert panel.is_narrowed

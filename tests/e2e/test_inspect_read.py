@@ -13,6 +13,7 @@ from PySide6.QtTest import QTest
 from studio.store import annotations, projects, traces
 from studio.store.traces import ErrorFilter, TraceOrder
 from studio.ui.actions import Page
+from studio.ui.inspect.clock import ClockKind
 from studio.ui.widgets.card_list import ROW_ROLE
 from studio.workspace import Workspace
 from tests.e2e.inspecting import fill, go_to_inspect
@@ -195,3 +196,16 @@ def test_an_empty_workspace_offers_the_import(sit_down: Callable[[], Seat], fold
         seat.wait(lambda: page.empty.isVisible())
         assert page.empty.button.text().startswith("Import")
         seat.picture("inspect empty")
+
+
+def test_times_that_nobody_measured_are_hatched(sit_down: Callable[[], Seat]) -> None:
+    with sit_down() as seat:
+        page = go_to_inspect(seat)
+        assert page.shown is not None
+        assert page.shown.clock.kind is ClockKind.ASSUMED
+        page.lanes.setCurrentWidget(page.lanes.timeline)
+        lane = page.lanes.timeline.lane
+        seat.wait(lambda: lane.plot_rect().width() > 100)
+        picture, plot = lane.grab().toImage(), lane.plot_rect()
+        row = int(plot.top() + plot.height() * 1.5 / 4)  # the answer fills the whole of its row
+        assert len({picture.pixel(x, row) for x in range(int(plot.left()) + 4, int(plot.right()) - 4)}) > 2

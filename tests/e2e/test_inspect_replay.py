@@ -9,7 +9,9 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QTabBar, QWidget
+from sqlalchemy import update
 
+from studio.store import schema
 from studio.ui.inspect.clock import ClockKind
 from studio.ui.inspect.heat import Heat
 from studio.ui.inspect.page import InspectPage
@@ -71,7 +73,9 @@ def test_thinking_answer_tools_and_what_cannot_be_read_are_told_apart(sit_down: 
 
 
 def test_evidence_begins_with_the_result_and_tells_units(sit_down: Callable[[], Seat]) -> None:
+    answer = "fourteen, " * 12
     with sit_down() as seat:
+        seat.context.workspace.database.run(lambda c: c.execute(update(schema.trace).values(answer=answer)).close())
         page = go_to_inspect(seat)
         page.go(0)
         opened = page.shown
@@ -79,8 +83,12 @@ def test_evidence_begins_with_the_result_and_tells_units(sit_down: Callable[[], 
         (first, result), (second, step), *_ = page.evidence.facts()
         assert first == "Result"
         assert [(fact.name, fact.value) for fact in result] == [
-            ("outcome", "✓ right"), ("answer", "14"), ("reference", "14"),
+            ("outcome", "✓ right"), ("answer", answer), ("reference", "14"),
         ]  # fmt: skip
+        head = page.evidence.topLevelItem(0)
+        assert head is not None
+        heights = [page.evidence.visualItemRect(head.child(row)).height() for row in range(3)]
+        assert heights[1] > 2.5 * heights[2]  # a long answer takes the lines that it needs
         assert second == "Step 1 of 8"
         told = {fact.name: fact.value for fact in step}
         values = tokens_of(opened.trace.text)
@@ -90,8 +98,10 @@ def test_evidence_begins_with_the_result_and_tells_units(sit_down: Callable[[], 
         assert told["mean log-probability"] == f"{sum(mine) / len(mine):.3f} nats"
         assert told["part of"] == f"thinking, turn 3\n{span.end - span.start} characters"
         page.go(2)
-        seat.wait(lambda: page.evidence.topLevelItem(1).text(0) == "Step 3 of 8")
-        assert page.evidence.topLevelItem(0).text(0) == "Result"
+        step_head = page.evidence.topLevelItem(1)
+        assert step_head is not None
+        seat.wait(lambda: step_head.text(0) == "Step 3 of 8")
+        assert head.text(0) == "Result"
 
 
 def test_as_the_user_sees_it_hides_thinking_and_tools(sit_down: Callable[[], Seat]) -> None:
@@ -123,7 +133,9 @@ def test_one_cursor_moves_everything(sit_down: Callable[[], Seat]) -> None:
         assert page.map.accessibleDescription().startswith(f"{opened.count} steps, at step 3")
         assert page.replay.step.text() == f"step 3/{opened.count}"
         assert page.replay.scrubber.second == pytest.approx(opened.clock.time_at(point))
-        seat.wait(lambda: page.evidence.topLevelItem(1).text(0) == f"Step 3 of {opened.count}")
+        head = page.evidence.topLevelItem(1)
+        assert head is not None
+        seat.wait(lambda: head.text(0) == f"Step 3 of {opened.count}")
         seat.context.actions.run("next_token")
         assert page.place.position.token == point // 4 + 1
         seat.context.actions.run("previous_token")

@@ -28,7 +28,7 @@ from trainer.contract.records import FinishReason, Rating
 SHOWN_HISTORY = 200
 VALUES_WIDTH = 104
 VALUES_SHARE, MOST_SHARE = 0.44, 0.62  # of the panel; the more the longer the words that cannot be broken
-SHOWN_ANSWER = 160
+SHOWN_ANSWER, LONGEST_VALUE = 160, 4_000  # letters; pixels
 FINISHES = {
     FinishReason.FOUND_ERROR: "found an error",
     FinishReason.SOLUTION: "rated all steps",
@@ -105,6 +105,7 @@ class EvidencePanel(QTreeWidget):
         """Values take their share of the width."""
         super().resizeEvent(event)
         self._fit_values()
+        self._wrap_values()
 
     def _fit_values(self) -> None:
         metrics, whole = QFontMetricsF(self._theme.font(9.5)), self.viewport().width()
@@ -112,6 +113,18 @@ class EvidencePanel(QTreeWidget):
         wide = max((metrics.horizontalAdvance(word) for word in words), default=0.0) + self._theme.px(10)
         share = min(max(wide, VALUES_SHARE * whole), MOST_SHARE * whole)
         self.header().resizeSection(1, max(self._theme.px(VALUES_WIDTH), int(share)))
+
+    def _wrap_values(self) -> None:
+        """Long values take as many lines as they need: Qt asks for one, however long it is."""
+        metrics, wide = QFontMetricsF(self._theme.font(9.5)), self.header().sectionSize(1) - self._theme.px(8)
+        room = QRectF(0, 0, wide, LONGEST_VALUE)
+        for head in (self.topLevelItem(place) for place in range(self.topLevelItemCount())):
+            for item in (head.child(place) for place in range(head.childCount())) if head is not None else ():
+                value = "" if item is None else item.text(1)
+                if item is None or "\n" in value or metrics.horizontalAdvance(value) <= wide:
+                    continue
+                high = metrics.boundingRect(room, int(Qt.TextFlag.TextWordWrap), value).height()
+                item.setSizeHint(1, QSize(0, int(high) + self._theme.px(8)))
 
     def show_trace(self, opened: Opened | None) -> None:
         """Show another trace."""
@@ -146,7 +159,7 @@ class EvidencePanel(QTreeWidget):
         assert opened is not None
         if self._ordinal is None or self._ordinal >= opened.count:
             return "No step here", ()
-        return f"Step {self._ordinal + 1} of {opened.count}", tuple(_of_step(opened, self._ordinal))
+        return f"Step {self._ordinal + 1:,} of {opened.count:,}", tuple(_of_step(opened, self._ordinal))
 
     # -- drawing ------------------------------------------------------------------------------------------------------
 
@@ -174,6 +187,7 @@ class EvidencePanel(QTreeWidget):
         self._fit_values()
         for name, facts in sections:
             self._section(name, facts)
+        self._wrap_values()
         self.blockSignals(False)
         self.verticalScrollBar().setValue(place)
         self.setUpdatesEnabled(True)

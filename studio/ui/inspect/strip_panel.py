@@ -14,6 +14,7 @@ from studio.ui.widgets.cut_label import CutLabel
 from studio.ui.widgets.score_strip import ScoreStrip
 
 NOT_SCORED = "Not scored yet. Press S, or “Score this trace”, to ask a PRM."
+NOT_HERE = "Traces that are followed are not in the workspace yet: import the file to have them scored."
 
 
 class StripPanel(QWidget):
@@ -62,7 +63,8 @@ class StripPanel(QWidget):
     def show_trace(self, opened: Opened, scoring: Scoring | None = None) -> None:
         """Show another trace's scores and ratings, and how its scoring stands."""
         marks = opened.marks
-        self.strip.set_trace(opened.lines, marks.standing, disputed=marks.disputed, empty=NOT_SCORED)
+        empty = NOT_SCORED if opened.trace.id > 0 else NOT_HERE
+        self.strip.set_trace(opened.lines, marks.standing, disputed=marks.disputed, empty=empty)
         says = _says(opened)
         self.note.setText(says.text)
         set_role(self.note, "warning" if says.state is LaneState.FOREIGN else "caption")

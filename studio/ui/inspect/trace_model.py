@@ -125,7 +125,7 @@ def facts(row: TraceRow) -> str:
     """What is known of a trace, on one line."""
     parts = []
     if row.sample:
-        parts.append(row.sample + (f" e{row.epoch}" if row.epoch is not None else ""))
+        parts.append(f"sample {row.sample}" + (f" e{row.epoch}" if row.epoch is not None else ""))
     if row.outcome is not None:
         parts.append("right" if row.outcome else "wrong")
     if row.ended and ended_words(row.ended) != CLOSED:

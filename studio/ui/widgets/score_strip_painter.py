@@ -58,35 +58,46 @@ class ScoreStripPainter:
             painter.drawLine(QPointF(middle, box.top()), QPointF(middle, box.bottom()))
 
     def _numbers(self, painter: QPainter, plot: QRectF) -> None:
-        if not self._strip.count:
-            return
-        room = QFontMetricsF(painter.font()).horizontalAdvance("0" * (len(str(self._strip.count)) + 2))
-        each = plot.width() / self._strip.count
-        steps = (n * 10**power for power in range(8) for n in (1, 2, 5))
-        every = next((n for n in steps if each * n >= room), self._strip.count)
         painter.setPen(self._strip.theme.colours.q("secondary"))
-        wanted = [0] if every > 1 else []
-        for ordinal in [*wanted, *range(every - 1, self._strip.count, every)]:
+        for ordinal in self._numbered(QFontMetricsF(painter.font()), plot):
             self._write_number(painter, ordinal)
+
+    def _numbered(self, metrics: QFontMetricsF, plot: QRectF) -> list[int]:
+        """The steps whose numbers have room below the plot."""
+        count = self._strip.count
+        if not count:
+            return []
+        room = metrics.horizontalAdvance("0" * (len(f"{count:,}") + 2))
+        each = plot.width() / count
+        steps = (n * 10**power for power in range(8) for n in (1, 2, 5))
+        every = next((n for n in steps if each * n >= room), count)
+        return [*([0] if every > 1 else []), *range(every - 1, count, every)]
 
     def number(self, painter: QPainter) -> None:
         """The current step's number, over what stands there."""
         ordinal = self._strip.current
         if ordinal is None or ordinal >= self._strip.count:
             return
+        colours, plain = self._strip.theme.colours, QFontMetricsF(self._strip.theme.font(8.5))
         painter.setFont(self._strip.theme.font(8.5, self._strip.theme.font().weight().DemiBold))
-        wide = QFontMetricsF(painter.font()).horizontalAdvance(str(ordinal + 1)) + 6
-        x, top = self._strip.point(ordinal, 0).x(), self._strip.plot_rect().bottom() + self._strip.theme.px(4)
-        painter.fillRect(
-            QRectF(x - wide / 2, top, wide, self._strip.theme.px(16)), self._strip.theme.colours.q("surface")
-        )
-        painter.setPen(self._strip.theme.colours.q("accent"))
+        mine = self._number_box(QFontMetricsF(painter.font()), ordinal)
+        for other in self._numbered(plain, self._strip.plot_rect()):  # a number that is half hidden is worse than none
+            box = self._number_box(plain, other)
+            if box.intersects(mine):
+                painter.fillRect(box, colours.q("surface"))
+        painter.fillRect(mine, colours.q("surface"))
+        painter.setPen(colours.q("accent"))
         self._write_number(painter, ordinal)
 
     def _write_number(self, painter: QPainter, ordinal: int) -> None:
-        x = self._strip.point(ordinal, 0).x()
-        box = QRectF(x - 40, self._strip.plot_rect().bottom() + self._strip.theme.px(4), 80, self._strip.theme.px(16))
-        painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, str(ordinal + 1))
+        box = self._number_box(QFontMetricsF(painter.font()), ordinal)
+        painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, f"{ordinal + 1:,}")
+
+    def _number_box(self, metrics: QFontMetricsF, ordinal: int) -> QRectF:
+        """Where the number of a step stands: below it, and never beyond the strip's edge."""
+        px, wide = self._strip.theme.px, metrics.horizontalAdvance(f"{ordinal + 1:,}") + 6
+        left = min(self._strip.point(ordinal, 0).x() - wide / 2, self._strip.width() - wide)
+        return QRectF(left, self._strip.plot_rect().bottom() + px(4), wide, px(16))
 
     def _points(self, values: NDArray[np.float32]) -> list[QPointF]:
         known = np.flatnonzero(~np.isnan(values))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QFontMetricsF
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
@@ -120,3 +121,21 @@ def test_a_problem_is_as_high_as_its_text_up_to_a_limit(qtbot: QtBot, theme: The
 def _described(view: ProblemView) -> str:
     view.set_problem("What is $x$?", "14")
     return view.accessibleDescription()
+
+
+@pytest.mark.parametrize("current", [0, 79, 80, 100_000])
+def test_numbers_below_the_strip_are_whole(strip: ScoreStrip, current: int) -> None:
+    strip.set_trace((), [None] * max(81, current + 1))
+    strip.set_current(current)
+    metrics = QFontMetricsF(strip.theme.font(8.5))
+    painter = strip._painter
+    boxes = {n: painter._number_box(metrics, n) for n in (current, *painter._numbered(metrics, strip.plot_rect()))}
+    assert all(box.right() <= strip.width() for box in boxes.values())
+    picture = strip.grab().toImage()
+    ground = strip.theme.colours.q("surface").rgb()
+    for ordinal, box in boxes.items():
+        if ordinal != current and box.intersects(boxes[current]):
+            rest = box.toRect().adjusted(1, 1, -1, -1)
+            own = boxes[current].adjusted(-4, 0, 4, 0)
+            outside = [x for x in range(rest.left(), rest.right()) if not own.left() <= x <= own.right()]
+            assert all(picture.pixel(x, y) == ground for x in outside for y in range(rest.top(), rest.bottom()))
