@@ -319,4 +319,7 @@ def test_offsets_of_a_marked_trace_are_those_of_its_text() -> None:
 
 def test_a_hostile_text_is_read_in_time() -> None:
     for text in ("<" * 50_000, "(" * 50_000, "1/" * 30_000, "=" * 50_000, "\\boxed{" * 8_000, "wait " * 20_000):
-        examine(f"<think>{text}</think>{text[:20000]}", (), "How many?")
+        whole = f"<think>{text}</think>{text[:20000]}"
+        examined = examine(whole, (), "How many?")
+        assert examined.gap is Gap.NONE
+        assert [found for found in examined.findings if not found.stands_in(whole)] == []
