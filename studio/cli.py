@@ -29,6 +29,7 @@ def main(argv: Sequence[str]) -> int:
     if getattr(args, "progress", "") == "json" and hasattr(os, "nice"):
         os.nice(10)  # a child of the window: whoever rates meanwhile goes first
     try:
+        _need_text(args)
         code = _handler(args.handler)(args)
         sys.stdout.flush()
         return code
@@ -41,6 +42,14 @@ def main(argv: Sequence[str]) -> int:
     except BrokenPipeError:  # whoever read has read enough; the end of the program would try to write the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ENOUGH_READ
+
+
+def _need_text(args: argparse.Namespace) -> None:
+    """Refuse words of bytes that are no UTF-8, which nothing can store; names of files may hold them."""
+    for value in vars(args).values():
+        for word in value if isinstance(value, list) else [value]:
+            if isinstance(word, str) and any("\ud800" <= sign <= "\udfff" for sign in word):
+                raise SteplensError(f"{word!a} holds bytes that are no UTF-8; write it in UTF-8")
 
 
 def parser() -> argparse.ArgumentParser:

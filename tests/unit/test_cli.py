@@ -51,6 +51,23 @@ def test_ctrl_c_while_libraries_are_read_is_no_traceback(
     assert capsys.readouterr().err == "steplens: cancelled\n"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("fork", "1", "--step", "1", "--model", "m", "--text", "\udcff"),
+        ("never-again", "1", "--step", "1", "--name", "a\udc80"),
+        ("run", "generate", "--set", "model=\udcff"),
+        ("ask", "2 \udcff"),
+    ],
+)
+def test_words_that_are_no_text_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    assert cli.main([*words, "--workspace", str(tmp_path / "none")]) == 1
+    assert "holds bytes that are no UTF-8" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_tour_that_cannot_leave_pictures_says_so_before_it_begins(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "file").write_text("no folder")
     assert cli.main(["tour", "--screenshots", str(tmp_path / "file" / "tour")]) == 1
