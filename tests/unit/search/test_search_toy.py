@@ -206,6 +206,27 @@ def test_each_search_books_what_it_drew_itself() -> None:
         assert [shown[node.parent].round + 1 for node in shown[1:]] == [node.round for node in shown[1:]]
 
 
+@pytest.mark.parametrize("reads", [99, 2])
+@pytest.mark.parametrize("strategy", [strategy for strategy in Strategy if strategy.needs_prm])
+def test_every_step_has_the_scores_of_its_own_prefix_as_far_as_the_prm_reads(strategy: Strategy, reads: int) -> None:
+    class Short(ToyScorer):
+        def score(self, responses: Sequence[str]) -> list[tuple[float | None, ...]]:
+            return [scores[:reads] for scores in super().score(responses)]
+
+    root = toy(2, depth=5)
+    spec = SearchSpec(strategy=strategy, n=6, width=2, depth=3, lookahead=1, aggregation=Aggregation.MEAN)
+    desk = Desk(spec, "?", root, ToyProposer(), Short(root))
+    search(desk, exactly)
+    scored = [node for node in desk.nodes if node.scores is not None]
+    assert max(node.depth for node in scored) > 2
+    for node in scored:
+        own = [each.state.score for each in node.path[1:] if isinstance(each.state, Place)]
+        assert node.scores == tuple(own[:reads])
+        assert node.score == (own[-1] if len(own) <= reads else None)
+        if strategy is not Strategy.LOOKAHEAD:  # whose value is that of what comes after
+            assert node.value == pytest.approx(sum(own[:reads]) / len(own[:reads]))
+
+
 @pytest.mark.parametrize("strategy", list(Strategy))
 def test_equal_seeds_give_equal_trees_and_what_is_told_is_the_tree(strategy: Strategy) -> None:
     one, same, other = (searched(toy(3, depth=4), strategy=strategy, n=8, width=2, seed=s) for s in (5, 5, 6))
