@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.unit.search.toys import Place, Searched, ToyProposer, ToyScorer, exac
 from trainer.contract.forms import Aggregation
 from trainer.contract.specs.search import Compute, SearchSpec, Strategy
 from trainer.search.desk import Desk
+from trainer.search.mcts import best_child, puct
 from trainer.search.run import search
 from trainer.search.values import Node
 
@@ -94,6 +96,28 @@ def test_visits_of_mcts_add_up(side_by_side: int) -> None:
             assert done.told[node.number].value == pytest.approx(mean, abs=1e-12)
             assert done.told[node.number].visits == node.visits
     assert all(leaf.visits in (0, 1) for leaf in nodes if leaf.ended)
+
+
+def test_the_child_that_a_walk_takes_has_the_greatest_q_and_u() -> None:
+    """The formula of the module's first lines by hand; walks under way count as visits of value 0."""
+    parent = Node(0, None, "", "", 0, None, visits=10, waiting=2)
+    walked = Node(1, parent, "a", "a", 1, None, value=0.9, visits=3, waiting=1, total=1.5, prior=0.25)
+    fresh, unread = (Node(n, parent, "b", "b", 1, None, value=value, prior=0.5) for n, value in ((2, 0.7), (3, None)))
+    drawn = 1.5 + math.log((12 + 19653) / 19652)
+    assert puct(parent, walked, 1.5) == pytest.approx(1.5 / 4 + 0.25 * math.sqrt(12) / 5 * drawn)
+    assert puct(parent, fresh, 1.5) == pytest.approx(0.7 + 0.5 * math.sqrt(12) * drawn)
+    assert puct(parent, unread, 1.5) == pytest.approx(0.5 * math.sqrt(12) * drawn)
+    assert puct(Node(0, None, "", "", 0, None, visits=0), fresh, 1.5) == pytest.approx(0.7)
+    assert best_child(parent, [walked, unread, fresh], 1.5) is fresh
+    assert best_child(parent, [unread, replace(unread, number=4)], 1.5) is unread, "of equal ones the first"
+
+
+def test_a_step_is_as_likely_as_the_share_of_the_draws_that_gave_it() -> None:
+    steps = [Place(f"{name}\n", 0.5, 2, 1, [Place(f"{name} {name}: The answer is 1\n", 0.5, 1, 2)]) for name in "ab"]
+    desk = searched(Place("", 1.0, 0, 0, steps), strategy=Strategy.MCTS, n=1, width=3).desk
+    first = [node for node in desk.nodes if node.depth == 1]
+    assert [(node.text, node.twin is None) for node in first] == [("a\n", True), ("b\n", True), ("a\n", False)]
+    assert [node.prior for node in first if node.twin is None] == pytest.approx([2 / 3, 1 / 3])
 
 
 def test_beam_of_one_is_greedy_and_may_miss_what_lookahead_sees() -> None:
