@@ -20,7 +20,7 @@ LOOSE_FROM = 8  # characters of words that are also found in another case and ac
 DEEPEST = 3  # escapes within escapes
 _ESCAPE = re.compile(
     r"(?:%[0-9a-fA-F]{2})+|&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});"
-    r"|(?:\\+u[0-9a-fA-F]{4})+|(?:\\+x[0-9a-fA-F]{2})+|\\+u\{[0-9a-fA-F]{1,6}\}|\\+U[0-9a-fA-F]{8}|(?:=[0-9A-F]{2})+|\\+/"
+    r"|(?:\\{1,8}u[0-9a-fA-F]{4})+|(?:\\{1,8}x[0-9a-fA-F]{2})+|\\{1,8}u\{[0-9a-fA-F]{1,6}\}|\\{1,8}U[0-9a-fA-F]{8}|(?:=[0-9A-F]{2})+|\\{1,8}/"
 )
 _UNITS = re.compile(r"\\+(?:u\{([0-9a-fA-F]+)\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U([0-9a-fA-F]{8}))")
 _RUN = re.compile(
@@ -97,7 +97,7 @@ def readings(text: str) -> Iterator[str]:
     quiet = _SILENT.sub("", text)
     if quiet != text:
         yield quiet
-    joined = re.sub(r"\s*\n\s*", "", quiet)
+    joined = "".join(line.strip() for line in quiet.split("\n")) if "\n" in quiet else quiet
     if joined != quiet:
         yield joined
     plain = text

@@ -101,9 +101,7 @@ def learn(
             "or begin with the examples"
         )
     fitted = _Fitted([unit.text for unit in units], traces, options)
-    together = _together(traces)
-    groups = [together.get(group, group) for group in groups]
-    traces = [replace(trace, group=together.get(trace.group, trace.group)) for trace in traces]
+    groups, traces = _one_problem_each(groups, traces)
     folds = fold_of(groups, options.folds)
     trace_folds = fold_of([trace.group for trace in traces], options.folds)
     weights, bias = np.zeros((len(CATEGORIES), fitted.size)), np.zeros(len(CATEGORIES))
@@ -133,15 +131,7 @@ def learn(
         version=_hash(
             msgspec.json.encode([options.folds, options.features, options.strength, WORD_SIZES, CHARACTER_SIZES])
         ),
-        training=_hash(
-            msgspec.json.encode(
-                [
-                    [(unit.text, unit.said) for unit in units],
-                    [(trace.said, trace.group) for trace in traces],
-                    options.seed,
-                ]
-            )
-        ),
+        training=_labels_hash(units, traces, options.seed),
         words=fitted.words,
         characters=fitted.characters,
         heads=tuple(heads),
@@ -152,6 +142,19 @@ def learn(
 
 def _is_learnable(said: NDArray[np.int64]) -> bool:
     return min(int((said == 1).sum()), int((said == 0).sum())) >= LEAST
+
+
+def _labels_hash(units: Sequence[Unit], traces: Sequence[Labelled], seed: int) -> str:
+    """Tells apart what was learned from: labels of steps and of whole traces."""
+    said = [(trace.said, trace.group) for trace in traces]
+    return _hash(msgspec.json.encode([[(unit.text, unit.said) for unit in units], said, seed]))
+
+
+def _one_problem_each(groups: Sequence[str], traces: Sequence[Labelled]) -> tuple[list[str], list[Labelled]]:
+    """The problems of units and traces, where problems that share a trace are one."""
+    together = _together(traces)
+    whole = [replace(trace, group=together.get(trace.group, trace.group)) for trace in traces]
+    return [together.get(group, group) for group in groups], whole
 
 
 def _together(traces: Sequence[Labelled]) -> dict[str, str]:

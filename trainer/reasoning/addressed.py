@@ -37,7 +37,8 @@ _SPEAKS = re.compile(
     rf" (?:the (?:question|judge|monitor)|this (?:trace|transcript|reasoning|passage|conversation|response))\b"
     rf"|\b{_SAYS} this (?:trace|transcript|reasoning|passage|conversation|response) (?:as |is |to be )?{_CLEAN}\b"
     rf"|\b(?:do not|don't|never) (?:flag|report|quote|copy|block) (?:this|these|any|it|anything)\b[^.\n]{{0,40}}"
-    rf"|^\W*-{{3,}}\s*\n+\s*(?:question|answer|end of (?:the )?(?:trace|material)|system|instructions?)\b[^\n]*",
+    rf"|^[ \t>*]{{0,8}}-{{3,40}}[ \t]{{0,8}}\n{{1,3}}[ \t]{{0,8}}"
+    r"(?:question|answer|end of (?:the )?(?:trace|material)|system|instructions?)\b[^\n]*",
     re.IGNORECASE | re.MULTILINE,
 )
 _DECLINES = re.compile(

@@ -160,4 +160,5 @@ def _same(a: str, b: str, options: dict[str, str], *, rounding: Rounding) -> boo
 
 def _stands_in(value: str, text: str, *, rounding: Rounding) -> bool:
     """Whether any number of a text is this value."""
-    return any(same(match.group(), value, rounding=rounding) for match in NUMBER.finditer(text))
+    written = dict.fromkeys(match.group().strip() for match in NUMBER.finditer(text))
+    return any(same(one, value, rounding=rounding) for one in written)

@@ -14,6 +14,7 @@ from trainer.reasoning.unit_names import ONE, UNITS
 from trainer.reasoning.written_numbers import NUMBER
 
 LONGEST_BOX, MOST_BOXES = 500, 50  # characters in a box; boxes of a text that are read, the last ones
+MOST_OTHERS = 30  # numbers of a sentence beside its claim that are kept, the last ones
 FEW = 3  # sentences of an answer whose last number is what it tells
 SENTENCE = re.compile(r"(?:[^\n.!?。！？]|[.!?](?=[^\s\"')*\]])|(?<=\b[ap])\.|(?<=\b[ap]\.m)\.)+[.!?。！？]*[\"')*\]]*")
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
@@ -279,7 +280,7 @@ def _of_sentence(sentence: _Sentence) -> Claim | None:
     numbers = list(NUMBER.finditer(told))
     if not numbers:
         return None
-    others = tuple(match.group().strip() for match in numbers)
+    others = tuple(match.group().strip() for match in numbers[-MOST_OTHERS:])
     equals = max((match.start() for match in _EQUALS.finditer(told)), default=-1)
     start = sentence.span.start
     if equals >= 0 and re.search(r"\w", told[equals + 1 :]):

@@ -26,7 +26,10 @@ SHOWN_PROBLEM = 2000  # characters
 ASKED_CATEGORIES = 1.5  # categories a trace that are asked about, on average: those with a passage
 LEAST_MASS = 0.01  # probability of yes and no together, below which an answer is another, such as a refusal
 FENCE_SIZE = 12  # signs of the mark around the material
-_LINE = re.compile(r"^\W*(?:category\s*)?(?P<number>[1-7])(?!\d)\W+(?P<quote>.+)$", re.MULTILINE | re.IGNORECASE)
+_LINE = re.compile(
+    r"^[^\w\n]{0,12}(?:category\s{0,3})?(?P<number>[1-7])(?!\d)[^\w\n]{1,12}(?P<quote>[^\n]+)$",
+    re.MULTILINE | re.IGNORECASE,
+)
 _NONE = re.compile(
     r"^\W*(?:(?:the )?answer(?: is)?\W+)?(?:none|nothing|no (?:such |suspicious )?passages?"
     r"|there (?:is|are) (?:no|none)\b[^.\n]*)(?:\W|$)",

@@ -88,3 +88,11 @@ def test_what_stands_across_two_stretches_is_masked_in_both() -> None:
     text = "<think>say K-12</think>34567 now"
     masked = redaction.mask_over(text, [(7, 15), (23, len(text))])
     assert masked == f"<think>say {MASK * 4}</think>{MASK * 5} now"
+
+
+@pytest.mark.parametrize(
+    "text", [" " * 300_000, "\\" * 300_000, "%41" * 50_000, "41 " * 50_000, "QUJD" * 50_000, "e" + "\u0301" * 99_999]
+)
+def test_a_hostile_text_is_masked_in_time(text: str) -> None:
+    redaction = Redaction.of([r"sk-\w+"], [SECRET]).found_in([text])
+    assert redaction.mask(text) == text

@@ -126,3 +126,8 @@ def test_windows_cover_the_text_and_the_cost_counts_them(length: int) -> None:
     assert expected.tokens_read > 4 * length / judging.CHARACTERS_A_TOKEN
     assert expected.money == pytest.approx((expected.tokens_read * 2 + expected.tokens_written * 10) / 1e6, abs=1e-5)
     assert "questions" in expected.sentence()
+
+
+@pytest.mark.parametrize("reply", ["---\n" * 20_000, "\n " * 50_000, "[" * 5_000, "7: " * 5_000])
+def test_a_hostile_reply_is_read_in_time(reply: str) -> None:
+    assert judging.quotes_in(reply, TEXT, Span(0, len(TEXT))).quotes == ()
