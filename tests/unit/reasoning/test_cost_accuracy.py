@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -13,7 +14,19 @@ from trainer.contract.generated import Spent
 from trainer.contract.records import SearchRecord
 from trainer.contract.spec import SearchSpec, build
 from trainer.contract.specs.search import Strategy
-from trainer.reasoning.cost_accuracy import Attempted, Choosing, Models, Sampled, attempted, contest, plan, point
+from trainer.reasoning.cost_accuracy import (
+    Attempted,
+    Choosing,
+    Contest,
+    CostPoint,
+    Models,
+    Sampled,
+    attempted,
+    contest,
+    plan,
+    point,
+)
+from trainer.reasoning.metrics import Interval
 
 SMALL, LARGE = Models("small", 10, 4), Models("large", 100)
 
@@ -99,6 +112,19 @@ def test_a_lead_and_a_loss_beyond_chance_are_said_as_such() -> None:
     assert (behind.reaches, behind.affordable) == (None, None)
     assert behind.sentence.startswith("small stays behind one pass of large (86.7%); best of 1 comes nearest: 50.0%")
     assert behind.sentence.endswith("costs more than one pass of the larger")
+
+
+def test_places_of_a_contest_where_intervals_and_costs_just_touch() -> None:
+    def one(n: int, accuracy: float, cost: float) -> CostPoint:
+        return replace(point(ATTEMPTS, SMALL, 1), n=n, accuracy=Interval(accuracy, 0, 1, 9, 3), cost=cost)
+
+    small, large = (one(1, 0.2, 10.0), one(2, 0.5, 20.0), one(4, 0.4, 40.0)), one(1, 0.5, 20.0)
+    leads = (Interval(-0.3, -0.5, -0.1, 9, 3), Interval(0, -0.1, 0.0, 9, 3), Interval(0.1, 0.0, 0.2, 9, 3))
+    touching = Contest(small, large, leads, (), ())
+    assert (touching.reaches, touching.overtakes, touching.affordable) == (1, None, 1)
+    behind = Contest(small, large, tuple(replace(lead, high=-0.01) for lead in leads), (), ())
+    assert (behind.reaches, behind.overtakes) == (None, None)
+    assert "best of 2 comes nearest: 50.0%" in behind.sentence
 
 
 def test_several_seeds_of_a_problem_are_one_problem_of_the_interval() -> None:
