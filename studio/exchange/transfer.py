@@ -103,6 +103,9 @@ class _Known:
 
 
 def _known(paths: Sequence[Path], format: str, fields: tuple[str, ...], steps: StepsBy) -> _Known:
+    for path in paths:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # it would be waited for, or never end
+            raise ImportFormatError(path, 0, "it is no file", "a pipe or a device is written to a file first")
     files = list(paths) if format == "prm800k" else files_of(paths)
     if not files:
         raise SteplensError(f"no files to import; a folder is searched for {', '.join(sorted(SUFFIXES))}")

@@ -25,6 +25,8 @@ from studio.exchange.archive import Archive
 from studio.exchange.files import Kind, Refusal, Result
 from studio.exchange.foreign_writer import ReadyRecord
 from studio.exchange.reading import BrokenRecord, parse
+from studio.exchange.transfer import import_files
+from studio.workspace import Workspace
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "formats"
 EACH = int(os.environ.get("STEPLENS_MUTANTS", "18"))
@@ -185,3 +187,12 @@ def test_thinking_without_its_words_is_shown_as_such(tmp_path: Path, row: dict[s
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps(row))
     assert opening.open_file(path).traces(0)[0].text == "\n\n".join(said)
+
+
+@pytest.mark.parametrize("format", ["auto", "prm800k", "traces"])
+def test_what_would_be_waited_for_is_no_file(tmp_path: Path, format: str) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with Workspace.open(tmp_path / "w", create=True) as workspace:
+        for path in (tmp_path / "pipe.jsonl", Path("/dev/zero")):
+            with pytest.raises(ImportFormatError, match="it is no file"):
+                import_files(workspace, [path], format=format)
