@@ -31,6 +31,7 @@ NO_DIRECTORY = "the archive has no whole directory (still being written, or cut 
 TORN = "the file ends within it", "it is still being written, or cut off: import it again when it is whole"
 TWICE = "an earlier member of the archive with this name is left out: the last one counts"
 BOM = b"\xef\xbb\xbf"
+PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}  # by first bytes
 
 
 class Kind(StrEnum):
@@ -115,6 +116,9 @@ def look(path: Path, words: tuple[str, ...] = ()) -> Source:
 def _look_at_text(path: Path, head: bytes, size: int, words: tuple[str, ...]) -> Source:
     if not head.strip():
         raise ImportFormatError(path, 1, "the file is empty", f"looked for {formats.LOOKED_FOR}")
+    packed = next((name for sign, name in PACKED.items() if head.startswith(sign)), None)
+    if packed is not None:
+        raise ImportFormatError(path, 1, f"it is packed by {packed}", "unpack it, and import what comes out")
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[:4].count(0) >= 2:
         return _of_document(path, size, words)
     body = head.removeprefix(BOM).lstrip()

@@ -112,8 +112,12 @@ def _known(paths: Sequence[Path], format: str, fields: tuple[str, ...], steps: S
     plain = {path for path in files if format == "prm800k" or (format == "auto" and is_prm800k(path))}
     sources, wrong = dict[Path, Source](), list[ImportFormatError]()
     for path in files:
-        if path not in plain:
+        if path not in plain or not _is_utf8(path):
+            plain.discard(path)
             try:
+                if not _is_utf8(path):
+                    name = str(path).encode("utf-8", "backslashreplace").decode()
+                    raise ImportFormatError(name, 0, "its name is not UTF-8", "rename the file")
                 source = look(path, fields)
                 sources[path] = replace(source, told=replace(source.told, steps=steps))
             except ImportFormatError as error:
@@ -122,6 +126,15 @@ def _known(paths: Sequence[Path], format: str, fields: tuple[str, ...], steps: S
     if not readable:
         raise wrong[0] if len(files) == 1 else _none_of(len(files), wrong[0])
     return _Known(readable, plain, sources, wrong)
+
+
+def _is_utf8(path: Path) -> bool:
+    """Whether the name can be stored."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _bring(foreign: ForeignImporter, known: _Known, path: Path) -> None:

@@ -196,3 +196,19 @@ def test_what_would_be_waited_for_is_no_file(tmp_path: Path, format: str) -> Non
         for path in (tmp_path / "pipe.jsonl", Path("/dev/zero")):
             with pytest.raises(ImportFormatError, match="it is no file"):
                 import_files(workspace, [path], format=format)
+
+
+def test_names_that_are_no_text_and_packed_files_are_refused_with_a_remedy(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    good = (FOLDER / "think_paired.jsonl").read_bytes()
+    (folder / "good.jsonl").write_bytes(good)
+    (folder / "packed.jsonl").write_bytes(gzip.compress(good))
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff.jsonl")).write_bytes(good)
+    with Workspace.open(tmp_path / "w", create=True) as workspace:
+        report = import_files(workspace, [folder])
+    assert (report.traces, report.broken) == (1, 2)
+    assert sorted(error.what for error in report.errors) == [
+        "the file is left out: it is packed by gzip",
+        "the file is left out: its name is not UTF-8",
+    ]
