@@ -98,6 +98,7 @@ class Source:
 
 def look(path: Path, words: tuple[str, ...] = ()) -> Source:
     """What a file is, by its content. `words` are a person's mapping of fields. Raises ImportFormatError."""
+    refuse_pipe(path)
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
@@ -111,6 +112,12 @@ def look(path: Path, words: tuple[str, ...] = ()) -> Source:
         raise ImportFormatError(path, 1, error.what, f"{error.remedy}; looked for {formats.LOOKED_FOR}") from error
     except OSError as error:
         raise ImportFormatError(path, 0, f"cannot be read ({error.strerror})", "check the path and rights") from error
+
+
+def refuse_pipe(path: Path) -> None:
+    """Raises ImportFormatError for what would be waited for, or never end."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ImportFormatError(path, 0, "it is no file", "a pipe or a device is written to a file first")
 
 
 def _look_at_text(path: Path, head: bytes, size: int, words: tuple[str, ...]) -> Source:

@@ -18,7 +18,7 @@ from studio.domain import Changes, Project, Topic, changed, new_uid
 from studio.errors import CancelledError, ImportFormatError, NotFoundError, SteplensError, StoreError
 from studio.exchange import exporter, foreign_export, trace_export
 from studio.exchange.exporter import ExportQuery, Origin
-from studio.exchange.files import Source, look
+from studio.exchange.files import Source, look, refuse_pipe
 from studio.exchange.foreign import StepsBy
 from studio.exchange.foreign_import import SUFFIXES, ForeignImporter, Spread, files_of, in_this_process
 from studio.exchange.importer import Importer
@@ -104,8 +104,7 @@ class _Known:
 
 def _known(paths: Sequence[Path], format: str, fields: tuple[str, ...], steps: StepsBy) -> _Known:
     for path in paths:
-        if path.exists() and not (path.is_file() or path.is_dir()):  # it would be waited for, or never end
-            raise ImportFormatError(path, 0, "it is no file", "a pipe or a device is written to a file first")
+        refuse_pipe(path)
     files = list(paths) if format == "prm800k" else files_of(paths)
     if not files:
         raise SteplensError(f"no files to import; a folder is searched for {', '.join(sorted(SUFFIXES))}")

@@ -196,6 +196,8 @@ def test_what_would_be_waited_for_is_no_file(tmp_path: Path, format: str) -> Non
         for path in (tmp_path / "pipe.jsonl", Path("/dev/zero")):
             with pytest.raises(ImportFormatError, match="it is no file"):
                 import_files(workspace, [path], format=format)
+            with pytest.raises(ImportFormatError, match="it is no file"):
+                opening.open_file(path)
 
 
 def test_names_that_are_no_text_and_packed_files_are_refused_with_a_remedy(tmp_path: Path) -> None:
