@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import bisect
 import hmac
 import select
 import socket
@@ -29,6 +30,7 @@ from trainer.models.load import ModelError
 from trainer.models.sampling import BudgetRule, Delta, Ended, Generated, Sampling
 from trainer.models.served import Served, Serving, WeightsError, drawn_seeds
 from trainer.prompts import PromptError as TemplateError
+from trainer.reasoning.thinking import CLOSE
 from trainer.serve_frame import JsonHandler, LocalServer, ServeError, answer_until_stopped
 from trainer.serve_requests import (
     BadRequest,
@@ -125,9 +127,22 @@ class Answers:
     def usage(self, made: Sequence[Generated]) -> dict[str, Any]:
         """Tokens read and written."""
         read, written = sum(map(len, self._task.prompts)), sum(len(one.ids) for one in made)
-        thinking = sum(max(0, one.thinking_tokens) for one in made if one.thinking_ended is not None)
+        thinking = sum(map(self._reasoning, made))
         used = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
         return used | {"completion_tokens_details": {"reasoning_tokens": thinking}}
+
+    def _reasoning(self, one: Generated) -> int:
+        """Tokens before the mark that ends the thinking: as the budget counted them, else by their text."""
+        if one.thinking_ended is not None:
+            return max(0, one.thinking_tokens)
+        text = self.text(one)
+        if not self._task.is_chat or parted(text, begun=self._task.begun)[0] is None:
+            return 0
+        place, ids = text.find(CLOSE), one.ids.tolist()
+        if place < 0:
+            return len(ids)
+        within = range(len(ids) + 1)  # texts of more tokens are no shorter
+        return bisect.bisect_right(within, place, key=lambda n: len(self._served.tokens.text(ids[:n]))) - 1
 
     def text(self, one: Generated) -> str:
         """A trace's text, without what ended it."""

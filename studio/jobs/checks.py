@@ -47,8 +47,8 @@ def objections(order: RunOrder, counts: Counts) -> tuple[str, ...]:
     """Why a checked order cannot start; empty when it can."""
     found = []
     if counts.rows == 0:
-        reasons = ", ".join(f"{why}: {number}" for why, number in counts.left_out.items()) or "the selection is empty"
-        found.append(f"no row goes in ({reasons})")
+        reasons = ", ".join(f"{why}: {number}" for why, number in counts.left_out.items())
+        found.append(f"no row goes in ({reasons or suite_rows.why_empty(order)})")
     found += [*roles.missing(order), *suite_rows.objections(order), *user_code.objections(order)]
     found += [*_of_sets(order), *_of_launch(order)]
     if counts.rows and order.recipe in ("prm", "orm", "sft", "rl") and not counts.per_split.get(Split.TRAIN, 0):

@@ -133,7 +133,10 @@ def find_model(workspace: Workspace, c: Connection, name: str, role: Role) -> So
     if not path.exists():
         if known is not None or not role.hub or path.is_absolute():
             have = ", ".join(model.name for model in models.all_models(c) if model.kind in role.kinds) or "none yet"
-            raise RunError(f"there is no model {name!r} (looked at {path}); models of this workspace: {have}")
+            kinds = " or ".join(role.kinds)
+            raise RunError(
+                f"there is no model {name!r} (looked at {path}); of the kind {kinds} this workspace has: {have}"
+            )
         return None  # a hub id: the worker fetches it
     kind = known.kind if known is not None else kind_of_folder(path)
     _check_kind(role, name if known is None else known.name, kind)

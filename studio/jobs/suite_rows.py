@@ -59,6 +59,14 @@ def stream(c: Connection, order: RunOrder, tell: rows.Progress = lambda _done, _
     return kept if spec is None or not spec.most_problems else iter(drawn(list(kept), spec.most_problems, spec.seed))
 
 
+def why_empty(order: RunOrder) -> str:
+    """Why an order has no rows though none was left out."""
+    spec = _spec(order)
+    if spec is not None and spec.suite.is_stored:
+        return "no regression test is kept; make one: Never again in Inspect, or steplens never-again TRACE --step N"
+    return "the selection is empty"
+
+
 def of_suite(c: Connection, order: RunOrder) -> tuple[InputRow, ...] | None:
     """The rows of a suite; None where they are those that the order selects. Raises RunError, ImportFormatError."""
     spec = _spec(order)

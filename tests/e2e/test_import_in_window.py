@@ -45,7 +45,7 @@ def test_a_broken_row_is_told_by_file_and_line_and_the_others_come_in(
         assert all(what and remedy for _, what, remedy in shown)
         assert f"{file}:2" in dialog.report.text()
         assert f"{file}:4" in dialog.report.text()
-        assert "3 rows can be imported" in dialog.report.verdict.text()
+        assert "3 rows can be imported," in dialog.report.verdict.text()
         assert "2 rows broken" in dialog.report.verdict.text()
         for name in ("light", "dark"):
             seat.context.theme.use(name)

@@ -19,6 +19,7 @@ from studio.store import scores
 from studio.ui.actions import Page
 from studio.ui.inspect.page import InspectPage
 from studio.ui.train.chart_sets import REWARD_MODEL
+from studio.ui.train.curves_tab import NO_CURVES, NO_POINTS
 from studio.ui.train.page import TrainPage
 from tests.e2e.data_desk import click, picture, story_workspace, train_page
 from tests.e2e.seat import Seat
@@ -248,8 +249,10 @@ def test_a_queued_run_waits_and_is_cancelled_without_asking(qtbot: QtBot, folder
         row = page.model.view_at(1)
         assert row is not None
         assert row.id == second.id, "next stands below now"
+        assert page.panel.curves.says == NO_POINTS
         seat.context.actions.run("cancel_run")
         wait_for(seat, page, RunState.CANCELLED)
+        seat.wait(lambda: page.panel.curves.says == NO_CURVES)
         page.table.choose(first.id)
         seat.context.background.call(page, lambda: seat.context.jobs.cancel(first.id))
         wait_for(seat, page, RunState.CANCELLED)

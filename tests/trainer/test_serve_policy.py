@@ -32,12 +32,13 @@ from trainer.models.endpoint import (
     Turn,
     UnauthorisedError,
 )
-from trainer.models.generate import BudgetRule, Decoder, Sampling
+from trainer.models.generate import BudgetRule, Decoder, Ended, Generated, Sampling
 from trainer.models.policies import load_policy
 from trainer.models.served import Served, WeightsError
 from trainer.models.tiny import make_tiny
 from trainer.rl.handover import save_policy
-from trainer.serve_policy import PolicyServer
+from trainer.serve_policy import Answers, PolicyServer, Task
+from trainer.serve_requests import ChatBody
 from trainer.serve_stream import Growing
 
 TEXTS = ["<think>\n2 + 3 = 5\nwait, 5 is right\n</think>\nThe answer is \\boxed{5}.", "Möbius → é 漢字 🙂 2 + 2"]
@@ -127,6 +128,20 @@ def test_a_chat_parts_thinking_and_answer_alike_in_both_ways(server: PolicyServe
     assert (streamed.choices[0].thinking, streamed.choices[0].text) == (one.thinking, one.text)
     assert "".join(d.text for d in told if d.is_thinking) == one.thinking
     assert 0 < whole.usage.thinking <= 8
+
+
+@pytest.mark.parametrize(
+    ("thinks", "answers"), [(TEXTS[0].partition("</think>")[0], "</think>\nfive"), (TEXTS[0][:20], "")]
+)
+def test_thinking_without_a_budget_is_counted_by_its_text(server: PolicyServer, thinks: str, answers: str) -> None:
+    before, after = ids_of(server, thinks), ids_of(server, answers)
+    ids = np.array(before + after)
+    empty = np.zeros(len(ids), np.float32)
+    made = Generated(ids, empty, empty, empty.astype(bool), Ended.LENGTH, seed=0)
+    task = Task(ChatBody(messages=()), ((1,),), Sampling(), (0,), False)
+    used = Answers(server.served, task).usage([made])
+    assert used["completion_tokens_details"] == {"reasoning_tokens": len(before)}
+    assert used["completion_tokens"] == len(ids)
 
 
 def test_seeds_repeat_and_their_absence_does_not(server: PolicyServer) -> None:

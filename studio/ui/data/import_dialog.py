@@ -277,7 +277,7 @@ class ImportDialog(QDialog):
         form.setVerticalSpacing(10)
         form.addRow("Files", self.files)
         form.addRow("Project", self.project)
-        form.addRow("Steps", self.steps)
+        form.addRow("Steps, where none are given", self.steps)
         place = QWidget(self)
         self._stack = QStackedLayout(place)
         for page in (self.hint, self.working, self.preview, self.report):

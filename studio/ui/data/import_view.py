@@ -138,7 +138,9 @@ def verdict(report: ImportReport) -> str:
         would = "would be" if report.dry_run else "was"
         return f"Nothing {would} added: all {plural(report.known, 'row')} are known already."
     done = "can be imported" if report.dry_run else "imported"
-    said = f"{plural(report.imported, 'row')} {done}" + (f" into “{report.project}”" if report.project else "")
+    said = f"{plural(report.imported, 'row')} {done}" + (
+        f" into “{report.project}”" if report.project and not report.dry_run else ""  # another may be typed till then
+    )
     if report.known:
         said += f", {report.known:,} known already"
     if report.broken:

@@ -11,7 +11,7 @@ import numpy as np
 from PySide6.QtCore import QEvent, QTimer
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QStackedLayout, QVBoxLayout, QWidget
 
-from studio.jobs.values import Curve
+from studio.jobs.values import Curve, RunView
 from studio.ui.train.chart_sets import REWARD_MODEL, ChartSet, charts_of, taken_by_worker
 from studio.ui.train.run_table import Ticked
 from studio.ui.widgets.charts import ChartGrid, import_library, series_colour
@@ -19,6 +19,12 @@ from studio.ui.widgets.parts import EmptyState, Quiet, button
 
 if TYPE_CHECKING:
     from studio.ui.context import Context
+
+NO_POINTS = "Nothing to draw yet", "Curves appear when the selected run has taken its first steps."
+NO_CURVES = (
+    "No curves",
+    "The selected run has ended and told no figures by step; its results stand on the other tabs.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +53,8 @@ class CurvesTab(QWidget):
         self._legend.setSpacing(16)
         self._set: ChartSet = REWARD_MODEL
         self.hint = Quiet(self._set.hint)
-        self._empty = EmptyState(
-            "Nothing to draw yet", "Curves appear when the selected run has taken its first steps.", parent=self
-        )
+        self.says = NO_POINTS  # where nothing is drawn
+        self._empty = EmptyState(*self.says, parent=self)
         self._page = QWidget(self)
         column = QVBoxLayout(self._page)
         column.setContentsMargins(0, 8, 0, 0)
@@ -79,12 +84,19 @@ class CurvesTab(QWidget):
             self._use(charts_of(known[chosen].recipe, jobs.curves(chosen)))
         any_points = any(not self._set.keys.isdisjoint(d.curves) for d in self._drawn)
         self._stack.setCurrentIndex(1 if any_points else 0)
+        if chosen in known:
+            self.show_state(known[chosen])
         if any_points and self._ready:
             self._draw(fresh)
         elif any_points and self.grid is None:
             grid = self.grid = ChartGrid(self._set.charts, columns=3, parent=self)
             self._charts.addWidget(grid)
             self._context.background.call(self, import_library, lambda _none: self._add_chart(grid))
+
+    def show_state(self, chosen: RunView) -> None:
+        """Say what may be hoped for where nothing is drawn."""
+        self.says = NO_CURVES if chosen.state.is_final else NO_POINTS
+        self._empty.say(*self.says)
 
     def _use(self, charts: ChartSet) -> None:
         """Have the charts of the chosen run's recipe; others are taken down."""

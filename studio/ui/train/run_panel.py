@@ -88,6 +88,7 @@ class RunPanel(QWidget):
         """The chosen run has news."""
         self.view = view
         self._show_head(view)
+        self.curves.show_state(view)
         if RunTopic.EXAMPLES in topics and self.tabs.currentWidget() is self.examples:
             self.examples.show_examples(self._context.jobs.examples(view.id))
         if RunTopic.NOTICES in topics:

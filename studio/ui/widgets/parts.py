@@ -123,6 +123,11 @@ class EmptyState(QWidget):
             column.addWidget(self.button, 0, centre)
         column.addStretch(1)
 
+    def say(self, title: str, hint: str) -> None:
+        """Stand for something else."""
+        self.title.setText(title)
+        self.hint.setText(hint)
+
 
 def align_labels(form: QFormLayout) -> None:
     """Give the labels of a form the width that all forms share, so that their fields stand in one line."""

@@ -89,7 +89,9 @@ def test_the_verb_says_what_it_will_take_and_makes_all_or_none(
     assert capsys.readouterr().out.startswith("6 runs on 12 rows: about ")
     assert made(where) == []
     assert cli.main((*given, "--grid", "model=tiny,/nowhere", "--device", "cuda:9")) == 1
-    assert "there is no model '/nowhere'" in capsys.readouterr().err
+    refused = capsys.readouterr().err
+    assert "there is no model '/nowhere'" in refused
+    assert "of the kind" in refused
     assert made(where) == []
     assert cli.main((*given, *seeds)) == 0
     out = capsys.readouterr().out

@@ -82,7 +82,7 @@ def test_problems_of_the_workspace_are_those_that_are_selected(workspace: Worksp
         ({"suite": "own", "compute": "low"}, "4 would be written for nothing; .* compute to by hand and n to 1"),
         ({"suite": "own", "strategy": "majority", "temperature": 1.0}, "has one sample to choose from; set n to 2"),
         ({"suite": "processbench", "model": ""}, "choose the PRM that is measured"),
-        ({"suite": "regressions"}, "no row goes in"),
+        ({"suite": "regressions"}, r"no row goes in \(no regression test is kept; make one"),
     ],
 )
 def test_what_is_missing_is_said(
