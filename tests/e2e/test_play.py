@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from sqlalchemy import func, select
 
 from studio.jobs.shipped import EXAMPLES, POLICY, PRM
-from studio.store import projects
+from studio.store import projects, runs
 from studio.store.schema import trace
 from studio.ui.actions import Page
 from studio.ui.evaluate.page import EvaluatePage
@@ -156,7 +156,8 @@ def test_closing_the_window_takes_the_request_back(qtbot: QtBot, folder: Path) -
         page.form.n.set_number(256)
         page.ask()
         seat.wait(lambda: bool(page.lanes[0].live.nodes))
-        (run,) = (view for view in seat.context.jobs.runs() if view.recipe == "search")
+        with seat.context.workspace.database.read() as c:  # the follower may not have told of the run yet
+            (run,) = (run for run in runs.all_runs(c) if run.recipe == "search")
         asked = RunFolder(folder / run.folder).requests
         before = asked.read_bytes().splitlines()
     *same, last = asked.read_bytes().splitlines()
