@@ -299,7 +299,7 @@ class Journey:
             guide.press("Ctrl+2")
             page = self.page(Page.INSPECT, InspectPage)
             guide.choose("Project", STORIES)
-            guide.choose("Sorted by", "lowest score first")
+            guide.choose("Sorted by", "lowest score")
             guide.wait(lambda: page.traces.model.rowCount() > 0, "the list")
             guide.rest(0.3)
             guide.press("Alt+Down")

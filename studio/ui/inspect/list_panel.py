@@ -38,8 +38,8 @@ ORDERS = {
     TraceOrder.POSITION: "in order",
     TraceOrder.NEWEST: "newest first",
     TraceOrder.SAMPLE: "by sample",
-    TraceOrder.LOW_SCORE: "lowest score first",
-    TraceOrder.FIRST_ERROR: "earliest error first",
+    TraceOrder.LOW_SCORE: "lowest score",
+    TraceOrder.FIRST_ERROR: "earliest error",
 }
 FILTERS = {
     ErrorFilter.ANY: "any rating",

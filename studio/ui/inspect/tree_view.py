@@ -27,6 +27,7 @@ ACROSS, DOWN = 176.0, 30.0  # between depths and between leaves, before zoom
 NODE = QRectF(-76, -12, 152, 24)
 READABLE = 0.55  # zoom from which nodes have words
 HIGHEST = 0.2  # of the rows that fit at 100 %: a higher tree begins as a whole, however small
+TALL = 200  # pixels from which a view can hold what is read; a strip begins with the whole
 SHADES = 12
 SMOOTH = 800  # nodes in sight up to which lines are drawn smooth
 Floats = NDArray[np.float64]
@@ -107,7 +108,7 @@ class TreeView(QWidget):
     def _frame(self) -> None:
         """The whole; of a tree that is long but not very high no less than can be read, the current node in sight."""
         self.fit()
-        if not len(self._y) or self._zoom >= READABLE:
+        if not len(self._y) or self._zoom >= READABLE or self.height() < TALL:
             return
         share = self.height() / (float(np.ptp(self._y)) + NODE.height() + 40)
         if share >= HIGHEST:
