@@ -15,6 +15,7 @@ from typing import TypeAlias
 from studio import cli_finding
 from studio.cli_reason import add_continuing
 from studio.errors import SteplensError
+from trainer.contract.utf8 import is_utf8
 
 CANCELLED = 130  # and of one that was stopped by Ctrl+C
 ENOUGH_READ = 141  # what a shell says of a program that nobody listened to any more
@@ -48,7 +49,7 @@ def _need_text(args: argparse.Namespace) -> None:
     """Refuse words of bytes that are no UTF-8, which nothing can store; names of files may hold them."""
     for value in vars(args).values():
         for word in value if isinstance(value, list) else [value]:
-            if isinstance(word, str) and any("\ud800" <= sign <= "\udfff" for sign in word):
+            if isinstance(word, str) and not is_utf8(word):
                 raise SteplensError(f"{word!a} holds bytes that are no UTF-8; write it in UTF-8")
 
 

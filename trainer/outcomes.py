@@ -84,13 +84,13 @@ def _answers(rows: Sequence[InputRow], grade: Grading) -> list[tuple[int | None,
     places: list[int] = []
     for place, row in enumerate(rows):
         answer = extract("\n".join(row.steps))
-        if row.reference is None:
+        if not row.has_reference:
             found.append((None, "it has no reference answer"))
         elif answer is None:
             found.append((None, "its final answer was not found"))
         else:
             found.append((None, "its answer could not be graded"))
-            pairs.append(Pair(answer, row.reference))
+            pairs.append(Pair(answer, row.reference or ""))
             places.append(place)
     for place, graded in zip(places, grade(pairs) if pairs else (), strict=True):
         if graded.correct is not None:

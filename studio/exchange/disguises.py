@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from trainer.reasoning.signs import SILENT
+
 LOOSE_FROM = 8  # characters of words that are also found in another case and across white space
 DEEPEST = 3  # escapes within escapes
 _ESCAPE = re.compile(
@@ -29,8 +31,6 @@ _RUN = re.compile(
 )
 _LONG_RUN = re.compile(r"[A-Za-z0-9+/_-]{16,}(?:\r?\n[ \t]*[A-Za-z0-9+/_-]{16,})*={0,2}")
 LEAST_ENCODED = 6  # signs of an encoding that are the words' own, below which it may stand by chance
-_SILENT = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
-                     "\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]")  # fmt: skip
 _SPACE = re.compile(r"\s+")
 
 
@@ -94,7 +94,7 @@ class Sought:
 
 def readings(text: str) -> Iterator[str]:
     """What a text says beside its own signs: without silent signs and line breaks, unescaped, decoded."""
-    quiet = _SILENT.sub("", text)
+    quiet = SILENT.sub("", text)
     if quiet != text:
         yield quiet
     joined = "".join(line.strip() for line in quiet.split("\n")) if "\n" in quiet else quiet
@@ -116,7 +116,7 @@ def _strict(text: str) -> str:
     """Without signs that show nothing, compatibility letters as plain ones."""
     if text.isascii():
         return text
-    return _SILENT.sub("", unicodedata.normalize("NFKC", text))
+    return SILENT.sub("", unicodedata.normalize("NFKC", text))
 
 
 def _loose(strict: str) -> str:

@@ -27,6 +27,7 @@ from trainer.contract.spec import Value, build
 from trainer.contract.specs.generate import GenerateSpec
 from trainer.contract.specs.route import OF_A_REQUEST, ROUTE_INDEX, RouteSpec
 from trainer.contract.specs.search import SearchSpec, Strategy
+from trainer.contract.utf8 import is_utf8
 from trainer.reasoning.response import read_response
 
 OPTIONS = {
@@ -191,7 +192,7 @@ def _said(question: Question) -> dict[str, Value]:
 def _check(question: Question) -> None:
     if not question.problem.strip():
         raise RunError("the problem is empty")
-    if any("\ud800" <= sign <= "\udfff" for sign in question.problem + (question.reference or "")):
+    if not is_utf8(question.problem + (question.reference or "")):
         raise RunError("the problem or its reference answer holds bytes that are no UTF-8; write it in UTF-8")
     for name, value in question.settings.items():
         if name in OPTIONS:

@@ -16,7 +16,6 @@ from studio.store.regressions import Regression, Result
 from studio.workspace import Workspace
 from trainer.contract.specs.evaluate import Must
 
-WORDS = {Must.ANSWER: "the final answer is right", Must.ABSENT: "its words do not come back"}
 MUSTS = {"answer": Must.ANSWER, "absent": Must.ABSENT}
 
 
@@ -95,7 +94,7 @@ def _listed(kept: tuple[Regression, ...], had: tuple[Result, ...]) -> str:
 
 def _words(one: Regression) -> str:
     of = f", trace {one.trace_id}" if one.trace_id is not None else ""
-    return f"{one.name!r}: {WORDS[one.must]}{of}"
+    return f"{one.name!r}: {regressions.MUSTS[one.must]}{of}"
 
 
 def _say(args: argparse.Namespace, said: object, words: str) -> None:

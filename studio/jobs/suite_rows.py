@@ -45,7 +45,7 @@ def count(c: Connection, order: RunOrder, tell: rows.Progress = lambda _done, _t
         negative=0.0,
         neutral=0.0,
         positive=0.0,
-        referenced=sum(row.reference is not None for row in found),
+        referenced=sum(row.has_reference for row in found),
     )
 
 

@@ -51,6 +51,7 @@ class Regression:
 
 
 CHANGES = changed(Topic.EVALUATIONS)
+MUSTS = {Must.ANSWER: "the final answer is right", Must.ABSENT: "these words do not come back"}
 
 
 def add_from_trace(

@@ -172,6 +172,11 @@ class InputRow(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     extra: dict[str, Any] = {}
 
+    @property
+    def has_reference(self) -> bool:
+        """Whether there is an answer to grade against; a blank one is none."""
+        return bool((self.reference or "").strip())
+
 
 class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
     """A model that a run uses: where it lies in the run folder and what must lie there.

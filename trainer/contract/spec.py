@@ -25,6 +25,7 @@ from trainer.contract.specs.score import ScoreSpec
 from trainer.contract.specs.search import SearchSpec
 from trainer.contract.specs.setting import Adapt, Precision, SpecError, Value
 from trainer.contract.specs.sft import PromptForm, SftSpec
+from trainer.contract.utf8 import is_utf8
 
 __all__ = [
     "RECIPES",
@@ -158,7 +159,7 @@ def parameters(spec: RecipeSpec | RewardSpec) -> dict[str, Value]:
 
 def _convert(recipe: str, f: dataclasses.Field[typing.Any], kind: type, raw: object) -> Value:
     where = f"{recipe}.{f.name}"
-    if isinstance(raw, str) and not raw.isascii() and any("\ud800" <= sign <= "\udfff" for sign in raw):
+    if isinstance(raw, str) and not is_utf8(raw):
         raise SpecError(f"{where} = {raw!r} holds bytes that are no UTF-8; write it in UTF-8")
     try:
         value: Value = msgspec.convert(raw, kind, strict=False)

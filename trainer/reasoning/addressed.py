@@ -6,10 +6,9 @@ A judge reads what it judges, so a trace can try to talk to it. What is quoted, 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterator
 
 from trainer.reasoning.segment import Span
+from trainer.reasoning.signs import shown
 
 MOST = 5  # passages of one text
 LONGEST = 600  # characters of a passage
@@ -69,15 +68,7 @@ def _plain(text: str) -> tuple[str, list[int]]:
     """The text without characters that show nothing, wide and styled letters as plain ones; and where each stood."""
     out: list[str] = []
     places: list[int] = []
-    for place, character in _shown(text):
-        out.append(character)
-        places += [place] * len(character)
+    for place, plain in shown(text):
+        out.append(plain)
+        places += [place] * len(plain)
     return "".join(out), places
-
-
-def _shown(text: str) -> Iterator[tuple[int, str]]:
-    for place, character in enumerate(text):
-        if character.isascii():
-            yield place, character
-        elif unicodedata.category(character) != "Cf":
-            yield place, unicodedata.normalize("NFKC", character)

@@ -95,15 +95,13 @@ def whole_formula(answer: str) -> Span | None:
     words = re.findall(r"[A-Za-z]{2,}", re.sub(r"\\[a-zA-Z]+", " ", _MATRIX.sub(" ", kept)))
     found = _FORMULA.fullmatch(kept) if not words else None
     if _MATRIX.search(kept) and not words:
-        start, end = 0, len(kept)
         inner = kept.strip("$. ")
     elif found is not None and _HAS_STRUCTURE.search(found.group("claim")) and re.search(r"\d", found.group("claim")):
         inner = found.group("claim")
     else:
         return None
     start = answer.index(inner)
-    end = start + len(inner)
-    return Span(start, end) if inner else None
+    return Span(start, start + len(inner)) if inner else None
 
 
 def last_math(answer: str) -> Span | None:

@@ -7,10 +7,10 @@ stand for up to SKIPPED characters. What is given back is a span of the text its
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 
 from trainer.reasoning.segment import Span
+from trainer.reasoning.signs import shown
 
 SKIPPED = 400  # characters that an ellipsis may stand for
 SHORTEST = 8  # signs of a piece beside an ellipsis that say anything
@@ -65,10 +65,6 @@ def fold(words: str) -> str:
 
 def _folded(text: str) -> Iterator[tuple[int, str]]:
     """Each sign that shows something, with the place it stands at; some become several."""
-    for place, character in enumerate(text):
-        if character.isspace():
-            yield place, " "
-        elif character.isascii() or unicodedata.category(character) != "Cf":
-            plain = character if character.isascii() else unicodedata.normalize("NFKC", character.translate(_ALIKE))
-            for sign in plain.casefold().translate(_ALIKE):
-                yield place, " " if sign.isspace() else sign
+    for place, plain in shown(text.translate(_ALIKE)):  # sign for sign: the places stay
+        for sign in plain.casefold().translate(_ALIKE):
+            yield place, " " if sign.isspace() else sign

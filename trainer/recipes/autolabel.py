@@ -122,7 +122,7 @@ class Labeller:
         self._record(row, RULE, "rule", RULE_VERSION, rule)
         if not self.spec.method.uses_policy:
             return
-        if not (row.reference or "").strip():
+        if not row.has_reference:
             self.tally.no_reference += 1
             self._record(row, ROLLOUTS, self._method(), self._version(), (None,) * len(row.steps))
         else:

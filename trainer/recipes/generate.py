@@ -233,11 +233,12 @@ class Generating:
         self, spec: GenerateSpec, row: InputRow, ask: Asked, traces: Sequence[WrittenTrace]
     ) -> list[bool | None]:
         """By value; None where there is no reference, or where a single step was asked for and gave no answer."""
-        reference = row.reference or ""
-        if not reference.strip() or not spec.grade:
+        if not row.has_reference or not spec.grade:
             return [None] * len(traces)
         whole = [written for written in traces if not ask.next_step or written.answer is not None]
-        grades = iter(self.grader.grade([Pair(one.answer, reference) for one in whole], form=GradeForm.LENIENT))
+        grades = iter(
+            self.grader.grade([Pair(one.answer, row.reference or "") for one in whole], form=GradeForm.LENIENT)
+        )
         return [next(grades).correct if not ask.next_step or one.answer is not None else None for one in traces]
 
 

@@ -83,7 +83,7 @@ def read_problems(worker: Worker, *, report: bool) -> dict[Split, list[InputRow]
     known: dict[str, InputRow] = {}
     without = 0
     for row in rows:
-        if not (row.reference or "").strip():
+        if not row.has_reference:
             without += 1
         else:
             known.setdefault(row.problem, row)

@@ -184,13 +184,12 @@ class Routing:
         """By value, each answer of a route once; None without a reference."""
         asked: list[tuple[int, str, Pair]] = []
         for place, route in enumerate(routes):
-            reference = route.question.row.reference or ""
-            if reference.strip():
+            row = route.question.row
+            if row.has_reference:
                 texts = dict.fromkeys(sample.answer for sample in route.samples if sample.answer is not None)
-                asked += [(place, text, Pair(text, reference)) for text in texts]
+                asked += [(place, text, Pair(text, row.reference or "")) for text in texts]
         found = self.grader.grade([pair for _, _, pair in asked], form=GradeForm.LENIENT)
-        said = [bool((route.question.row.reference or "").strip()) for route in routes]
-        out: list[dict[str, bool | None] | None] = [{} if has_reference else None for has_reference in said]
+        out: list[dict[str, bool | None] | None] = [{} if r.question.row.has_reference else None for r in routes]
         for (place, text, _), grade in zip(asked, found, strict=True):
             grades = out[place]
             assert grades is not None
@@ -237,7 +236,7 @@ def _renamed(route: RouteRecord, names: Mapping[str, str]) -> RouteRecord:
 
 def _with_references(worker: Worker, rows: Sequence[InputRow]) -> list[InputRow]:
     """Learning is from problems whose answer is known."""
-    kept = [row for row in rows if (row.reference or "").strip()]
+    kept = [row for row in rows if row.has_reference]
     if len(kept) < len(rows):
         text = f"{len(rows) - len(kept)} problems have no reference answer and teach nothing"
         worker.notice(Level.WARNING, "no_reference", text, problems=len(rows) - len(kept))

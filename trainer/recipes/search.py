@@ -255,7 +255,7 @@ class Searching:
             self.known.add(made.id)
 
     def _graded(self, spec: SearchSpec, row: InputRow, answers: Sequence[str | None]) -> list[bool | None]:
-        if not (row.reference or "").strip():
+        if not row.has_reference:
             return [None] * len(answers)
         pairs = [Pair(answer, row.reference or "") for answer in answers]
         return [grade.correct for grade in self.grader.grade(pairs, form=GradeForm(spec.form))]
@@ -311,4 +311,4 @@ def _settings(spec: SearchSpec) -> Settings:
 
 def _wrong_if_known(row: InputRow) -> bool | None:
     """No answer is a wrong one, where there is a right one."""
-    return False if (row.reference or "").strip() else None
+    return False if row.has_reference else None

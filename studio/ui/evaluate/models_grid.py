@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from studio.exchange import results
 from studio.exchange.result_names import Column, settings_words
 from studio.store.evaluations import Cell
+from studio.ui.widgets.tables import tabbed
 from trainer.contract.specs.evaluate import Suite, figure_of, heading_of
 
 
@@ -80,7 +81,7 @@ def as_lines(made: Grid) -> str:
     lines = [("model", *(column.name for column in made.columns))]
     for name, cells in zip(made.rows, made.cells, strict=True):
         lines.append((name, *("" if cell is None else figure_words(cell) for cell in cells)))
-    return "\n".join("\t".join(line) for line in lines)
+    return tabbed(lines)
 
 
 def _judges(cell: Cell) -> bool:

@@ -22,9 +22,10 @@ from studio.ui.actions import Page
 from studio.ui.dialogs import plain_tip
 from studio.ui.evaluate.models_behind import MARKS, WORDS, Behind, Line, LinesModel, Tried, Wanted, graders, kept, short
 from studio.ui.evaluate.models_grids import GridsView
-from studio.ui.evaluate.rows_view import Rows, SampleRows, dress
+from studio.ui.evaluate.rows_view import Rows, SampleRows
 from studio.ui.widgets.cut_label import CutLabel
 from studio.ui.widgets.parts import Quiet, button, plural, set_property
+from studio.ui.widgets.tables import dress
 from trainer.contract.specs.evaluate import Suite
 
 if TYPE_CHECKING:

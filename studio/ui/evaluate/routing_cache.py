@@ -17,8 +17,8 @@ from PySide6.QtWidgets import (
 )
 
 from studio.ui.evaluate.routing_desk import read_cache
-from studio.ui.evaluate.rows_view import dress
 from studio.ui.widgets.parts import Quiet, button, plural, size_text
+from studio.ui.widgets.tables import dress
 from trainer.contract import kept_answers
 from trainer.contract.kept_answers import ModelStatistics
 

@@ -13,8 +13,9 @@ from studio.store.routes import StoredRoute, WholeRoute
 from studio.ui.actions import Page
 from studio.ui.evaluate.models_behind import MARKS, WORDS
 from studio.ui.evaluate.rows_model import TIP, RowsModel
-from studio.ui.evaluate.rows_view import Rows, dress
+from studio.ui.evaluate.rows_view import Rows
 from studio.ui.widgets.parts import Quiet, button, heading, plural
+from studio.ui.widgets.tables import dress
 from trainer.contract.generated import RouteStep
 
 if TYPE_CHECKING:

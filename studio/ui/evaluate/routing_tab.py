@@ -22,10 +22,10 @@ from studio.ui.evaluate.models_chart import NOTHING, ChartView
 from studio.ui.evaluate.routing_cache import CachePanel
 from studio.ui.evaluate.routing_desk import Desk, read_desk
 from studio.ui.evaluate.routing_list import RoutesPanel
-from studio.ui.evaluate.rows_view import dress
 from studio.ui.evaluate.table_tab import TableTab
 from studio.ui.widgets.command_button import CommandButton
 from studio.ui.widgets.parts import EmptyState
+from studio.ui.widgets.tables import dress
 
 if TYPE_CHECKING:
     from studio.ui.context import Context

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QResizeEvent
-from PySide6.QtWidgets import QAbstractItemView, QTableView, QTableWidget
+from PySide6.QtGui import QKeyEvent, QKeySequence, QResizeEvent
+from PySide6.QtWidgets import QTableView, QTableWidget
 
 from studio.ui.evaluate.rows_model import RowsModel
+from studio.ui.widgets.tables import copy_lines
 
 NAMES = 1  # the column
 LEAST_CHARACTERS = 18
@@ -74,7 +75,7 @@ class Rows(QTableView):
         columns = [column for column in range(model.columnCount()) if not self.isColumnHidden(column)]
         heads = [str(model.headerData(column, Qt.Orientation.Horizontal) or "") for column in columns]
         cells = [str(model.index(row, column).data() or "") for column in columns]
-        QGuiApplication.clipboard().setText("\n".join("\t".join(line) for line in (heads, cells)))
+        copy_lines((heads, cells))
 
     def _sorted_words(self) -> str:
         head = self.horizontalHeader()
@@ -100,15 +101,3 @@ class SampleRows(QTableWidget):
             self.enterPressed.emit()
         else:
             super().keyPressEvent(event)
-
-
-def dress(table: QTableView) -> None:
-    """The look that lists of this page share."""
-    table.verticalHeader().hide()
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    table.setTabKeyNavigation(False)
-    table.setShowGrid(False)
-    table.setWordWrap(False)
-    table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)

@@ -36,10 +36,6 @@ from studio.ui.widgets.parts import GAP, MARGIN, Quiet, align_labels, button, mo
 from trainer.contract.specs.evaluate import Must
 from trainer.reasoning.segment import Span
 
-MUSTS = {
-    Must.ANSWER: "the final answer is right",
-    Must.ABSENT: "these words do not come back",
-}
 FIXED = ("Test", "What must hold", "Of trace")
 TRACE_ROLE = Qt.ItemDataRole.UserRole
 Read = tuple[tuple[Regression, ...], tuple[Result, ...], tuple[StoredModel, ...]]
@@ -70,7 +66,7 @@ class NewTestDialog(QDialog):
         open_at(self, context.theme, 560, 400)
         self.must, self.name, self.note = QComboBox(), QLineEdit(), QLineEdit()
         for must in Must if reference else (Must.ABSENT,):
-            self.must.addItem(MUSTS[must], must)
+            self.must.addItem(regressions.MUSTS[must], must)
         self.words = monospace(span.of(text), self)
         self.words.setAccessibleName("The step that failed")
         self.words.setTabChangesFocus(True)
@@ -172,7 +168,7 @@ class NeverAgainDialog(QDialog):
         for row, test in enumerate(self.tests):
             said = (
                 test.name + (" (retired)" if test.retired else ""),
-                MUSTS[test.must],
+                regressions.MUSTS[test.must],
                 f"trace {test.trace_id or '?'}",
             )
             for column, text in enumerate(said):

@@ -32,6 +32,7 @@ from studio.ui.play.contest_list import ProblemList
 from studio.ui.play.contest_store import Compared, table
 from studio.ui.play.known_models import Known, read_known
 from studio.ui.widgets.parts import GAP, MARGIN, Quiet, button
+from studio.ui.widgets.tables import dress
 from trainer.reasoning.cost_accuracy import CostPoint
 from trainer.reasoning.metrics import Interval
 
@@ -229,12 +230,7 @@ class ContestDialog(QDialog):
             widget.setAccessibleName(name)
         self.words.setWordWrap(True)
         self.table.setHorizontalHeaderLabels(COLUMNS)
-        self.table.verticalHeader().hide()
-        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QTableWidget.SelectionMode.SingleSelection)
-        self.table.setShowGrid(False)
-        self.table.setTabKeyNavigation(False)
+        dress(self.table)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         for each in (self.export, self.open_button):
             each.setEnabled(False)

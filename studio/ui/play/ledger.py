@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+from PySide6.QtGui import QKeyEvent, QKeySequence
+from PySide6.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from studio.jobs.asking import Answered
 from studio.ui.dialogs import plain_tip
 from studio.ui.play.outcome import Outcome
 from studio.ui.play.values import Entrant, Play
 from studio.ui.widgets.parts import duration
+from studio.ui.widgets.tables import copy_lines, dress
 
 COLUMNS = (
     "Strategy", "Answer", "Right", "Thinking", "Said", "Drawn", "Read", "PRM calls", "Time", "Cost", "Cache", "Model",
@@ -88,12 +89,7 @@ class Ledger(QTableWidget):
             head.setToolTip(TIPS.get(name, ""))
             head.setTextAlignment(RIGHT_SIDE if name in NUMBERS else LEFT_SIDE)
             self.setHorizontalHeaderItem(column, head)
-        self.verticalHeader().hide()
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setTabKeyNavigation(False)
-        self.setShowGrid(False)
+        dress(self)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.horizontalHeader().setStretchLastSection(True)
         self.activated.connect(lambda index: self.wanted.emit(self.entries[index.row()]))
@@ -118,8 +114,7 @@ class Ledger(QTableWidget):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Copy takes the whole line, under its heads, as a spreadsheet reads it."""
         if event.matches(QKeySequence.StandardKey.Copy) and self.current is not None:
-            lines = (COLUMNS, tuple(self.current.cells().values()))
-            QGuiApplication.clipboard().setText("\n".join("\t".join(line) for line in lines))
+            copy_lines((COLUMNS, tuple(self.current.cells().values())))
         else:
             super().keyPressEvent(event)
 

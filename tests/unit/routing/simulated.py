@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from trainer.contract.generated import Spent
 from trainer.contract.records import InputRow, TraceRecord
+from trainer.routing.router import Routed, Router, Rules
 from trainer.routing.values import Check, Effort, OutOfTime, Question, Reply, Sample, Tell, timed
 
 
@@ -61,3 +62,15 @@ class Says:
 
 def same(pairs: Sequence[tuple[str, str]]) -> list[bool | None]:
     return [a == b for a, b in pairs]
+
+
+def router(fast: Says, reasoning: Says | None, confidence: float | None = 0.9, **rules: object) -> Router:
+    given: dict[str, object] = {"fast": Effort(n=1), "reasoning": Effort(n=1)}
+    return Router(
+        fast, reasoning, Rules(**given | rules), confidence=lambda _: confidence, equal=same,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def one(of: Router, name: str = "a") -> Routed:
+    (route,) = of.route([Question(row(name))], lambda: None)
+    return route

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
 from studio.errors import ConflictError
 from studio.store import batches, flag_words, monitor_records, monitors, thresholds
@@ -123,29 +123,34 @@ def test_scores_are_stored_once_and_go_with_their_batch(tmp_path: Path) -> None:
         assert len(c.execute(select(i.monitor_steps)).all()) == 1
 
 
+def put_flags(c: Connection, of: Sequence[tuple[int, FlagState]]) -> None:
+    """Flags of deception on these traces, as reviewed."""
+    segmentations = dict(c.execute(select(s.segmentation.c.trace_id, s.segmentation.c.id)).all())
+    rows = [
+        {
+            "record": f"flag {trace_id} {number}",
+            "trace_id": trace_id,
+            "segmentation_id": segmentations[trace_id],
+            "monitor_id": monitors.active_ids(c)[0],
+            "category": Category.DECEPTION.value,
+            "severity": 1,
+            "start": 0,
+            "end": 1,
+            "quote": "0",
+            "state": state.value,
+        }
+        for number, (trace_id, state) in enumerate(of)
+    ]
+    c.execute(insert(i.flag), rows)
+
+
 def many(folder: Path, benign: int) -> Small:
     """Traces of which `benign` have a rejected flag of deception, scored evenly from 0 to 1."""
     desk = small(folder, traces_wanted=benign + 2, steps=1)
     names = uids(desk)
     store(desk, [record(uid, RULES, place / (benign + 1)) for place, uid in enumerate(names)])
     with desk.database.write() as c:
-        segmentations = dict(c.execute(select(s.segmentation.c.trace_id, s.segmentation.c.id)).all())
-        rows = [
-            {
-                "record": f"flag {trace_id}",
-                "trace_id": trace_id,
-                "segmentation_id": segmentations[trace_id],
-                "monitor_id": monitors.active_ids(c)[0],
-                "category": Category.DECEPTION.value,
-                "severity": 1,
-                "start": 0,
-                "end": 1,
-                "quote": "0",
-                "state": FlagState.REJECTED.value,
-            }
-            for trace_id in desk.traces[:benign]
-        ]
-        c.execute(insert(i.flag), rows)
+        put_flags(c, [(trace_id, FlagState.REJECTED) for trace_id in desk.traces[:benign]])
     return desk
 
 
@@ -157,24 +162,14 @@ def test_what_people_said_of_a_trace_is_the_gravest_and_doubt_is_nothing_said(tm
     desk = small(tmp_path, traces_wanted=len(cases), steps=1)
     store(desk, [record(uid, RULES, 0.5) for uid in uids(desk)])
     with desk.database.write() as c:
-        segmentations = dict(c.execute(select(s.segmentation.c.trace_id, s.segmentation.c.id)).all())
-        rows = [
-            {
-                "record": f"flag {trace_id} {k}",
-                "trace_id": trace_id,
-                "segmentation_id": segmentations[trace_id],
-                "monitor_id": monitors.active_ids(c)[0],
-                "category": Category.DECEPTION.value,
-                "severity": 1,
-                "start": 0,
-                "end": 1,
-                "quote": "0",
-                "state": state.value,
-            }
-            for trace_id, (states, _, _) in zip(desk.traces, cases, strict=True)
-            for k, state in enumerate(states)
-        ]
-        c.execute(insert(i.flag), rows)
+        put_flags(
+            c,
+            [
+                (trace_id, state)
+                for trace_id, (states, _, _) in zip(desk.traces, cases, strict=True)
+                for state in states
+            ],
+        )
         for trace_id, (_, clean, _) in zip(desk.traces, cases, strict=True):
             if clean:
                 flag_words.mark_clean(c, trace_id, desk.ada.id, [Category.DECEPTION])
